@@ -1,0 +1,53 @@
+# Everything a developer types. `make help` lists it.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+LOCK := $(wildcard requirements.lock)
+
+# Arguments for pytest: make test ARGS="-k phones -x"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help run test sure lint fix setup
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup ## Run the whole product here until Ctrl-C (PORT, FLOWER_PORT, STATE_DIR)
+	@exec $(PYTHON) -m local.stack
+
+test: setup ## Run every test, with servers and a browser of its own (ARGS="-k phones")
+	@local/install_chromium.sh
+	@exec $(PYTHON) -m pytest $(ARGS) tests systemtests
+
+sure: lint test ## Everything that must hold before a commit: lint, then test
+
+# No setting that these commands need reaches further than them.
+lint fix: export SECRET_KEY := for-checks-only
+
+lint: setup ## Check format, style, types, import rules, migrations and the OpenAPI file
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy .
+	$(VENV)/bin/lint-imports
+	$(PYTHON) manage.py makemigrations --check --dry-run
+	$(PYTHON) manage.py spectacular --validate --fail-on-warn --file .openapi.tmp
+	@diff -u docs/openapi.yaml .openapi.tmp; same=$$?; rm -f .openapi.tmp; \
+	[ $$same = 0 ] || { echo 'docs/openapi.yaml is out of date: make fix' >&2; exit 1; }
+
+fix: setup ## Format, repair style, write the generated files again
+	$(VENV)/bin/ruff format
+	$(VENV)/bin/ruff check --fix
+	$(PYTHON) manage.py settings_reference --write
+	$(PYTHON) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+setup: $(STAMP) ## Install what is missing (the other targets do it themselves)
+	@local/install_rabbitmq.sh
+
+$(STAMP): pyproject.toml $(LOCK)
+	@local/install_venv.sh $(VENV) $(LOCK)
+	@touch $@

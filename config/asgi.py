@@ -1,0 +1,104 @@
+"""The server's entry: health answers, security headers, bounded bodies, and Django in threads."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, cast
+
+from a2wsgi import WSGIMiddleware
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+
+from config import health
+from config.headers import SecurityHeaders
+from landing import intake
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+REGISTER_PATH = "/api/register/"
+BODY_DEADLINE = 10.0
+"""Seconds for a registration's body to arrive. A slow sender must not hold a thread."""
+
+_HEALTH = {"/livez": health.livez, "/readyz": health.readyz}
+
+# a2wsgi types WSGI and ASGI by TypedDicts of its own, which nobody else's types match.
+django: Any = WSGIMiddleware(cast("Any", get_wsgi_application()), workers=settings.WEB_THREADS)
+security_headers = SecurityHeaders(https=settings.HTTPS)
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one request, or the server's start and stop."""
+    if scope["type"] == "lifespan":
+        await _live(receive, send)
+        return
+    if scope["type"] != "http":
+        return
+    path = scope["path"]
+    send = security_headers.wrap(path, send)
+    if check := _HEALTH.get(path):
+        await _answer(send, *await check())
+        return
+    if path == REGISTER_PATH and scope["method"] == "POST":
+        body = await _read(receive)
+        if body is None:
+            return
+        scope, receive = _with_length(scope, body), _replay(body)
+    await django(scope, receive, send)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    await receive()
+    process = intake.start(asyncio.get_running_loop())
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await process.close()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """Return the body, cut after one byte more than is allowed, or None if the sender is gone or too slow."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_DEADLINE):
+            while len(body) <= settings.MAX_BODY:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                body += message.get("body", b"")
+                if not message.get("more_body"):
+                    break
+    except TimeoutError:
+        return None
+    return bytes(body[: settings.MAX_BODY + 1])
+
+
+def _with_length(scope: Scope, body: bytes) -> Scope:
+    """Return the scope with the body's real length: Django takes a chunked body for an empty one."""
+    headers = [
+        header for header in scope["headers"] if header[0] not in (b"content-length", b"transfer-encoding")
+    ]
+    return {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
+
+
+def _replay(body: bytes) -> Receive:
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> Message:
+        return next(messages, {"type": "http.disconnect"})
+
+    return receive
+
+
+async def _answer(send: Send, status: int, body: bytes) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,75 @@
+"""The Celery application: each option with its reason.
+
+Start a worker with `celery -A config.celery worker -E -P "$WORKER_POOL"`.
+"""
+
+import logging.config
+import os
+import socket
+from typing import Any
+
+from celery import Celery, signals
+from celery.worker.consumer import Consumer
+from django.conf import settings
+
+from landing import queues
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("breakwater")
+
+app.conf.update(
+    broker_url=settings.RABBITMQ_URL,
+    result_backend=settings.REDIS_URL.replace("redis://", f"redis://:{settings.REDIS_PASSWORD}@"),
+    result_expires=settings.STATE_TTL,
+    # A Redis that is away must not hold up a worker: PostgreSQL has the truth.
+    result_backend_transport_options={"retry_policy": {"max_retries": 1, "timeout": 1.0}},
+    redis_socket_timeout=1.0,
+    redis_socket_connect_timeout=1.0,
+    imports=["landing.tasks"],
+    # Nothing but JSON is ever unpacked: pickle in a queue is code from whoever can write to it.
+    task_serializer="json",
+    result_serializer="json",
+    accept_content=["json"],
+    # Acknowledge after the work, also when a child is killed in the middle of it. What fails for a
+    # reason that the task does not know is rejected into the dead-letter queue, not acknowledged.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_acks_on_failure_or_timeout=False,
+    # A name that is not in `queues` is a mistake, not a new queue.
+    task_create_missing_queues=False,
+    task_queues=[queues.live],
+    task_default_queue=queues.LIVE,
+    # One message is a batch of up to 500: one in work and one in reserve for each process.
+    worker_prefetch_multiplier=1 if settings.WORKER_POOL == "gevent" else 2,
+    # Quorum queues have no global prefetch; Celery finds out from the queues' arguments.
+    worker_detect_quorum_queues=True,
+    # A rebuilt broker connection finishes the work in hand: the redelivery changes nothing.
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    # RabbitMQ may be away for any time; the worker comes back by itself, with growing pauses.
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_channel_error_retry=True,
+    broker_heartbeat=30,
+    # py-amqp's own default is 1 s without an acknowledged packet: too nervous for a busy machine.
+    broker_transport_options={"socket_settings": {socket.TCP_USER_TIMEOUT: 15_000}}
+    if hasattr(socket, "TCP_USER_TIMEOUT")
+    else {},
+    # A publish from a shell or a script fails soon and once, instead of sending copies.
+    task_publish_retry=False,
+    worker_send_task_events=True,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    worker_concurrency=settings.WORKER_CONCURRENCY,
+)
+
+
+# Celery would declare 28 queues for delayed tasks as soon as it sees a quorum queue. We use no ETA,
+# countdown or retry, which on quorum queues block or lose, and workers may not declare anything.
+_DELAYED = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
+Consumer.Blueprint.default_steps.remove(_DELAYED)
+
+
+@signals.setup_logging.connect
+def _log_as_json(**_: Any) -> None:
+    logging.config.dictConfig(settings.LOGGING)

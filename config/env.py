@@ -1,0 +1,162 @@
+"""Settings come from the environment, each read once, each with a default and a meaning.
+
+What is read here is remembered, so that .env.example and docs/configuration.md are written from
+the code (`manage.py settings_reference`) and cannot drift from it.
+
+`NAME_FILE` names a file that holds the value, as container secrets are handed over. Beside a
+running `make run` the variables that STATE_DIR/stack.env holds count as set.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+
+from lib.client_ip import Network, networks
+
+Value = TypeVar("Value")
+
+PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable: what stands in .env.example and in docs/configuration.md."""
+
+    name: str
+    default: str
+    meaning: str
+    section: str
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most `count` in `period` seconds."""
+
+    count: int
+    period: int
+
+
+VARIABLES: dict[str, Variable] = {}
+_faults: list[str] = []
+_section = ""
+
+
+def load_state() -> None:
+    """Take over the settings of the stack that runs in STATE_DIR; the environment's own win."""
+    path = Path(os.environ.get("STATE_DIR", ".local")) / "stack.env"
+    if not path.is_file():
+        return
+    for line in path.read_text().splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not name.startswith("#"):
+            os.environ.setdefault(name.strip(), value)
+
+
+def section(title: str) -> None:
+    """Begin a section of the settings' documentation."""
+    global _section  # noqa: PLW0603  settings.py is read from top to bottom, once
+    _section = title
+
+
+def text(name: str, default: str, meaning: str) -> str:
+    """Return a variable, or what the file named by NAME_FILE holds, or the default."""
+    VARIABLES[name] = Variable(name, default, meaning, _section)
+    if path := os.environ.get(f"{name}_FILE"):
+        try:
+            return Path(path).read_text().strip()
+        except OSError as error:
+            _faults.append(f"{name}_FILE={path!r} cannot be read: {error.strerror}.")
+    return os.environ.get(name) or default
+
+
+def required(name: str, meaning: str, hint: str) -> str:
+    """Return a variable that has no sensible default."""
+    value = text(name, "", meaning)
+    if not value:
+        _faults.append(f"{name} is not set. {hint}")
+    return value
+
+
+def flag(name: str, default: str, meaning: str) -> bool:
+    """Return an on/off variable."""
+    words = {"on": True, "true": True, "yes": True, "1": True}
+    words |= {"off": False, "false": False, "no": False, "0": False}
+    return _read(name, default, meaning, lambda value: words[value.lower()], "on or off")
+
+
+def integer(name: str, default: str, meaning: str) -> int:
+    """Return a variable that is a whole number, zero or more."""
+    return _read(name, default, meaning, _natural, "a whole number, zero or more")
+
+
+def seconds(name: str, default: str, meaning: str) -> float:
+    """Return a variable that is a positive time in seconds."""
+    return _read(name, default, meaning, _positive, "a number of seconds above zero, such as 0.5")
+
+
+def names(name: str, default: str, meaning: str) -> list[str]:
+    """Return a comma-separated variable as a list."""
+    value = text(name, default, meaning)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def addresses(name: str, default: str, meaning: str) -> tuple[Network, ...]:
+    """Return a comma-separated list of IP addresses and CIDR ranges."""
+    want = "IP addresses or ranges such as 10.0.0.0/8, separated by commas"
+    return _read(name, default, meaning, _networks, want)
+
+
+def choice(name: str, default: str, meaning: str, options: tuple[str, ...]) -> str:
+    """Return a variable that is one of the options."""
+    return _read(name, default, meaning, lambda value: options[options.index(value)], " or ".join(options))
+
+
+def rate(name: str, default: str, meaning: str) -> Rate | None:
+    """Return a rate such as 10/minute, or None for "off"."""
+    return _read(name, default, meaning, _rate, "a rate such as 10/minute, or off")
+
+
+def raise_faults() -> None:
+    """Raise ImproperlyConfigured naming every wrong variable at once, if there is one."""
+    if _faults:
+        lines = "\n".join(f"  {fault}" for fault in _faults)
+        raise ImproperlyConfigured(f"These settings are wrong (docs/configuration.md):\n{lines}")
+
+
+def _read(name: str, default: str, meaning: str, parse: Callable[[str], Value], want: str) -> Value:
+    value = text(name, default, meaning)
+    try:
+        return parse(value)
+    except (ValueError, KeyError):
+        _faults.append(f"{name}={value!r} is not {want}.")
+        return parse(default)
+
+
+def _natural(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,12}", value):
+        raise ValueError(value)
+    return int(value)
+
+
+def _positive(value: str) -> float:
+    if not re.fullmatch(r"[0-9]{0,6}\.?[0-9]{0,6}", value) or float(value) <= 0:
+        raise ValueError(value)
+    return float(value)
+
+
+def _networks(value: str) -> tuple[Network, ...]:
+    return networks([part.strip() for part in value.split(",") if part.strip()])
+
+
+def _rate(value: str) -> Rate | None:
+    if value == "off":
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,5})/(second|minute|hour|day)", value)
+    if not match:
+        raise ValueError(value)
+    return Rate(int(match[1]), PERIODS[match[2]])

@@ -1,0 +1,71 @@
+"""/livez and /readyz: asked often, so answered without Django.
+
+/livez: this process answers. /readyz: what the next registration needs. Only RabbitMQ is needed to
+accept one; without Redis or PostgreSQL the answer is "degraded", and registrations go on.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import orjson
+from django.conf import settings
+from django.db import connection
+from redis.asyncio import Redis
+
+from landing import intake
+
+DEADLINE = 0.9
+"""Seconds for all checks together: a probe that hangs is as bad as one that fails."""
+
+Answer = tuple[int, bytes]
+
+
+async def livez() -> Answer:
+    """Return 200 as long as the event loop turns."""
+    return 200, b'{"status":"alive"}'
+
+
+async def readyz() -> Answer:
+    """Return 200 and each dependency's state, or 503 when nothing could be accepted."""
+    names = ("rabbitmq", "redis", "postgresql")
+    states = await asyncio.gather(*(_state(check) for check in (_rabbitmq, _redis, _postgresql)))
+    checks = dict(zip(names, states, strict=True))
+    if checks["rabbitmq"] != "ok":
+        return 503, orjson.dumps({"status": "unavailable", "checks": checks})
+    degraded = any(state != "ok" for state in states)
+    return 200, orjson.dumps({"status": "degraded" if degraded else "ready", "checks": checks})
+
+
+async def _state(check: Callable[[], Awaitable[None]]) -> str:
+    try:
+        async with asyncio.timeout(DEADLINE):
+            await check()
+    except TimeoutError:
+        return "no answer in time"
+    except Exception as error:  # noqa: BLE001  whatever a client library raises, the answer is "not ok"
+        return type(error).__name__  # the text may hold host names or credentials
+    return "ok"
+
+
+async def _rabbitmq() -> None:
+    await intake.current().publisher.check()
+
+
+async def _redis() -> None:
+    client = Redis.from_url(
+        settings.REDIS_URL,
+        password=settings.REDIS_PASSWORD or None,
+        socket_timeout=DEADLINE,
+        socket_connect_timeout=DEADLINE,
+    )
+    async with client:
+        await client.get("readyz")
+
+
+async def _postgresql() -> None:
+    await asyncio.to_thread(_select_1)
+
+
+def _select_1() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")

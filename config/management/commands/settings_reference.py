@@ -1,0 +1,62 @@
+"""manage.py settings_reference"""
+
+from argparse import ArgumentParser
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from config.env import VARIABLES
+
+EXAMPLE, PAGE = Path(".env.example"), Path("docs/configuration.md")
+
+
+class Command(BaseCommand):
+    """Writes the settings' documentation from the code."""
+
+    help = "Print .env.example, or write it and docs/configuration.md (--write), from config/settings.py."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take --write."""
+        parser.add_argument("--write", action="store_true", help="write both files")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print or write."""
+        if not options["write"]:
+            self.stdout.write(example())
+            return
+        for path, text in ((EXAMPLE, example()), (PAGE, page())):
+            (settings.BASE_DIR / path).write_text(text, "utf-8")
+            self.stdout.write(f"Wrote {path}")
+
+
+def example() -> str:
+    """Return .env.example: every setting with its meaning and default, nothing switched on."""
+    lines = [
+        "# Every setting of Breakwater, with its default. Written by `make fix` from config/settings.py."
+    ]
+    lines += ["# NAME_FILE=/path works for each of them: the value is read from that file.", ""]
+    for title, variables in groupby(VARIABLES.values(), key=lambda variable: variable.section):
+        lines += [f"## {title}", ""]
+        for variable in variables:
+            lines += [f"# {variable.meaning}", f"# {variable.name}={variable.default}", ""]
+    return "\n".join(lines)
+
+
+def page() -> str:
+    """Return docs/configuration.md."""
+    lines = ["# Configuration", "", "Written by `make fix` from `config/settings.py`.", ""]
+    lines += [
+        "Every setting is an environment variable. `NAME_FILE` names a file that holds the value instead,"
+    ]
+    lines += ["as container secrets are handed over. Empty means the default.", ""]
+    for title, variables in groupby(VARIABLES.values(), key=lambda variable: variable.section):
+        lines += [f"## {title}", "", "| Variable | Default | Meaning |", "| --- | --- | --- |"]
+        lines += [
+            f"| `{one.name}` | {f'`{one.default}`' if one.default else ''} | {one.meaning} |"
+            for one in variables
+        ]
+        lines += [""]
+    return "\n".join(lines)

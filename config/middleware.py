@@ -1,0 +1,46 @@
+"""Django's outermost layer: a request id, and one log line for each request."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from landing.submission import inert
+from lib import request_ids
+
+log = logging.getLogger("breakwater.request")
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+
+class RequestLogMiddleware:
+    """Gives each request an id, names it in X-Request-ID and in the log.
+
+    A client's own X-Request-ID is not taken over: who chooses an id could take somebody else's.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer and log one request."""
+        started = time.perf_counter()
+        request_id = request_ids.new(settings.SECRET_KEY.encode())
+        request.META["breakwater.request_id"] = request_id
+        response = self._get_response(request)
+        # An accepted registration names its own, which an Idempotency-Key may have fixed before.
+        response.headers.setdefault("X-Request-ID", request_id)
+        request_id = response.headers["X-Request-ID"]
+        log.info(
+            "request",
+            extra={
+                "request_id": request_id,
+                "method": inert(request.method or ""),
+                "path": inert(request.path),
+                "status": response.status_code,
+                "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+            },
+        )
+        return response

@@ -1,0 +1,266 @@
+"""Every setting of Breakwater, read from the environment once (see config/env.py)."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import django_stubs_ext
+
+from config import env
+
+django_stubs_ext.monkeypatch()  # ModelAdmin[...] and their like can be written, as the types want
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env.load_state()
+
+env.section("The web server")
+SECRET_KEY = env.required(
+    "SECRET_KEY",
+    "Seals request ids and signs sessions. 50 or more random characters, the same in every process.",
+    'Set it, or SECRET_KEY_FILE: python3 -c "import secrets; print(secrets.token_urlsafe(50))"',
+)
+DEBUG = env.flag("DEBUG", "off", "Django's debug pages. Never on a machine that others can reach.")
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", "Host names that requests may carry.")
+CORS_ALLOWED_ORIGINS = env.names(
+    "CORS_ALLOWED_ORIGINS",
+    "",
+    "Origins (https://example.com) whose pages may call the API from a browser. Empty: none but our own.",
+)
+TRUSTED_PROXIES = env.addresses(
+    "TRUSTED_PROXIES",
+    "",
+    "Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or CIDR ranges. Empty: none.",
+)
+HTTPS = env.flag(
+    "HTTPS",
+    "on",
+    "Visitors come by https: cookies are sent by it alone, and browsers are told to stay with it.",
+)
+RATE_LIMIT = env.rate(
+    "RATE_LIMIT", "10/minute", "The most registrations from one IPv4 address or IPv6 /64, or off."
+)
+LANGUAGE_CODE = env.choice(
+    "LANGUAGE", "fa", "The language of pages and errors when the visitor asks for none.", ("fa", "en")
+)
+env.text("PORT", "8000", "The port that the web server listens on.")
+env.text("BIND", "127.0.0.1", "The address that the web server listens on.")
+env.text("WEB_CONCURRENCY", "", "Web server processes. Empty: one for each CPU core.")
+WEB_THREADS = env.integer(
+    "WEB_THREADS", "10", "Threads in each web process for Django: pages, errors, the admin."
+)
+
+env.section("PostgreSQL: the truth")
+POSTGRES_HOST = env.text("POSTGRES_HOST", "localhost", "Host name.")
+POSTGRES_PORT = env.integer("POSTGRES_PORT", "5432", "Port.")
+POSTGRES_DB = env.text("POSTGRES_DB", "breakwater", "Database.")
+POSTGRES_USER = env.text("POSTGRES_USER", "breakwater", "User.")
+POSTGRES_PASSWORD = env.text("POSTGRES_PASSWORD", "", "Password.")
+
+env.section("RabbitMQ: the queue")
+RABBITMQ_HOST = env.text("RABBITMQ_HOST", "localhost", "Host name.")
+RABBITMQ_PORT = env.integer("RABBITMQ_PORT", "5672", "Port.")
+RABBITMQ_USER = env.text("RABBITMQ_USER", "breakwater", "User.")
+RABBITMQ_PASSWORD = env.text("RABBITMQ_PASSWORD", "", "Password.")
+RABBITMQ_VHOST = env.text("RABBITMQ_VHOST", "/", "Virtual host.")
+RABBITMQ_MANAGEMENT_URL = env.text(
+    "RABBITMQ_MANAGEMENT_URL",
+    "http://localhost:15672",
+    "The management API, from which Flower reads queue lengths.",
+)
+PUBLISH_TIMEOUT = env.seconds(
+    "PUBLISH_TIMEOUT", "0.8", "The longest wait, in seconds, for RabbitMQ to connect or to confirm."
+)
+GROUP_SIZE = env.integer("GROUP_SIZE", "500", "The most registrations in one message.")
+WAITING_LIMIT = env.integer(
+    "WAITING_LIMIT",
+    "5000",
+    "The most registrations that may wait for a message in one web process; more get a 503.",
+)
+
+env.section("Redis: limits and task states")
+REDIS_HOST = env.text("REDIS_HOST", "localhost", "Host name.")
+REDIS_PORT = env.integer("REDIS_PORT", "6379", "Port.")
+REDIS_PASSWORD = env.text("REDIS_PASSWORD", "", "Password.")
+REDIS_DB = env.integer("REDIS_DB", "0", "Database number.")
+REDIS_TIMEOUT = env.seconds(
+    "REDIS_TIMEOUT", "0.1", "The longest wait, in seconds, before limits go on without Redis."
+)
+STATE_TTL = env.integer(
+    "STATE_TTL",
+    "86400",
+    "How long Redis keeps the state of a task, in seconds. PostgreSQL knows it after that.",
+)
+
+env.section("MongoDB: the request log")
+LOGS_STORE = env.text(
+    "LOGS_STORE", "logs.stores.MongoStore", "The class that keeps request metadata, as a dotted path."
+)
+MONGODB_HOST = env.text("MONGODB_HOST", "localhost", "Host name.")
+MONGODB_PORT = env.integer("MONGODB_PORT", "27017", "Port.")
+MONGODB_DB = env.text("MONGODB_DB", "breakwater", "Database.")
+MONGODB_USER = env.text("MONGODB_USER", "", "User. Empty: no login.")
+MONGODB_PASSWORD = env.text("MONGODB_PASSWORD", "", "Password.")
+MONGODB_TIMEOUT = env.seconds(
+    "MONGODB_TIMEOUT",
+    "3",
+    "The longest wait, in seconds, before a batch's documents are parked in PostgreSQL.",
+)
+
+env.section("Celery workers")
+WORKER_POOL = env.choice(
+    "WORKER_POOL",
+    "prefork",
+    "Celery's pool: processes, or greenlets for slow databases.",
+    ("prefork", "gevent"),
+)
+WORKER_CONCURRENCY = env.integer("WORKER_CONCURRENCY", "2", "Processes or greenlets in one worker.")
+
+env.section("Flower")
+env.text("FLOWER_USER", "", "Login of the monitoring page. Flower refuses to start without it.")
+env.text("FLOWER_PASSWORD", "", "Password of the monitoring page. Flower refuses to start without it.")
+env.text("FLOWER_PORT", "5555", "The port that Flower listens on.")
+
+env.section("Logs")
+LOG_LEVEL = env.choice(
+    "LOG_LEVEL", "INFO", "The least grave event that is logged.", ("DEBUG", "INFO", "WARNING", "ERROR")
+)
+
+env.raise_faults()
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "config",
+    "landing",
+    "logs",
+    "dashboard",
+]
+MIDDLEWARE = [
+    "config.middleware.RequestLogMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": POSTGRES_HOST,
+        "PORT": POSTGRES_PORT,
+        "NAME": POSTGRES_DB,
+        "USER": POSTGRES_USER,
+        "PASSWORD": POSTGRES_PASSWORD,
+        # A greenlet's connection is never found again by the next one: gevent gives it back at once.
+        "CONN_MAX_AGE": 0 if WORKER_POOL == "gevent" else None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 3,
+            # No statement of ours takes long; one that does is stuck, and its batch is tried again.
+            "options": "-c statement_timeout=10000 -c lock_timeout=3000",
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+RABBITMQ_URL = (
+    f"amqp://{quote(RABBITMQ_USER, safe='')}:{quote(RABBITMQ_PASSWORD, safe='')}"
+    f"@{RABBITMQ_HOST}:{RABBITMQ_PORT}/{quote(RABBITMQ_VHOST, safe='')}"
+)
+REDIS_URL = f"redis://{REDIS_HOST}:{REDIS_PORT}/{REDIS_DB}"
+
+LANGUAGES = [("fa", "فارسی"), ("en", "English")]
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+WHITENOISE_MANIFEST_STRICT = False
+
+MAX_BODY = 16 * 1024
+"""Bytes. A registration is a few hundred; the admin's forms fit too."""
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+CORS_ALLOW_HEADERS = ["accept", "accept-language", "content-type", "idempotency-key"]
+CORS_ALLOW_METHODS = ["GET", "OPTIONS", "POST"]
+CORS_EXPOSE_HEADERS = ["Location", "Retry-After", "X-Request-ID"]
+CORS_URLS_REGEX = r"^/api/.*$"
+
+REST_FRAMEWORK = {
+    # Nobody logs in to register, so no request may wait for a session or a user.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "landing.problems.answer_exception",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Breakwater",
+    "DESCRIPTION": "Takes registrations at once, keeps every one it has accepted, and tells what became of it.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "lib.json_log.JsonFormatter"}},
+    "handlers": {
+        "stdout": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout",
+            "formatter": "json",
+        }
+    },
+    "root": {"handlers": ["stdout"], "level": LOG_LEVEL},
+    "loggers": {
+        # Our own middleware logs each request, with its id.
+        "django.server": {"propagate": False},
+        "django.request": {"level": "ERROR"},
+        "aio_pika": {"level": "CRITICAL"},
+        "aiormq": {"level": "CRITICAL"},
+        "pymongo": {"level": "WARNING"},
+    },
+}

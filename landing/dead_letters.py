@@ -1,0 +1,50 @@
+"""Registrations that no retry can save, kept apart with the reason."""
+
+import logging
+from collections.abc import Sequence
+from uuid import uuid4
+
+from celery import current_app
+from kombu.exceptions import OperationalError
+
+from landing import queues
+
+log = logging.getLogger(__name__)
+
+CONFIRM_TIMEOUT = 5.0
+
+OUTAGES = (OperationalError, OSError)
+
+
+def bury(task: str, raw: object, reason: str) -> None:
+    """Put one raw registration on the dead-letter queue and wait for the confirm.
+
+    The message is a call of `task` with a batch of this one, so that moving it back to the live
+    queue is all that a replay takes. Raises one of OUTAGES when the broker does not confirm.
+    """
+    message = current_app.amqp.as_task_v2(
+        str(uuid4()), task, args=([raw],), argsrepr="(1 registration)", kwargsrepr="{}", ignore_result=True
+    )
+    transport = {"confirm_publish": True, "mandatory": True}
+    with current_app.connection_for_write(transport_options=transport) as connection:
+        # A connection of its own: a confirm that comes late can then not be taken for another's.
+        connection.Producer().publish(
+            message.body,
+            exchange=queues.dead.exchange,
+            routing_key=queues.DEAD,
+            serializer="json",
+            headers=message.headers | {"x-reason": reason},
+            correlation_id=message.properties["correlation_id"],
+            delivery_mode=2,
+            mandatory=True,
+            retry=False,
+            timeout=CONFIRM_TIMEOUT,
+            confirm_timeout=CONFIRM_TIMEOUT,
+        )
+    log.error("registration is a dead letter", extra={"reason": reason})
+
+
+def bury_all(task: str, raws: Sequence[tuple[object, str]]) -> None:
+    """Bury several raw registrations, each with its reason."""
+    for raw, reason in raws:
+        bury(task, raw, reason)

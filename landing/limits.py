@@ -1,0 +1,110 @@
+"""Rate limits: a sliding log of the last accepted registrations of each sender.
+
+Redis holds the logs for all processes, and one call asks for a whole group. If Redis does not
+answer in time, each process goes on by itself with a log of its own: for that while a sender may
+get the limit once from each process, which is better than refusing everybody or nobody.
+"""
+
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from lib.breaker import Breaker
+
+log = logging.getLogger(__name__)
+
+# Each key is a list of times in ms, newest first, never longer than the limit: its last element
+# tells whether the window is full. Redis runs a script as one step, so no two requests can both
+# take the last place.
+_SCRIPT = """
+local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local waits = {}
+for i, key in ipairs(KEYS) do
+  local oldest = redis.call('LINDEX', key, limit - 1)
+  if oldest and now - oldest < window then
+    waits[i] = window - (now - oldest)
+  else
+    redis.call('LPUSH', key, now)
+    redis.call('LTRIM', key, 0, limit - 1)
+    redis.call('PEXPIRE', key, window)
+    waits[i] = 0
+  end
+end
+return waits
+"""
+
+PAUSE_AFTER_FAILURE = 1.0
+"""Seconds without asking a Redis that has just failed, so that not every request waits for it."""
+
+MOST_LOCAL_SENDERS = 50_000
+"""Senders that the in-process log remembers; the least recent are forgotten first."""
+
+
+class Limiter:
+    """Allows each sender `limit` registrations in any `period` seconds."""
+
+    def __init__(self, url: str, password: str, *, limit: int, period: int, timeout: float) -> None:
+        self._redis = Redis.from_url(
+            url,
+            password=password or None,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._script = self._redis.register_script(_SCRIPT)
+        self._limit = limit
+        self._period = period
+        self._local = LocalLog(limit, period)
+        self._breaker = Breaker(PAUSE_AFTER_FAILURE)
+
+    async def take(self, senders: Sequence[str]) -> list[float]:
+        """Take one place for each sender; return the seconds each has to wait, 0 where it got it."""
+        if self._breaker.is_open:
+            return self._local.take(senders)
+        try:
+            waits = await self._script(
+                keys=[f"limit:{sender}" for sender in senders],
+                args=[self._limit, self._period * 1000],
+            )
+        except (RedisError, OSError, TimeoutError) as error:
+            if self._breaker.failed():
+                log.warning("rate limits go on without Redis", extra={"reason": repr(error)})
+            return self._local.take(senders)
+        self._breaker.worked()
+        return [wait / 1000 for wait in waits]
+
+    async def close(self) -> None:
+        """Close the connections to Redis."""
+        await self._redis.aclose()
+
+
+class LocalLog:
+    """The same sliding log, in this process alone."""
+
+    def __init__(self, limit: int, period: int) -> None:
+        self._limit = limit
+        self._period = period
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def take(self, senders: Sequence[str]) -> list[float]:
+        """Take one place for each sender; return the seconds each has to wait, 0 where it got it."""
+        return [self._take(sender) for sender in senders]
+
+    def _take(self, sender: str) -> float:
+        now = time.monotonic()
+        times = self._times.setdefault(sender, deque(maxlen=self._limit))
+        self._times.move_to_end(sender)
+        if len(self._times) > MOST_LOCAL_SENDERS:
+            self._times.popitem(last=False)
+        if len(times) == self._limit and now - times[0] < self._period:
+            return self._period - (now - times[0])
+        times.append(now)
+        return 0.0

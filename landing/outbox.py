@@ -1,0 +1,102 @@
+"""Documents that MongoDB cannot take wait in PostgreSQL, and go on when it is back."""
+
+import logging
+import random
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from celery import signals
+from django.db import Error as DatabaseError
+from django.db import connection, transaction
+
+from landing.models import ParkedLog
+from lib.breaker import Breaker
+from logs import utils as logs
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+INTERVAL = 10.0
+"""Seconds between two looks at the parked documents."""
+
+_breaker = Breaker(pause=5.0)
+_stop = threading.Event()
+
+
+def deliver(documents: Sequence[logs.Document]) -> None:
+    """Give documents to the log store; park them if it does not take them.
+
+    Raises django.db.Error if they cannot be parked either. While the store is known to be away it
+    is not asked, so that its outage does not slow down PostgreSQL's work.
+    """
+    if _breaker.is_open:
+        park(documents)
+        return
+    try:
+        logs.log_requests(documents)
+    except logs.StoreUnavailable as error:
+        if _breaker.failed():
+            log.warning("request logs are parked in PostgreSQL", extra={"reason": str(error)})
+        park(documents)
+    else:
+        _breaker.worked()
+
+
+def park(documents: Sequence[logs.Document]) -> None:
+    """Keep documents in PostgreSQL; one that is parked already stays as it is."""
+    ParkedLog.objects.bulk_create(
+        [ParkedLog(request_id=one["_id"], document=_to_json(one)) for one in documents],
+        ignore_conflicts=True,
+    )
+
+
+def redrive() -> int:
+    """Move one batch of parked documents to the log store; return how many went.
+
+    Raises StoreUnavailable or django.db.Error, and then they are still parked. Several workers
+    may do this at once: each takes rows that no other has locked.
+    """
+    with transaction.atomic():
+        parked = list(ParkedLog.objects.select_for_update(skip_locked=True).order_by("parked_at")[:BATCH])
+        logs.log_requests([_from_json(one.document) for one in parked])
+        ParkedLog.objects.filter(pk__in=[one.pk for one in parked]).delete()
+    return len(parked)
+
+
+@signals.worker_ready.connect
+def start_redriving(**_: Any) -> None:
+    """Redrive in a thread of every worker's main process, from its start to its end."""
+    threading.Thread(target=_redrive_until_stopped, name="redrive", daemon=True).start()
+
+
+@signals.worker_shutting_down.connect
+def stop_redriving(**_: Any) -> None:
+    """Let a worker's redriving end after the batch in hand."""
+    _stop.set()
+
+
+def _redrive_until_stopped() -> None:
+    while not _stop.wait(INTERVAL * random.uniform(0.5, 1.0)):  # noqa: S311  not a secret
+        try:
+            while moved := redrive():
+                log.info("parked request logs delivered", extra={"count": moved})
+        except (logs.StoreUnavailable, DatabaseError) as error:
+            log.info("parked request logs still wait", extra={"reason": repr(error)})
+        finally:
+            connection.close()  # ten seconds are long; and the next fork must not inherit it
+
+
+def _to_json(document: logs.Document) -> dict[str, Any]:
+    return {
+        key: {"$date": value.isoformat()} if isinstance(value, datetime) else value
+        for key, value in document.items()
+    }
+
+
+def _from_json(parked: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: datetime.fromisoformat(value["$date"]) if isinstance(value, dict) else value
+        for key, value in parked.items()
+    }

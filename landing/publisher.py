@@ -1,0 +1,110 @@
+"""One confirmed publish of a group of submissions to RabbitMQ."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+from uuid import uuid4
+
+import aio_pika
+import orjson
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aiormq.exceptions import AMQPError
+from celery import current_app
+
+from landing import queues
+from landing.submission import Submission, now
+
+log = logging.getLogger(__name__)
+
+TASK = "landing.tasks.save_phones_async"
+
+
+class NotConfirmed(Exception):
+    """RabbitMQ did not confirm in time. It may have the message all the same: no promise, not a no."""
+
+
+class Publisher:
+    """Holds one connection to RabbitMQ, opened when it is first needed and after each failure."""
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._connecting = asyncio.Lock()
+        self._connection: AbstractConnection | None = None
+        self._exchange: AbstractExchange | None = None
+
+    async def publish(self, batch: Sequence[Submission]) -> None:
+        """Put a batch on the queue as one message and wait for its confirm, at most `timeout` seconds.
+
+        The confirm is the broker's word that the message is on the disk of the quorum. The message
+        is mandatory: without a queue to go to it comes back, which is an error here.
+        Raises NotConfirmed, and then the connection is thrown away, so that a late confirm can
+        never be taken for another message's.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                exchange = await self._open()
+                await exchange.publish(message_of(batch), queues.LIVE, mandatory=True)
+        except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
+            # RuntimeError is what aio-pika raises for a connection closed under its hands.
+            await self.close()
+            log.warning("publish not confirmed", extra={"reason": repr(error)})
+            raise NotConfirmed from error
+
+    async def check(self) -> None:
+        """Raise NotConfirmed unless there is an open connection, or one can be opened in time."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._open()
+        except (AMQPError, OSError, TimeoutError) as error:
+            raise NotConfirmed from error
+
+    async def close(self) -> None:
+        """Drop the connection without waiting for the broker's good-bye."""
+        connection, self._connection, self._exchange = self._connection, None, None
+        if connection is not None:
+            closing = asyncio.create_task(_close(connection))
+            await asyncio.wait([closing], timeout=0.1)
+
+    async def _open(self) -> AbstractExchange:
+        async with self._connecting:
+            if self._exchange is None or self._connection is None or self._connection.is_closed:
+                self._connection = await aio_pika.connect(
+                    self._url, client_properties={"connection_name": f"web {socket.gethostname()}"}
+                )
+                channel: AbstractChannel = await self._connection.channel(
+                    publisher_confirms=True, on_return_raises=True
+                )
+                self._exchange = await channel.get_exchange(queues.LIVE, ensure=False)
+            return self._exchange
+
+
+def message_of(batch: Sequence[Submission]) -> aio_pika.Message:
+    """Return a batch as the message that Celery would send for `save_phones_async.delay(batch)`."""
+    task = current_app.amqp.as_task_v2(
+        str(uuid4()),
+        TASK,
+        args=([submission.to_wire() for submission in batch],),
+        kwargs={"queued_at": now().isoformat()},
+        # Phones stay out of Flower and of Celery's logs.
+        argsrepr=f"({len(batch)} registrations)",
+        kwargsrepr="{}",
+        ignore_result=True,
+    )
+    return aio_pika.Message(
+        orjson.dumps(task.body),
+        headers=task.headers,
+        content_type="application/json",
+        content_encoding="utf-8",
+        correlation_id=task.properties["correlation_id"],
+        message_id=task.headers["id"],
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )
+
+
+async def _close(connection: AbstractConnection) -> None:
+    try:
+        await connection.close()
+    except (AMQPError, OSError, RuntimeError):
+        log.debug("the broken connection could not be closed")

@@ -1,0 +1,50 @@
+"""The queues of a registration, by name and arguments: the one place that says them.
+
+Arguments of a queue cannot be changed once it exists: a new argument needs a new name.
+"""
+
+from typing import Any
+
+from kombu import Exchange, Queue
+
+DELIVERY_LIMIT = 20
+"""Deliveries of one message before it is a dead letter. RabbitMQ 4 has this default, 3 has none."""
+
+LIVE = "registrations"
+DEAD = "registrations.dead"
+
+_QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
+
+dead = Queue(
+    DEAD,
+    Exchange(DEAD, type="direct", durable=True),
+    routing_key=DEAD,
+    queue_arguments=_QUORUM,
+    no_declare=True,
+)
+live = Queue(
+    LIVE,
+    Exchange(LIVE, type="direct", durable=True),
+    routing_key=LIVE,
+    queue_arguments=_QUORUM
+    | {
+        "x-dead-letter-exchange": DEAD,
+        "x-dead-letter-routing-key": DEAD,
+        # A dead letter leaves the live queue only when the dead queue has confirmed it; that needs
+        # reject-publish, which is what a full queue should do anyway.
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+        "x-delivery-limit": DELIVERY_LIMIT,
+    },
+    no_declare=True,  # workers have no right to; `manage.py declare_queues` does it
+)
+
+
+def declare(connection: Any) -> None:
+    """Create exchanges, queues and bindings where they are missing. Raises if one has other arguments."""
+    with connection.channel() as channel:
+        for queue in (dead, live):
+            bound = queue.bind(channel)
+            bound.exchange.declare()
+            bound.queue_declare()
+            bound.queue_bind()

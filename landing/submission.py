@@ -1,0 +1,84 @@
+"""Submission: the one value that travels from the POST to the row, and how it is written on the wire."""
+
+import re
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from lib import phones
+
+LONGEST_TEXT = 1024
+"""Characters kept of a referrer or a user agent; the rest is cut off."""
+
+# Control characters, Unicode's own line ends, and surrogates, which no database takes.
+_HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class MalformedSubmission(ValueError):
+    """What came off the queue is no submission; the text says why, without personal data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One accepted request.
+
+    phone_number: canonical, 0 and ten digits. request_id: a UUID, which is the task_id too.
+    accepted_at: UTC.
+    """
+
+    phone_number: str
+    request_id: str
+    ip_address: str
+    referrer: str
+    user_agent: str
+    accepted_at: datetime
+
+    def to_wire(self) -> list[str]:
+        """Return the six fields as JSON can carry them."""
+        *texts, accepted_at = astuple(self)
+        return [*texts, accepted_at.isoformat()]
+
+    @classmethod
+    def from_wire(cls, raw: object) -> "Submission":
+        """Read what to_wire wrote, or what somebody else put on the queue.
+
+        Raises MalformedSubmission. Nothing that this returns can be refused by a store.
+        """
+        if not isinstance(raw, list) or len(raw) != 6 or not all(isinstance(t, str) for t in raw):
+            raise MalformedSubmission("not six texts")
+        phone_number, request_id, ip_address, referrer, user_agent, accepted_at = raw
+        try:
+            return cls(
+                phone_number=phones.normalise(phone_number),
+                request_id=str(UUID(request_id)),
+                ip_address=inert(ip_address)[:64],
+                referrer=inert(referrer),
+                user_agent=inert(user_agent),
+                accepted_at=_utc(accepted_at),
+            )
+        except phones.InvalidPhone as error:
+            raise MalformedSubmission(f"phone number: {error.reason}") from None
+        except (ValueError, OverflowError):
+            raise MalformedSubmission("request id or time") from None
+
+
+def inert(text: str) -> str:
+    """Return text that no store refuses and no log line breaks at: harmful characters replaced, cut."""
+    return _HARMFUL.sub("\N{REPLACEMENT CHARACTER}", text[:LONGEST_TEXT])
+
+
+def header_text(raw: bytes) -> str:
+    """Return a header's value as inert text; bytes that are not UTF-8 are replaced."""
+    return inert(raw[: LONGEST_TEXT * 4].decode("utf-8", "replace"))
+
+
+def now() -> datetime:
+    """Return the time in UTC, with microseconds."""
+    return datetime.now(UTC)
+
+
+def _utc(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("no time zone")
+    return time.astimezone(UTC)

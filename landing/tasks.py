@@ -1,0 +1,126 @@
+"""The Celery tasks: a policy and a call.
+
+A message is acknowledged after the work, and the work may be done twice: whatever kills a worker,
+its batch is delivered again and changes nothing. An outage is waited out with the batch in hand;
+only what no retry can save becomes a dead letter, alone and with its reason.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from celery import shared_task
+from django.db import DataError, IntegrityError, InterfaceError, connection
+from django.db import Error as DatabaseError
+
+from landing import dead_letters, outbox, registrations, status
+from landing.status import State
+from landing.submission import MalformedSubmission, Submission, now
+from lib.patience import hold
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="landing.tasks.save_phones_async", ignore_result=True)
+def save_phones_async(batch: list[Any], queued_at: str | None = None) -> None:
+    """Store a batch of submissions in their wire form (Submission.to_wire)."""
+    submissions, malformed = _read(batch)
+    for raw, reason in malformed:
+        _bury(raw, reason)
+    _save(submissions, queued_at)
+
+
+@shared_task(name="landing.tasks.save_phone_async")
+def save_phone_async(
+    phone_number: str,
+    request_id: str,
+    ip_address: str,
+    referrer: str,
+    user_agent: str = "",
+    accepted_at: str | None = None,
+) -> None:
+    """Store one registration: the call that the architecture document names.
+
+    save_phone_async.delay("09123456789", str(uuid4()), "192.0.2.1", "https://example.com/")
+    """
+    time = accepted_at or now().isoformat()
+    save_phones_async([[phone_number, request_id, ip_address, referrer, user_agent, time]])
+
+
+def _save(batch: Sequence[Submission], queued_at: str | None) -> None:
+    registration_ids = _store(batch)
+    stored = [submission for submission in batch if submission.request_id in registration_ids]
+    documents = [
+        _document(submission, registration_ids[submission.request_id], queued_at) for submission in stored
+    ]
+    hold(lambda: outbox.deliver(documents), _is_outage, "deliver request logs")
+    request_ids = [submission.request_id for submission in stored]
+    status.write(request_ids, State.STORED)
+    log.info("stored", extra={"request_ids": request_ids})
+
+
+def _store(batch: Sequence[Submission]) -> dict[str, int]:
+    """Store a batch; if the data are at fault, halve it until the one culprit stands alone."""
+    if not batch:
+        return {}
+    try:
+        return hold(lambda: registrations.store(batch), _is_outage, "store registrations")
+    except (DataError, IntegrityError) as error:
+        if len(batch) == 1:
+            _bury(batch[0].to_wire(), f"refused by PostgreSQL: {type(error.__cause__).__name__}")
+            return {}
+        middle = len(batch) // 2
+        return _store(batch[:middle]) | _store(batch[middle:])
+
+
+def _read(batch: list[Any]) -> tuple[list[Submission], list[tuple[Any, str]]]:
+    submissions, malformed = [], []
+    for raw in batch:
+        try:
+            submissions.append(Submission.from_wire(raw))
+        except MalformedSubmission as error:
+            malformed.append((raw, f"malformed: {error}"))
+    return submissions, malformed
+
+
+def _bury(raw: Any, reason: str) -> None:
+    task = save_phones_async.name
+    hold(
+        lambda: dead_letters.bury(task, raw, reason),
+        lambda error: isinstance(error, dead_letters.OUTAGES),
+        "bury a dead letter",
+    )
+    if request_id := _request_id(raw):
+        status.write([request_id], State.DEAD)
+
+
+def _request_id(raw: Any) -> str | None:
+    try:
+        return str(UUID(raw[1]))
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError):
+        return None
+
+
+def _document(submission: Submission, registration_id: int, queued_at: str | None) -> dict[str, Any]:
+    return {
+        "_id": submission.request_id,
+        "registration_id": registration_id,
+        "ip_address": submission.ip_address,
+        "referrer": submission.referrer,
+        "user_agent": submission.user_agent,
+        "accepted_at": submission.accepted_at,
+        "queued_at": datetime.fromisoformat(queued_at) if queued_at else None,
+        "stored_at": now(),
+    }
+
+
+def _is_outage(error: Exception) -> bool:
+    """Tell a database that is away, full, read-only or not yet migrated from data it refuses."""
+    if isinstance(error, (DataError, IntegrityError)):
+        return False
+    if isinstance(error, (DatabaseError, InterfaceError)):
+        connection.close()  # the next try opens a new one
+        return True
+    return False

@@ -1,0 +1,18 @@
+"""The addresses of the landing page and of its API."""
+
+from django.urls import path, re_path
+
+from landing.views import RegisterView, StatusView, home, progress, theme
+
+urlpatterns = [
+    path("", home, name="any_home"),
+    re_path(r"^(?P<language>fa|en)/$", home, name="home"),
+    re_path(r"^(?P<language>fa|en)/theme.css$", theme, name="theme"),
+    re_path(
+        r"^(?P<language>fa|en)/registration/(?P<task_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/$",
+        progress,
+        name="progress",
+    ),
+    path("api/register/", RegisterView.as_view(), name="register"),
+    path("api/register/<uuid:task_id>/", StatusView.as_view(), name="status"),
+]

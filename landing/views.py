@@ -1,0 +1,235 @@
+"""The DRF door: every request that is not plain, and every error answer. And the pages."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import cache_control
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.parsers import FormParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from landing import intake, problems, status
+from landing.parsers import JsonParser
+from landing.serializers import (
+    ProblemSerializer,
+    ReceiptSerializer,
+    RegistrationSerializer,
+    StatusSerializer,
+)
+from landing.submission import Submission, header_text, now
+from lib import phones, request_ids
+from lib.client_ip import client_ip
+
+TEXTS = Path(__file__).parent / "texts"
+LONGEST_KEY = 255
+NOT_STORED = {"Cache-Control": "no-store"}
+
+
+class RegisterView(APIView):
+    """Registers a phone number."""
+
+    parser_classes = [JsonParser, FormParser]
+    serializer_class = RegistrationSerializer
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse bodies that are too large or compressed before they are read."""
+        super().initial(request, *args, **kwargs)
+        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_BODY:
+            raise problems.BodyTooLarge
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise UnsupportedMediaType("compressed")
+
+    @extend_schema(
+        operation_id="register",
+        request={
+            "application/json": RegistrationSerializer,
+            "application/x-www-form-urlencoded": RegistrationSerializer,
+        },
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                str,
+                OpenApiParameter.HEADER,
+                description="Any text of up to 255 characters. The same key and phone number give the same "
+                "receipt and are stored once, however often they are sent.",
+            )
+        ],
+        responses={
+            202: ReceiptSerializer,
+            **dict.fromkeys(
+                [(code, problems.CONTENT_TYPE) for code in (400, 413, 415, 429, 503)], ProblemSerializer
+            ),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        """Accept a registration. 202 means that it is kept, and will be stored whatever happens."""
+        fields = RegistrationSerializer(data=request.data)
+        fields.is_valid(raise_exception=True)
+        submission = submission_from(request, fields.validated_data["phone_number"])
+        intake.current().accept_from_thread(submission)
+        return Response(
+            receipt(submission.request_id),
+            status=202,
+            headers=NOT_STORED
+            | {
+                "Location": status_url(submission.request_id),
+                "X-Request-ID": submission.request_id,
+            },
+        )
+
+
+class StatusView(APIView):
+    """Tells what became of a registration."""
+
+    serializer_class = StatusSerializer
+
+    @extend_schema(
+        operation_id="status",
+        responses={200: StatusSerializer, (404, problems.CONTENT_TYPE): ProblemSerializer},
+    )
+    def get(self, request: Request, task_id: UUID) -> Response:
+        """Return Processing, Registered or Failed; 404 for an id that was never given out."""
+        state = status.of(str(task_id))
+        if state is None:
+            raise problems.InvalidRequest("not_found")
+        return Response({"task_id": str(task_id), "status": state.shown}, headers=NOT_STORED)
+
+
+def submission_from(request: Request | HttpRequest, phone_number: str) -> Submission:
+    """Return the submission that a request makes of a phone number in its canonical form."""
+    return Submission(
+        phone_number=phone_number,
+        request_id=request_id_for(request.headers.get("Idempotency-Key", ""), phone_number),
+        ip_address=client_ip(
+            request.META.get("REMOTE_ADDR", ""),
+            request.headers.get("X-Forwarded-For", ""),
+            settings.TRUSTED_PROXIES,
+        ),
+        referrer=_header(request, "Referer"),
+        user_agent=_header(request, "User-Agent"),
+        accepted_at=now(),
+    )
+
+
+def request_id_for(idempotency_key: str, phone_number: str) -> str:
+    """Return a new id, or the one that belongs to this key and phone. Raises InvalidRequest."""
+    if len(idempotency_key) > LONGEST_KEY:
+        raise problems.InvalidRequest("invalid_idempotency_key")
+    secret = settings.SECRET_KEY.encode()
+    if idempotency_key:
+        return request_ids.from_key(secret, idempotency_key, phone_number)
+    return request_ids.new(secret)
+
+
+def status_url(task_id: str) -> str:
+    """Return where to ask for the state of a task."""
+    return f"/api/register/{task_id}/"
+
+
+def receipt(request_id: str) -> dict[str, str]:
+    """Return the answer to an accepted registration."""
+    return {
+        "task_id": request_id,
+        "request_id": request_id,
+        "status": "Processing",
+        "status_url": status_url(request_id),
+    }
+
+
+@csrf_exempt  # it uses no cookie, so another site gains nothing by sending it for a visitor
+def home(request: HttpRequest, language: str = "") -> HttpResponse:
+    """Show the landing page; take its form from browsers without JavaScript."""
+    language = language or _language_of(request)
+    if request.method != "POST":
+        return render_home(request, language)
+    typed = request.POST.get("phone_number", "")
+    try:
+        submission = submission_from(request, phones.normalise(typed))
+        intake.current().accept_from_thread(submission)
+    except phones.InvalidPhone as error:
+        return render_home(request, language, 400, typed, problems.explain_phone(error.reason, language))
+    except (intake.TooManyRequests, intake.Unavailable) as error:
+        code = problems.code_of(error) or ""
+        problem = problems.body(code, "", language)
+        page = render_home(request, language, problem["status"], typed, problem["detail"])
+        return _with_headers(page, problems.retry_headers(error))
+    return redirect("progress", language, submission.request_id)
+
+
+@require_safe
+def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse:
+    """Show what became of a registration, to browsers without JavaScript."""
+    state = status.of(str(task_id))
+    if state is None:
+        return problems.answer(request, "not_found")
+    context = {
+        "task_id": str(task_id),
+        "state": state.shown,
+        "status_url": status_url(str(task_id)),
+        "home_url": reverse("home", args=[language]),
+    }
+    page = render(request, "landing/progress.html", _words(language) | context)
+    return _with_headers(page, NOT_STORED)
+
+
+@require_safe
+@cache_control(max_age=3600, public=True)
+def theme(request: HttpRequest, language: str) -> HttpResponse:
+    """Return the colours of the language's texts as a stylesheet: the CSP allows none in the page."""
+    return render(request, "landing/theme.css", _words(language), content_type="text/css")
+
+
+def render_home(
+    request: HttpRequest, language: str, code: int = 200, typed: str = "", error: str = ""
+) -> HttpResponse:
+    """Return the landing page with this HTTP status, what was typed, and what is wrong with it."""
+    context = {
+        "action": reverse("home", args=[language]),
+        "api_url": reverse("register"),
+        "phone_number": typed[: phones.LONGEST_INPUT],
+        "error": error,
+    }
+    return render(request, "landing/index.html", _words(language) | context, status=code)
+
+
+def _words(language: str) -> dict[str, Any]:
+    other = "en" if language == "fa" else "fa"
+    return {
+        "texts": _texts(language),
+        "language": language,
+        "other_language": other,
+        "theme_url": reverse("theme", args=[language]),
+    }
+
+
+@cache
+def _texts(language: str) -> dict[str, Any]:
+    return tomllib.loads((TEXTS / f"{language}.toml").read_text("utf-8"))
+
+
+def _with_headers(page: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:
+    for name, value in headers.items():
+        page.headers[name] = value
+    return page
+
+
+def _language_of(request: HttpRequest) -> str:
+    return problems.language_of(request.headers.get("Accept-Language", ""))
+
+
+def _header(request: Request | HttpRequest, name: str) -> str:
+    # WSGI hands headers over as Latin-1 text, whatever bytes they were.
+    return header_text(request.headers.get(name, "").encode("latin-1", "replace"))

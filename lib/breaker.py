@@ -1,0 +1,28 @@
+"""A circuit breaker: after a failure, do not ask again for a while."""
+
+import time
+
+
+class Breaker:
+    """Open for `pause` seconds after each failure, closed otherwise. Not shared between processes."""
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._closes_at = 0.0
+        self._failing = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the other side failed so lately that it should be left alone."""
+        return time.monotonic() < self._closes_at
+
+    def failed(self) -> bool:
+        """Open the breaker. Returns whether this is the first failure of an outage."""
+        first = not self._failing
+        self._failing = True
+        self._closes_at = time.monotonic() + self._pause
+        return first
+
+    def worked(self) -> None:
+        """Note that the other side answers: the outage, if there was one, is over."""
+        self._failing = False

@@ -1,0 +1,77 @@
+"""Group commit: whatever arrives while one commit is under way goes into the next.
+
+Alone, an item is a group of one and waits for nothing. Under load groups grow by themselves, so
+that the price of a commit (a broker's confirm, an fsync) is shared. There is no timer.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+class Overloaded(Exception):
+    """More items wait than there is room for. Nothing was done with this one."""
+
+
+class GroupCommit(Generic[Item, Outcome]):
+    """Collects the items of many tasks of one event loop and commits them in groups.
+
+    commit: takes a group and returns one outcome for each item, in order; an outcome that is an
+        exception is raised to that item's sender. If commit itself raises, all of the group get it.
+    size: the most items in a group.
+    waiting: the most items that may wait for a group; more are refused with Overloaded.
+    in_flight: the most groups under way at once.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Item]], Awaitable[Sequence[Outcome | Exception]]],
+        *,
+        size: int,
+        waiting: int,
+        in_flight: int = 1,
+    ) -> None:
+        self._commit = commit
+        self._size = size
+        self._room = waiting
+        self._in_flight = in_flight
+        self._waiting: deque[tuple[Item, asyncio.Future[Outcome]]] = deque()
+        self._committers: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: Item) -> Outcome:
+        """Wait until the item's group is committed and return its outcome.
+
+        Raises Overloaded, or what the commit raised or returned for this item.
+        """
+        if len(self._waiting) >= self._room:
+            raise Overloaded
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if len(self._committers) < self._in_flight:
+            committer = asyncio.create_task(self._commit_groups())
+            self._committers.add(committer)
+            committer.add_done_callback(self._committers.discard)
+        return await future
+
+    async def _commit_groups(self) -> None:
+        while self._waiting:
+            count = min(self._size, len(self._waiting))
+            group = [self._waiting.popleft() for _ in range(count)]
+            await self._commit_group(group)
+
+    async def _commit_group(self, group: Sequence[tuple[Item, asyncio.Future[Outcome]]]) -> None:
+        try:
+            outcomes = await self._commit([item for item, _ in group])
+        except Exception as error:  # noqa: BLE001  whatever failed is told to each sender
+            outcomes = [error] * len(group)
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            if future.done():  # its sender has gone away
+                continue
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)

@@ -1,0 +1,76 @@
+"""One spelling for each phone number, so that one person is one registration."""
+
+import re
+
+LONGEST_INPUT = 64
+"""Characters. No spelling of an 11-digit number needs more; longer input is refused unread."""
+
+_PERSIAN, _ARABIC_INDIC, _FULL_WIDTH = 0x06F0, 0x0660, 0xFF10
+_DIGITS = {zero + n: str(n) for zero in (_PERSIAN, _ARABIC_INDIC, _FULL_WIDTH) for n in range(10)}
+_HYPHENS = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d"
+# Zero-width joiners, direction marks and the byte order mark: pasted along, never seen.
+_INVISIBLE = (
+    "\u061c\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+)
+_SPELLINGS = _DIGITS | dict.fromkeys(map(ord, _HYPHENS + _INVISIBLE), "") | {ord("\uff0b"): "+"}
+
+_CANONICAL = re.compile(r"0[0-9]{10}")
+_WITH_COUNTRY = re.compile(r"(?:\+|00)?980?([1-9][0-9]{9})")
+_BARE_MOBILE = re.compile(r"9[0-9]{9}")
+_DIGITS_ONLY = re.compile(r"\+?[0-9]+")
+
+
+class InvalidPhone(ValueError):
+    """A phone number that cannot be taken.
+
+    `reason` is one of not_text, blank, bad_characters, wrong_country, wrong_start, too_short,
+    too_long: stable words that the API shows as part of its error code.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def normalise(raw: object) -> str:
+    r"""Return the canonical form of a phone number: "0" and ten ASCII digits.
+
+    Persian, Arabic-Indic and full-width digits become ASCII; white space, hyphens and invisible
+    marks go away; +98, 0098, 98 and a bare leading 9 become the national 0. The architecture
+    document's rule `^0\d{10}$` is then applied by full match, since in Python that pattern also
+    takes Persian digits and a trailing newline, which would be second identities.
+
+    Raises InvalidPhone with the reason for the refusal.
+    """
+    if not isinstance(raw, str):
+        raise InvalidPhone("not_text")
+    if len(raw) > LONGEST_INPUT:
+        raise InvalidPhone("too_long")
+    if _CANONICAL.fullmatch(raw):
+        return raw
+    spelled = "".join(raw.translate(_SPELLINGS).split())
+    if _CANONICAL.fullmatch(spelled):
+        return spelled
+    if national := _WITH_COUNTRY.fullmatch(spelled):
+        return f"0{national[1]}"
+    if _BARE_MOBILE.fullmatch(spelled):
+        return f"0{spelled}"
+    raise InvalidPhone(_reason(spelled))
+
+
+def mask(phone: str) -> str:
+    """Return a phone number fit for logs and screens: 0912***6789."""
+    return f"{phone[:4]}***{phone[-4:]}" if len(phone) > 8 else "***"
+
+
+def _reason(spelled: str) -> str:
+    if not spelled:
+        return "blank"
+    if not _DIGITS_ONLY.fullmatch(spelled):
+        return "bad_characters"
+    if spelled.startswith("+") and not spelled.startswith("+98"):
+        return "wrong_country"
+    national = re.sub(r"^(?:\+|00)98", "0", spelled)
+    if len(national) != 11:
+        return "too_short" if len(national) < 11 else "too_long"
+    return "wrong_start"

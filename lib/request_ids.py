@@ -1,0 +1,67 @@
+"""Request ids that can be recognised without asking a store.
+
+An id is a UUID whose last 24 bits are a seal: a keyed hash of the rest. So a status question for an
+id that was never given out is answered "unknown" though Redis is empty and the registration still
+waits in the queue, and an accepted id is never taken for an unknown one. A guessed id passes once
+in 16 million tries and then only says "Processing", which tells the guesser nothing.
+"""
+
+import os
+import time
+from hashlib import blake2b
+from uuid import UUID
+
+_SEAL_BITS = 24
+_SEAL = (1 << _SEAL_BITS) - 1
+_VARIANT = 0b10 << 62
+_VERSION_7, _VERSION_8 = 7 << 76, 8 << 76
+_FREE_BITS = ~(0xF << 76 | 0b11 << 62 | _SEAL)
+
+
+def new(secret: bytes) -> str:
+    """Return a new id: a UUID version 7 (RFC 9562), so that ids grow with time.
+
+    Rows and documents keyed by it then land at the end of their index, which keeps inserting as
+    fast with millions of rows as with none.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    return _sealed(secret, milliseconds << 80 | int.from_bytes(os.urandom(10)), _VERSION_7)
+
+
+def from_key(secret: bytes, idempotency_key: str, phone_number: str) -> str:
+    """Return the id that belongs to a key and a phone: a UUID version 8, the same in any process.
+
+    The phone is part of it, and the secret too, so nobody can spend another sender's id.
+    """
+    # surrogatepass: a header may carry any bytes, and a key is only compared, never shown.
+    text = f"{phone_number}\n{idempotency_key}".encode("utf-8", "surrogatepass")
+    digest = blake2b(text, key=_key(secret), digest_size=16).digest()
+    return _sealed(secret, int.from_bytes(digest), _VERSION_8)
+
+
+def is_genuine(secret: bytes, request_id: str) -> bool:
+    """Return whether this id was made with this secret."""
+    value = parse(request_id)
+    return value is not None and value.int & _SEAL == _seal(secret, value.int >> _SEAL_BITS)
+
+
+def parse(text: str) -> UUID | None:
+    """Return the UUID that a text is, or None."""
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None
+
+
+def _sealed(secret: bytes, value: int, version: int) -> str:
+    value = value & _FREE_BITS | version | _VARIANT
+    return str(UUID(int=value | _seal(secret, value >> _SEAL_BITS)))
+
+
+def _seal(secret: bytes, unsealed: int) -> int:
+    digest = blake2b(unsealed.to_bytes(13), key=_key(secret), digest_size=_SEAL_BITS // 8)
+    return int.from_bytes(digest.digest())
+
+
+def _key(secret: bytes) -> bytes:
+    return secret[:64]  # blake2b takes keys of up to 64 bytes

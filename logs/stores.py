@@ -1,0 +1,93 @@
+"""Where request metadata can be kept: MongoDB, or nowhere. LOGS_STORE names the class."""
+
+import os
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from django.conf import settings
+from pymongo import MongoClient, WriteConcern
+from pymongo.errors import BulkWriteError, PyMongoError
+
+Document = Mapping[str, Any]
+
+DUPLICATE_KEY = 11000
+
+
+class StoreUnavailable(Exception):
+    """The store could not take the documents. Some may be in it; to give all again is safe."""
+
+
+class Store(Protocol):
+    """Keeps documents by their `_id`."""
+
+    def insert(self, documents: Sequence[Document]) -> None:
+        """Keep documents; those whose _id is known stay as they are. Raises StoreUnavailable."""
+
+    def find(self, request_id: str) -> dict[str, Any] | None:
+        """Return one document, or None. Raises StoreUnavailable."""
+
+
+class MongoStore:
+    """Keeps documents in the collection `request_logs`."""
+
+    def __init__(self) -> None:
+        milliseconds = int(settings.MONGODB_TIMEOUT * 1000)
+        client: MongoClient[dict[str, Any]] = MongoClient(
+            settings.MONGODB_HOST,
+            settings.MONGODB_PORT,
+            username=settings.MONGODB_USER or None,
+            password=settings.MONGODB_PASSWORD or None,
+            # By default pymongo waits 30 s for a server and for ever for a place in its pool.
+            timeoutMS=milliseconds,
+            serverSelectionTimeoutMS=milliseconds,
+            tz_aware=True,
+        )
+        # Without the journal an acknowledged document is in memory only.
+        self._collection = client[settings.MONGODB_DB].get_collection(
+            "request_logs", write_concern=WriteConcern(w=1, j=True)
+        )
+
+    def insert(self, documents: Sequence[Document]) -> None:
+        """Keep documents in one unordered bulk; a known _id is not an error but a redelivery."""
+        try:
+            self._collection.insert_many([dict(document) for document in documents], ordered=False)
+        except BulkWriteError as error:
+            failed = [one for one in error.details["writeErrors"] if one["code"] != DUPLICATE_KEY]
+            if failed or error.details.get("writeConcernErrors"):
+                raise StoreUnavailable(f"{len(failed)} documents refused") from error
+        except PyMongoError as error:
+            raise StoreUnavailable(repr(error)) from error
+
+    def find(self, request_id: str) -> dict[str, Any] | None:
+        """Return one document by its request_id, which is compared as text, never as a query."""
+        try:
+            return self._collection.find_one({"_id": str(request_id)})
+        except PyMongoError as error:
+            raise StoreUnavailable(repr(error)) from error
+
+
+class NoopStore:
+    """Keeps nothing but the last ten documents, for installations and tests without MongoDB."""
+
+    last: deque[Document] = deque(maxlen=10)
+
+    def insert(self, documents: Sequence[Document]) -> None:
+        """Remember the last ten."""
+        self.last.extend(documents)
+
+    def find(self, request_id: str) -> dict[str, Any] | None:
+        """Return one of the last ten."""
+        return next((dict(one) for one in self.last if one["_id"] == request_id), None)
+
+
+_stores: dict[int, Store] = {}
+
+
+def current(make: type[Store]) -> Store:
+    """Return this process's store. MongoClient does not survive a fork, so each process makes its own."""
+    pid = os.getpid()
+    if pid not in _stores:
+        _stores.clear()
+        _stores[pid] = make()
+    return _stores[pid]

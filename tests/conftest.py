@@ -1,0 +1,65 @@
+"""Real servers for the tests: started once, emptied before each test, ended at the end."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+import django
+import pytest
+
+from local import servers as local_servers
+
+STATE_DIR = Path(tempfile.mkdtemp(prefix="breakwater-tests-"))
+running: local_servers.Servers
+
+
+def pytest_configure(config):
+    global running  # noqa: PLW0603  one set of servers for the session
+    running = local_servers.start(STATE_DIR)
+    os.environ.update(running.environment())
+    os.environ.update(
+        STATE_DIR=str(STATE_DIR),
+        DJANGO_SETTINGS_MODULE="config.settings",
+        SECRET_KEY=secrets.token_urlsafe(50),
+        CORS_ALLOWED_ORIGINS="https://campaign.example",
+        TRUSTED_PROXIES="127.0.0.1,10.0.0.0/8",
+        REDIS_TIMEOUT="1",
+        PUBLISH_TIMEOUT="2",
+    )
+    django.setup()
+
+
+def pytest_unconfigure(config):
+    running.stop()
+    shutil.rmtree(STATE_DIR, ignore_errors=True)
+
+
+@pytest.fixture
+def servers():
+    """The servers, for tests that stop and start one."""
+    return running
+
+
+@pytest.fixture(autouse=True)
+def _empty_stores():
+    """No test sees what another left in the queues, in Redis or in MongoDB."""
+    from celery import current_app
+    from django.conf import settings
+    from django.core.cache import cache
+    from pymongo import MongoClient
+    from redis import Redis
+
+    from landing import queues
+
+    with current_app.connection_for_write() as connection:
+        queues.declare(connection)
+        for queue in (queues.live, queues.dead):
+            queue.bind(connection.default_channel).purge()
+    with Redis.from_url(settings.REDIS_URL, password=settings.REDIS_PASSWORD) as redis:
+        redis.flushdb()
+    login = {"username": settings.MONGODB_USER, "password": settings.MONGODB_PASSWORD}
+    with MongoClient(settings.MONGODB_HOST, settings.MONGODB_PORT, **login) as mongo:
+        mongo[settings.MONGODB_DB]["request_logs"].delete_many({})
+    cache.clear()

@@ -1,0 +1,35 @@
+"""One registration through every layer: the executable overview."""
+
+import pytest
+from celery.contrib.testing.worker import start_worker
+from celery.result import AsyncResult
+
+from config.celery import app
+from landing.models import Registration, StoredSubmission
+from logs import utils as logs
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_registration_goes_from_the_post_to_both_databases(client):
+    accepted = client.post(
+        "/api/register/",
+        {"phone_number": "۰۹۱۲ ۳۴۵ ۶۷۸۹"},
+        content_type="application/json",
+        headers={"referer": "https://campaign.example/spring", "user-agent": "A browser"},
+    )
+    assert accepted.status_code == 202
+    task_id = accepted.json()["task_id"]
+    assert client.get(accepted["Location"]).json()["status"] == "Processing"
+
+    with start_worker(app, pool="solo", perform_ping_check=False):
+        eventually(lambda: client.get(accepted["Location"]).json()["status"] == "Registered")
+
+    registration = Registration.objects.get(phone_number="09123456789")
+    submission = StoredSubmission.objects.get(request_id=task_id)
+    assert submission.registration == registration
+    document = logs.find(task_id)
+    assert document["registration_id"] == registration.pk
+    assert document["referrer"] == "https://campaign.example/spring"
+    assert AsyncResult(task_id, app=app).state == "SUCCESS"
