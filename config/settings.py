@@ -116,9 +116,12 @@ WORKER_POOL = env.choice(
 WORKER_CONCURRENCY = env.integer("WORKER_CONCURRENCY", "2", "Processes or greenlets in one worker.")
 
 env.section("Flower")
-env.text("FLOWER_USER", "", "Login of the monitoring page. Flower refuses to start without it.")
-env.text("FLOWER_PASSWORD", "", "Password of the monitoring page. Flower refuses to start without it.")
-env.text("FLOWER_PORT", "5555", "The port that Flower listens on.")
+FLOWER_USER = env.text("FLOWER_USER", "", "Login of the monitoring page. Flower refuses to start without it.")
+FLOWER_PASSWORD = env.text(
+    "FLOWER_PASSWORD", "", "Password of the monitoring page. Flower refuses to start without it."
+)
+FLOWER_PORT = env.integer("FLOWER_PORT", "5555", "The port that Flower listens on.")
+FLOWER_ADDRESS = env.text("FLOWER_ADDRESS", "127.0.0.1", "The address that Flower listens on.")
 
 env.section("Logs")
 LOG_LEVEL = env.choice(

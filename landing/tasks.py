@@ -112,7 +112,7 @@ def _document(submission: Submission, registration_id: int, queued_at: str | Non
         "user_agent": submission.user_agent,
         "accepted_at": submission.accepted_at,
         "queued_at": datetime.fromisoformat(queued_at) if queued_at else None,
-        "stored_at": now(),
+        "logged_at": now(),
     }
 
 

@@ -1,0 +1,22 @@
+"""Flower's settings: `celery -A config.celery flower --conf=config/flower.conf.py`.
+
+Flower itself knows no FLOWER_USER and FLOWER_PASSWORD, and would start with no login at all.
+"""
+
+from urllib.parse import quote, urlsplit
+
+from django.conf import settings
+
+if not (settings.FLOWER_USER and settings.FLOWER_PASSWORD):
+    raise SystemExit("Flower does not start without a login: set FLOWER_USER and FLOWER_PASSWORD.")
+
+address = settings.FLOWER_ADDRESS
+port = settings.FLOWER_PORT
+basic_auth = [f"{settings.FLOWER_USER}:{settings.FLOWER_PASSWORD}"]
+# Queue lengths come from RabbitMQ's management API.
+_management = urlsplit(settings.RABBITMQ_MANAGEMENT_URL)
+_login = f"{quote(settings.RABBITMQ_USER, safe='')}:{quote(settings.RABBITMQ_PASSWORD, safe='')}"
+broker_api = f"{_management.scheme}://{_login}@{_management.netloc}/api/"
+# Each is a batch; 100,000 of them, Flower's default, take hundreds of megabytes.
+max_tasks = 10_000
+persistent = False

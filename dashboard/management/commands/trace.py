@@ -1,0 +1,60 @@
+"""manage.py trace"""
+
+import dataclasses
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as DatabaseError
+from rich.console import Console
+from rich.table import Table
+
+from dashboard import trace
+from dashboard.trace import Hop
+from lib import request_ids
+from logs.utils import StoreUnavailable
+
+
+class Command(BaseCommand):
+    """Prints each hop of one request."""
+
+    help = (
+        "Print each hop of one request: accepted, queued, stored, logged. "
+        "Example: manage.py trace 0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b. Exit code 1 if nothing is known of it."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the id and --json."""
+        parser.add_argument("request_id", help="the task_id or request_id of a 202 answer")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Look into the stores and print."""
+        request_id = request_ids.parse(options["request_id"])
+        if request_id is None:
+            raise CommandError("That is no request_id: it looks like 0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b.")
+        try:
+            hops = trace.of(request_id)
+        except (StoreUnavailable, DatabaseError) as error:
+            raise CommandError(f"A store does not answer: {error}", returncode=2) from error
+        if not hops:
+            raise CommandError(f"Nothing is known of {request_id}.")
+        if options["json"]:
+            self.stdout.write(json.dumps([dataclasses.asdict(hop) for hop in hops], default=str))
+        else:
+            console = Console()
+            with console.capture() as table:
+                console.print(_table(hops))
+            self.stdout.write(table.get())
+
+
+def _table(hops: list[Hop]) -> Table:
+    table = Table("hop", "time (UTC)", "after", "what", box=None, header_style="bold")
+    times = [hop.time for hop in hops if hop.time]
+    for hop in hops:
+        time = f"{hop.time:%Y-%m-%d %H:%M:%S.%f}" if hop.time else ""
+        after = f"{(hop.time - times[0]).total_seconds() * 1000:.1f} ms" if hop.time and times else ""
+        what = ", ".join(f"{name}: {value}" for name, value in hop.facts.items() if value not in (None, ""))
+        table.add_row(hop.name, time, after, what)
+    return table
