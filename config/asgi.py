@@ -1,7 +1,6 @@
-"""The server's entry: health answers, security headers, bounded bodies, and Django in threads."""
+"""The server's entry: health answers, security headers, bounded bodies, the express lane, Django."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
@@ -11,14 +10,13 @@ from django.core.wsgi import get_wsgi_application
 
 from config import health
 from config.headers import SecurityHeaders
-from landing import intake
+from landing import express, intake
+from landing.express import Answer
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 REGISTER_PATH = "/api/register/"
 BODY_DEADLINE = 10.0
@@ -38,14 +36,21 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         return
     if scope["type"] != "http":
         return
+    # "X_Forwarded_For" would become the same WSGI variable as "X-Forwarded-For".
+    scope["headers"] = [header for header in scope["headers"] if b"_" not in header[0]]
     path = scope["path"]
     send = security_headers.wrap(path, send)
     if check := _HEALTH.get(path):
-        await _answer(send, *await check())
+        await _send(send, await check())
         return
     if path == REGISTER_PATH and scope["method"] == "POST":
         body = await _read(receive)
         if body is None:
+            return
+        if not scope["query_string"] and (
+            answer := await express.register(_peer(scope), scope["headers"], body)
+        ):
+            await _send(send, answer)
             return
         scope, receive = _with_length(scope, body), _replay(body)
     await django(scope, receive, send)
@@ -94,11 +99,10 @@ def _replay(body: bytes) -> Receive:
     return receive
 
 
-async def _answer(send: Send, status: int, body: bytes) -> None:
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _peer(scope: Scope) -> str:
+    return scope["client"][0] if scope["client"] else ""
+
+
+async def _send(send: Send, answer: Answer) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": answer.body})

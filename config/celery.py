@@ -4,7 +4,6 @@ Start a worker with `celery -A config.celery worker -E -P "$WORKER_POOL"`.
 """
 
 import logging.config
-import os
 import socket
 from typing import Any
 
@@ -13,8 +12,6 @@ from celery.worker.consumer import Consumer
 from django.conf import settings
 
 from landing import queues
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("breakwater")
 

@@ -5,7 +5,8 @@ accept one; without Redis or PostgreSQL the answer is "degraded", and registrati
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import orjson
 from django.conf import settings
@@ -13,16 +14,15 @@ from django.db import connection
 from redis.asyncio import Redis
 
 from landing import intake
+from landing.express import Answer
 
 DEADLINE = 0.9
 """Seconds for all checks together: a probe that hangs is as bad as one that fails."""
 
-Answer = tuple[int, bytes]
-
 
 async def livez() -> Answer:
     """Return 200 as long as the event loop turns."""
-    return 200, b'{"status":"alive"}'
+    return _answer(200, {"status": "alive"})
 
 
 async def readyz() -> Answer:
@@ -31,9 +31,19 @@ async def readyz() -> Answer:
     states = await asyncio.gather(*(_state(check) for check in (_rabbitmq, _redis, _postgresql)))
     checks = dict(zip(names, states, strict=True))
     if checks["rabbitmq"] != "ok":
-        return 503, orjson.dumps({"status": "unavailable", "checks": checks})
+        return _answer(503, {"status": "unavailable", "checks": checks})
     degraded = any(state != "ok" for state in states)
-    return 200, orjson.dumps({"status": "degraded" if degraded else "ready", "checks": checks})
+    return _answer(200, {"status": "degraded" if degraded else "ready", "checks": checks})
+
+
+def _answer(status: int, content: Mapping[str, Any]) -> Answer:
+    body = orjson.dumps(content)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    return Answer(status, headers, body)
 
 
 async def _state(check: Callable[[], Awaitable[None]]) -> str:

@@ -1,4 +1,4 @@
-"""Django's outermost layer: a request id, and one log line for each request."""
+"""Django's outermost layer: a request id, a language, and one log line for each request."""
 
 import logging
 import time
@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
 
+from landing import problems
 from landing.submission import inert
 from lib import request_ids
 
@@ -15,8 +18,8 @@ log = logging.getLogger("breakwater.request")
 Handler = Callable[[HttpRequest], HttpResponse]
 
 
-class RequestLogMiddleware:
-    """Gives each request an id, names it in X-Request-ID and in the log.
+class RequestMiddleware:
+    """Gives each request an id, names it in X-Request-ID and in the log, and chooses its language.
 
     A client's own X-Request-ID is not taken over: who chooses an id could take somebody else's.
     """
@@ -29,7 +32,11 @@ class RequestLogMiddleware:
         started = time.perf_counter()
         request_id = request_ids.new(settings.SECRET_KEY.encode())
         request.META["breakwater.request_id"] = request_id
-        response = self._get_response(request)
+        language = problems.language_of(request.headers.get("Accept-Language", ""))
+        with translation.override(language):
+            response = self._get_response(request)
+        patch_vary_headers(response, ["Accept-Language"])
+        response.headers.setdefault("Content-Language", language)
         # An accepted registration names its own, which an Idempotency-Key may have fixed before.
         response.headers.setdefault("X-Request-ID", request_id)
         request_id = response.headers["X-Request-ID"]

@@ -20,6 +20,7 @@ from rest_framework.response import Response
 from landing.intake import TooManyRequests, Unavailable
 
 CONTENT_TYPE = "application/problem+json"
+_LANGUAGES = ("fa", "en")
 
 # code: (status, English title, English detail, Persian title, Persian detail)
 _PROBLEMS = {
@@ -198,8 +199,9 @@ def explain_phone(reason: str, accept_language: str) -> str:
 def language_of(accept_language: str) -> str:
     """Return "fa" or "en": the first that Accept-Language names, else the LANGUAGE setting."""
     for name, _ in parse_accept_lang_header(accept_language[:200].lower()):
-        if name[:2] in ("fa", "en"):
-            return name[:2]
+        language = name.partition("-")[0]
+        if language in _LANGUAGES:
+            return language
     return settings.LANGUAGE_CODE
 
 

@@ -1,7 +1,7 @@
 """Submission: the one value that travels from the POST to the row, and how it is written on the wire."""
 
 import re
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -35,8 +35,14 @@ class Submission:
 
     def to_wire(self) -> list[str]:
         """Return the six fields as JSON can carry them."""
-        *texts, accepted_at = astuple(self)
-        return [*texts, accepted_at.isoformat()]
+        return [
+            self.phone_number,
+            self.request_id,
+            self.ip_address,
+            self.referrer,
+            self.user_agent,
+            self.accepted_at.isoformat(),
+        ]
 
     @classmethod
     def from_wire(cls, raw: object) -> "Submission":

@@ -21,7 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from landing import intake, problems, status
+from landing import intake, problems, receipts, status
 from landing.parsers import JsonParser
 from landing.serializers import (
     ProblemSerializer,
@@ -30,11 +30,10 @@ from landing.serializers import (
     StatusSerializer,
 )
 from landing.submission import Submission, header_text, now
-from lib import phones, request_ids
+from lib import phones
 from lib.client_ip import client_ip
 
 TEXTS = Path(__file__).parent / "texts"
-LONGEST_KEY = 255
 NOT_STORED = {"Cache-Control": "no-store"}
 
 
@@ -81,11 +80,11 @@ class RegisterView(APIView):
         submission = submission_from(request, fields.validated_data["phone_number"])
         intake.current().accept_from_thread(submission)
         return Response(
-            receipt(submission.request_id),
+            receipts.receipt(submission.request_id),
             status=202,
             headers=NOT_STORED
             | {
-                "Location": status_url(submission.request_id),
+                "Location": receipts.status_url(submission.request_id),
                 "X-Request-ID": submission.request_id,
             },
         )
@@ -109,10 +108,13 @@ class StatusView(APIView):
 
 
 def submission_from(request: Request | HttpRequest, phone_number: str) -> Submission:
-    """Return the submission that a request makes of a phone number in its canonical form."""
+    """Return the submission that a request makes of a phone number in its canonical form.
+
+    Raises problems.InvalidRequest for an Idempotency-Key that is too long.
+    """
     return Submission(
         phone_number=phone_number,
-        request_id=request_id_for(request.headers.get("Idempotency-Key", ""), phone_number),
+        request_id=receipts.request_id_for(_idempotency_key(request), phone_number),
         ip_address=client_ip(
             request.META.get("REMOTE_ADDR", ""),
             request.headers.get("X-Forwarded-For", ""),
@@ -122,31 +124,6 @@ def submission_from(request: Request | HttpRequest, phone_number: str) -> Submis
         user_agent=_header(request, "User-Agent"),
         accepted_at=now(),
     )
-
-
-def request_id_for(idempotency_key: str, phone_number: str) -> str:
-    """Return a new id, or the one that belongs to this key and phone. Raises InvalidRequest."""
-    if len(idempotency_key) > LONGEST_KEY:
-        raise problems.InvalidRequest("invalid_idempotency_key")
-    secret = settings.SECRET_KEY.encode()
-    if idempotency_key:
-        return request_ids.from_key(secret, idempotency_key, phone_number)
-    return request_ids.new(secret)
-
-
-def status_url(task_id: str) -> str:
-    """Return where to ask for the state of a task."""
-    return f"/api/register/{task_id}/"
-
-
-def receipt(request_id: str) -> dict[str, str]:
-    """Return the answer to an accepted registration."""
-    return {
-        "task_id": request_id,
-        "request_id": request_id,
-        "status": "Processing",
-        "status_url": status_url(request_id),
-    }
 
 
 @csrf_exempt  # it uses no cookie, so another site gains nothing by sending it for a visitor
@@ -178,7 +155,7 @@ def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse
     context = {
         "task_id": str(task_id),
         "state": state.shown,
-        "status_url": status_url(str(task_id)),
+        "status_url": receipts.status_url(str(task_id)),
         "home_url": reverse("home", args=[language]),
     }
     page = render(request, "landing/progress.html", _words(language) | context)
@@ -228,6 +205,13 @@ def _with_headers(page: HttpResponse, headers: Mapping[str, str]) -> HttpRespons
 
 def _language_of(request: HttpRequest) -> str:
     return problems.language_of(request.headers.get("Accept-Language", ""))
+
+
+def _idempotency_key(request: Request | HttpRequest) -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > receipts.LONGEST_KEY:
+        raise problems.InvalidRequest("invalid_idempotency_key")
+    return key
 
 
 def _header(request: Request | HttpRequest, name: str) -> str:

@@ -23,25 +23,24 @@ def client_ip(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
     """
     if not forwarded_for or not _is_trusted(peer, trusted):
         return _canonical(peer)
-    sender = peer
+    sender = _canonical(peer)
     for hop in reversed(forwarded_for.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
-        if (address := _parse(hop)) is None:
+        if (address := _canonical(hop)) == "":
             break
-        sender = str(address)
+        sender = address
         if not _is_trusted(sender, trusted):
             break
-    return _canonical(sender)
+    return sender
 
 
 def limit_key(ip: str) -> str:
-    """Return what a rate limit counts by: an IPv4 address, or an IPv6 /64.
+    """Return what a rate limit counts an address of client_ip() by: itself, or an IPv6 address's /64.
 
     One subscriber is handed a whole /64 (RFC 6177), so its single addresses mean nothing.
     """
-    address = _parse(ip)
-    if isinstance(address, IPv6Address):
-        return str(ip_network((address, 64), strict=False))
-    return ip
+    if ":" not in ip:
+        return ip
+    return str(ip_network((ip, 64), strict=False))
 
 
 def networks(names: Sequence[str]) -> tuple[Network, ...]:

@@ -72,7 +72,7 @@ class Server(Child):
             end(leftovers(self.state_dir, self.name), patience=0)
             self._require_free_ports()
             try:
-                self.data.mkdir(exist_ok=True)
+                self.data.mkdir(mode=0o700, exist_ok=True)
                 self.prepare()
                 self.launch()
             except OSError as error:

@@ -73,7 +73,7 @@ def open_dir(state_dir: Path) -> Path:
     state_dir = state_dir.expanduser().resolve()
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("logs", "tmp"):
-        (state_dir / name).mkdir(exist_ok=True)
+        (state_dir / name).mkdir(mode=0o700, exist_ok=True)
     return state_dir
 
 

@@ -1,0 +1,31 @@
+"""What an accepted registration is told: its id, and where to ask for its state."""
+
+from django.conf import settings
+
+from lib import request_ids
+
+LONGEST_KEY = 255
+"""Characters of an Idempotency-Key."""
+
+
+def request_id_for(idempotency_key: str, phone_number: str) -> str:
+    """Return a new id, or the one that belongs to this key and this phone number."""
+    secret = settings.SECRET_KEY.encode()
+    if idempotency_key:
+        return request_ids.from_key(secret, idempotency_key, phone_number)
+    return request_ids.new(secret)
+
+
+def status_url(task_id: str) -> str:
+    """Return where to ask for the state of a task."""
+    return f"/api/register/{task_id}/"
+
+
+def receipt(request_id: str) -> dict[str, str]:
+    """Return the answer to an accepted registration."""
+    return {
+        "task_id": request_id,
+        "request_id": request_id,
+        "status": "Processing",
+        "status_url": status_url(request_id),
+    }

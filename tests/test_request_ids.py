@@ -1,0 +1,81 @@
+"""Request ids: ours are recognised, nobody else's are, and a key gives the same one every time."""
+
+import time
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from lib import request_ids
+
+modest = hypothesis_settings(deadline=None, max_examples=200)
+
+SECRET, OTHER_SECRET = b"our secret" * 5, b"another secret" * 5
+PHONE, OTHER_PHONE = "09123456789", "09123456780"
+
+
+def test_a_new_id_is_genuine_with_our_secret_only():
+    request_id = request_ids.new(SECRET)
+    assert request_ids.is_genuine(SECRET, request_id)
+    assert not request_ids.is_genuine(OTHER_SECRET, request_id)
+
+
+def test_new_ids_differ_and_grow_with_time():
+    first = request_ids.new(SECRET)
+    time.sleep(0.002)  # the clock in an id ticks in milliseconds
+    second = request_ids.new(SECRET)
+    assert first < second
+    assert UUID(second).version == 7
+
+
+def test_ids_of_one_moment_differ():
+    assert len({request_ids.new(SECRET) for _ in range(1000)}) == 1000
+
+
+@modest
+@given(st.uuids() | st.text())
+def test_a_guessed_id_is_not_genuine(guess):
+    assert not request_ids.is_genuine(SECRET, str(guess))
+
+
+@modest
+@given(st.integers(0, 127))
+def test_one_changed_bit_makes_an_id_foreign(bit):
+    changed = UUID(int=UUID(request_ids.new(SECRET)).int ^ 1 << bit)
+    assert not request_ids.is_genuine(SECRET, str(changed))
+
+
+def test_a_repeat_with_the_same_key_gets_the_same_id():
+    first = request_ids.from_key(SECRET, "spring", PHONE)
+    assert request_ids.from_key(SECRET, "spring", PHONE) == first
+    assert request_ids.is_genuine(SECRET, first)
+    assert UUID(first).version == 8
+
+
+def test_another_key_phone_or_secret_gives_another_id():
+    ids = {
+        request_ids.from_key(SECRET, "spring", PHONE),
+        request_ids.from_key(SECRET, "summer", PHONE),
+        request_ids.from_key(SECRET, "spring", OTHER_PHONE),
+        request_ids.from_key(OTHER_SECRET, "spring", PHONE),
+    }
+    assert len(ids) == 4
+
+
+@modest
+@given(key=st.text(st.characters(exclude_categories=[])), other=st.text(st.characters(exclude_categories=[])))
+def test_any_text_is_a_key_and_two_keys_never_meet(key, other):
+    one, two = (request_ids.from_key(SECRET, text, PHONE) for text in (key, other))
+    assert (one == two) is (key == other)
+    assert request_ids.is_genuine(SECRET, one)
+
+
+def test_a_key_cannot_pretend_to_be_anothers_phone():
+    mine = request_ids.from_key(SECRET, f"x\n{PHONE}\nspring", OTHER_PHONE)
+    assert mine != request_ids.from_key(SECRET, "spring", PHONE)
+
+
+def test_text_that_is_no_uuid_is_none():
+    assert request_ids.parse("' OR 1=1 --") is None
+    assert request_ids.parse("\ud800" * 32) is None
