@@ -1,6 +1,7 @@
 """The server's entry: health answers, security headers, bounded bodies, the express lane, Django."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ REGISTER_PATH = "/api/register/"
 BODY_DEADLINE = 10.0
 """Seconds for a registration's body to arrive. A slow sender must not hold a thread."""
 
+_STATUS_PATH = re.compile(r"/api/register/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
 _HEALTH = {"/livez": health.livez, "/readyz": health.readyz}
 
 # a2wsgi types WSGI and ASGI by TypedDicts of its own, which nobody else's types match.
@@ -44,16 +46,30 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await _send(send, await check())
         return
     if path == REGISTER_PATH and scope["method"] == "POST":
-        body = await _read(receive)
-        if body is None:
-            return
-        if not scope["query_string"] and (
-            answer := await express.register(_peer(scope), scope["headers"], body)
-        ):
-            await _send(send, answer)
+        if (body := await _read(receive)) is None:
             return
         scope, receive = _with_length(scope, body), _replay(body)
-    await django(scope, receive, send)
+        answer = await _register(scope, body)
+    else:
+        answer = await _status_of(scope)
+    if answer:
+        await _send(send, answer)
+    else:
+        await django(scope, receive, send)
+
+
+async def _register(scope: Scope, body: bytes) -> Answer | None:
+    if scope["query_string"]:  # ?format= is Django REST framework's
+        return None
+    peer = scope["client"][0] if scope["client"] else ""
+    return await express.register(peer, scope["headers"], body)
+
+
+async def _status_of(scope: Scope) -> Answer | None:
+    task = _STATUS_PATH.fullmatch(scope["path"])
+    if not task or scope["method"] != "GET" or scope["query_string"]:
+        return None
+    return await express.status_of(task[1], scope["headers"])
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -97,10 +113,6 @@ def _replay(body: bytes) -> Receive:
         return next(messages, {"type": "http.disconnect"})
 
     return receive
-
-
-def _peer(scope: Scope) -> str:
-    return scope["client"][0] if scope["client"] else ""
 
 
 async def _send(send: Send, answer: Answer) -> None:

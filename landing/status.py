@@ -11,6 +11,8 @@ import orjson
 from django.conf import settings
 from django.db import Error as DatabaseError
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -18,6 +20,7 @@ from redis.retry import Retry
 from landing.models import StoredSubmission
 from landing.submission import now
 from lib import request_ids
+from lib.group_commit import GroupCommit
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,28 @@ def of(task_id: str) -> State | None:
     return None
 
 
+class Reader:
+    """Reads Redis's states for one event loop: one MGET for all that ask while the last is under way."""
+
+    def __init__(self) -> None:
+        self._redis = AsyncRedis.from_url(
+            settings.REDIS_URL,
+            password=settings.REDIS_PASSWORD or None,
+            socket_timeout=settings.REDIS_TIMEOUT,
+            socket_connect_timeout=settings.REDIS_TIMEOUT,
+            retry=AsyncRetry(NoBackoff(), 0),
+        )
+        self._groups = GroupCommit(self._read_group, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT)
+
+    async def state_of(self, task_id: str) -> State | None:
+        """Return the state that Redis holds, if any. Raises RedisError, OSError, TimeoutError or Overloaded."""
+        return await self._groups.submit(task_id)
+
+    async def _read_group(self, task_ids: Sequence[str]) -> Sequence[State | None]:
+        metas = await self._redis.mget([KEY + task_id for task_id in task_ids])
+        return [_state_in(meta) for meta in metas]
+
+
 def write(task_ids: Sequence[str], state: State) -> None:
     """Tell Redis the state of many tasks in one round trip.
 
@@ -85,12 +110,17 @@ def _meta(task_id: str, state: State) -> bytes:
 
 def _in_redis(task_id: str) -> State | None:
     try:
-        meta: Any = _redis().get(KEY + task_id)
-        return State(orjson.loads(meta)["status"]) if meta else None
-    except (RedisError, OSError, ValueError, KeyError, TypeError) as error:
-        # Redis is away, or holds something that is not ours: PostgreSQL knows better.
+        return _state_in(_redis().get(KEY + task_id))
+    except (RedisError, OSError) as error:
         log.warning("task state not read from Redis", extra={"reason": repr(error)})
         return None
+
+
+def _state_in(meta: Any) -> State | None:
+    try:
+        return State(orjson.loads(meta)["status"]) if meta else None
+    except (ValueError, KeyError, TypeError):
+        return None  # not what we wrote: PostgreSQL knows better
 
 
 def _in_postgresql(task_id: str) -> State | None:

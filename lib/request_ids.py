@@ -45,6 +45,14 @@ def is_genuine(secret: bytes, request_id: str) -> bool:
     return value is not None and value.int & _SEAL == _seal(secret, value.int >> _SEAL_BITS)
 
 
+def age(request_id: str) -> float | None:
+    """Return how many seconds ago an id of new() was made, or None for any other text."""
+    value = parse(request_id)
+    if value is None or value.version != 7:
+        return None
+    return time.time() - (value.int >> 80) / 1000
+
+
 def parse(text: str) -> UUID | None:
     """Return the UUID that a text is, or None."""
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import django
 import pytest
+from django.db import connections
 
 from local import servers as local_servers
 
@@ -29,6 +30,8 @@ def pytest_configure(config):
         PUBLISH_TIMEOUT="2",
     )
     django.setup()
+    # A thread that kept its connection would keep the test database from being dropped.
+    connections.settings["default"]["CONN_MAX_AGE"] = 0
 
 
 def pytest_unconfigure(config):

@@ -1,0 +1,246 @@
+"""The express lane and the DRF door give the same answer to any request."""
+
+import asyncio
+import json
+import re
+import uuid
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from config.asgi import application
+from landing import express, intake, receipts, status
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+PLAIN = {b"host": b"localhost", b"content-type": b"application/json"}
+
+header_bytes = st.binary(max_size=40).filter(lambda value: not set(value) & set(b"\0\r\n"))
+phone_spellings = st.sampled_from(
+    ["09123456789", "+98 912 345 6789", "۰۹۱۲۳۴۵۶۷۸۹", "0912345678", "", "9123456789", "abc", "0912345678๙"]
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+bodies = st.one_of(
+    phone_spellings.map(lambda phone: json.dumps({"phone_number": phone}).encode()),
+    json_values.map(lambda value: json.dumps({"phone_number": value}).encode()),
+    json_values.map(lambda value: json.dumps(value).encode()),
+    st.binary(max_size=60),
+    st.just(b'{"phone_number":"09123456789"}' + b" " * 16_400),
+    st.sampled_from(
+        [
+            b'{"phone_number":"09123456789","phone_number":"0"}',
+            b'\xef\xbb\xbf{"phone_number":"09123456789"}',
+            b'{"phone_number":"\\ud800"}',
+            b"phone_number=09123456789",
+            b'{"phone_number":NaN}',
+            b"[" * 5000,
+            b"",
+        ]
+    ),
+)
+headers = st.fixed_dictionaries(
+    {},
+    optional={
+        b"host": st.sampled_from(
+            [b"localhost", b"LOCALHOST:80", b"evil.example", b"", b"[::1]:8000", b"a b"]
+        ),
+        b"content-type": st.sampled_from(
+            [
+                b"application/json",
+                b"application/json; charset=utf-8",
+                b"Application/JSON",
+                b"application/json;charset=utf-16",
+                b"application/x-www-form-urlencoded",
+                b"text/plain",
+                b"",
+            ]
+        ),
+        b"accept": st.sampled_from(
+            [b"*/*", b"application/json", b"text/html", b"application/json, text/plain, */*", b"x", b""]
+        ),
+        b"accept-language": st.sampled_from([b"fa", b"en-US,en;q=0.5", b"de, fa-IR;q=0.1", b"fax", b"*"])
+        | header_bytes,
+        b"origin": st.sampled_from(
+            [b"https://campaign.example", b"https://campaign.example.evil", b"null", b"\xff"]
+        ),
+        b"referer": header_bytes,
+        b"user-agent": header_bytes,
+        b"idempotency-key": header_bytes | st.just(b"k" * 256),
+        b"content-encoding": st.sampled_from([b"gzip", b"identity"]),
+        b"x-forwarded-for": st.sampled_from([b"192.0.2.7", b"1.1.1.1, 10.0.0.1", b"[2001:db8::1]:443", b"x"]),
+        b"x-http-method-override": st.just(b"DELETE"),
+        b"x_forwarded_for": st.just(b"6.6.6.6"),
+        b"cookie": header_bytes,
+    },
+)
+requests = st.fixed_dictionaries(
+    {
+        "headers": headers.map(lambda some: list((PLAIN | some).items())),
+        "twice": st.sampled_from([None, b"host", b"accept", b"user-agent", b"x-forwarded-for"]),
+        "body": bodies,
+        "cut": st.integers(0, 60),
+        "query": st.sampled_from([b"", b"", b"format=api", b"utm_source=x"]),
+        "method": st.sampled_from(["POST", "POST", "POST", "GET", "PUT", "OPTIONS"]),
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_limits():
+    with patch.object(intake.current(), "limiter", None):
+        yield
+
+
+@pytest.fixture
+def accepted():
+    """The submissions that were accepted, in order."""
+    seen = []
+    real = intake.Intake.accept
+
+    async def spy(self, submission):
+        seen.append(submission)
+        await real(self, submission)
+
+    with patch.object(intake.Intake, "accept", spy):
+        yield seen
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(
+    request={
+        "headers": [*PLAIN.items(), (b"idempotency-key", b"\xd8")],
+        "twice": None,
+        "body": b'{"phone_number":"09123456789"}',
+        "cut": 7,
+        "query": b"",
+        "method": "POST",
+    }
+)
+@given(request=requests)
+def test_both_doors_answer_alike(accepted, request):
+    accepted.clear()
+    first = answer(request)
+    with patch.object(express, "register", fall_through):
+        second = answer(request)
+
+    assert dict_of(first) == dict_of(second)
+    assert first[0] < 500
+    if first[0] == 202:
+        assert facts(accepted[0]) == facts(accepted[1])
+
+
+def test_a_plain_registration_takes_the_lane(accepted):
+    taken = []
+    real = express.register
+
+    async def spy(*args):
+        taken.append(await real(*args))
+        return taken[-1]
+
+    request = {"headers": list(PLAIN.items()), "body": b'{"phone_number":"09123456789"}', "query": b""}
+    with patch.object(express, "register", spy):
+        status, _, _ = answer(request | {"twice": None, "cut": 0, "method": "POST"})
+
+    assert status == 202
+    assert taken[0] is not None
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(request=requests, task=st.sampled_from(["stored", "dead", "waiting", "foreign", "broken"]))
+def test_both_doors_tell_the_same_state(request, task):
+    request = request | {"path": f"/api/register/{TASKS[task]()}/"}
+    first = answer(request)
+    with patch.object(express, "status_of", fall_through):
+        second = answer(request)
+
+    assert dict_of(first) == dict_of(second)
+    assert first[0] < 500
+
+
+def _task(state=None):
+    task_id = receipts.request_id_for("", "09123456789")
+    if state:
+        status.write([task_id], state)
+    return task_id
+
+
+TASKS = {
+    "stored": lambda: _task(status.State.STORED),
+    "dead": lambda: _task(status.State.DEAD),
+    "waiting": _task,
+    "foreign": lambda: str(uuid.uuid4()),
+    "broken": lambda: "0" * 36,
+}
+
+
+async def fall_through(*_):
+    return None
+
+
+def dict_of(answer):
+    status, headers, body = answer
+    return {"status": status, "body": body} | headers
+
+
+def facts(submission):
+    return (
+        submission.phone_number,
+        submission.ip_address,
+        submission.referrer,
+        submission.user_agent,
+        submission.request_id if submission.request_id[14] == "8" else "new",
+    )
+
+
+def answer(request):
+    """Status, headers and body of an answer, ids aside."""
+    ask = _ask(request)
+    status, headers, body = asyncio.run_coroutine_threadsafe(ask, intake.current().loop).result(20)
+    known = UUID.sub(b"ID", body)
+    if b"text/html" in headers.get(b"content-type", b""):
+        known = b"a page"
+        headers.pop(b"set-cookie", None)  # its CSRF token is another each time
+    return status, {name: UUID.sub(b"ID", value) for name, value in headers.items()}, known
+
+
+async def _ask(request):
+    twice = [(name, value) for name, value in request["headers"] if name == request["twice"]]
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": request["method"],
+        "scheme": "http",
+        "path": request.get("path", "/api/register/"),
+        "query_string": request["query"],
+        "root_path": "",
+        "headers": request["headers"] + twice,
+        "client": ("127.0.0.1", 4711),
+        "server": ("127.0.0.1", 8000),
+    }
+    cut = request["cut"]
+    chunks = [request["body"][:cut], request["body"][cut:]]
+    messages = iter(
+        [{"type": "http.request", "body": chunk, "more_body": n == 0} for n, chunk in enumerate(chunks)]
+    )
+    sent = []
+
+    async def receive():
+        return next(messages, {"type": "http.disconnect"})
+
+    async def send(message):
+        sent.append(message)
+
+    await application(scope, receive, send)
+    start, *parts = sent
+    headers = {}
+    for name, value in start["headers"]:
+        assert name not in headers, f"{name} twice"
+        headers[name] = value
+    return start["status"], headers, b"".join(part.get("body", b"") for part in parts)
