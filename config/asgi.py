@@ -12,6 +12,7 @@ from django.core.wsgi import get_wsgi_application
 from config import health
 from config.headers import SecurityHeaders
 from landing import express, intake
+from landing.drainer import Drainer
 from landing.express import Answer
 
 Scope = MutableMapping[str, Any]
@@ -75,8 +76,12 @@ async def _status_of(scope: Scope) -> Answer | None:
 async def _live(receive: Receive, send: Send) -> None:
     await receive()
     process = intake.start(asyncio.get_running_loop())
+    drainer = Drainer(process)
+    draining = asyncio.create_task(drainer.run())
     await send({"type": "lifespan.startup.complete"})
     await receive()
+    draining.cancel()
+    drainer.close()
     await process.close()
     await send({"type": "lifespan.shutdown.complete"})
 

@@ -99,6 +99,11 @@ def seconds(name: str, default: str, meaning: str) -> float:
     return _read(name, default, meaning, _positive, "a number of seconds above zero, such as 0.5")
 
 
+def share(name: str, default: str, meaning: str) -> float:
+    """Return a variable that is a share, from 0 to 1."""
+    return _read(name, default, meaning, _share, "a number from 0 to 1")
+
+
 def names(name: str, default: str, meaning: str) -> list[str]:
     """Return a comma-separated variable as a list."""
     value = text(name, default, meaning)
@@ -145,6 +150,12 @@ def _natural(value: str) -> int:
 
 def _positive(value: str) -> float:
     if not re.fullmatch(r"[0-9]{0,6}\.?[0-9]{0,6}", value) or float(value) <= 0:
+        raise ValueError(value)
+    return float(value)
+
+
+def _share(value: str) -> float:
+    if not re.fullmatch(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", value):
         raise ValueError(value)
     return float(value)
 

@@ -1,11 +1,13 @@
 """/livez and /readyz: asked often, so answered without Django.
 
-/livez: this process answers. /readyz: what the next registration needs. Only RabbitMQ is needed to
-accept one; without Redis or PostgreSQL the answer is "degraded", and registrations go on.
+/livez: this process answers. /readyz: what the next registration needs, which is RabbitMQ or the
+spool. Whatever else is away, the answer is "degraded", and registrations go on.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,6 +17,8 @@ from redis.asyncio import Redis
 
 from landing import intake
 from landing.express import Answer
+from landing.publisher import NotConfirmed
+from lib.spool import SpoolFailed
 
 DEADLINE = 0.9
 """Seconds for all checks together: a probe that hangs is as bad as one that fails."""
@@ -27,10 +31,10 @@ async def livez() -> Answer:
 
 async def readyz() -> Answer:
     """Return 200 and each dependency's state, or 503 when nothing could be accepted."""
-    names = ("rabbitmq", "redis", "postgresql")
-    states = await asyncio.gather(*(_state(check) for check in (_rabbitmq, _redis, _postgresql)))
-    checks = dict(zip(names, states, strict=True))
-    if checks["rabbitmq"] != "ok":
+    probes = {"rabbitmq": _rabbitmq, "spool": _spool, "redis": _redis, "postgresql": _postgresql}
+    states = await asyncio.gather(*map(_state, probes.values()))
+    checks = dict(zip(probes, states, strict=True))
+    if checks["rabbitmq"] != "ok" and checks["spool"] != "ok":
         return _answer(503, {"status": "unavailable", "checks": checks})
     degraded = any(state != "ok" for state in states)
     return _answer(200, {"status": "degraded" if degraded else "ready", "checks": checks})
@@ -58,7 +62,18 @@ async def _state(check: Callable[[], Awaitable[None]]) -> str:
 
 
 async def _rabbitmq() -> None:
+    if intake.current().broker.is_open:
+        raise NotConfirmed
     await intake.current().publisher.check()
+
+
+async def _spool() -> None:
+    if intake.current().disk.is_open:
+        raise SpoolFailed
+    directory = Path(settings.SPOOL_DIR)
+    directory.mkdir(parents=True, exist_ok=True)
+    if not os.access(directory, os.W_OK):
+        raise PermissionError
 
 
 async def _redis() -> None:

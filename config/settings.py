@@ -68,13 +68,36 @@ RABBITMQ_MANAGEMENT_URL = env.text(
     "The management API, from which Flower reads queue lengths.",
 )
 PUBLISH_TIMEOUT = env.seconds(
-    "PUBLISH_TIMEOUT", "0.8", "The longest wait, in seconds, for RabbitMQ to connect or to confirm."
+    "PUBLISH_TIMEOUT",
+    "0.4",
+    "The longest wait, in seconds, for RabbitMQ to connect and confirm before registrations go to the spool.",
 )
 GROUP_SIZE = env.integer("GROUP_SIZE", "500", "The most registrations in one message.")
 WAITING_LIMIT = env.integer(
     "WAITING_LIMIT",
     "5000",
     "The most registrations that may wait for a message in one web process; more get a 503.",
+)
+
+env.section("The spool: a second home when RabbitMQ cannot confirm")
+SPOOL_DIR = env.text(
+    "SPOOL_DIR", "spool", "A directory on a disk that outlives the machine's restart. Processes may share it."
+)
+SPOOL_QUOTA = env.integer(
+    "SPOOL_QUOTA",
+    "268435456",
+    "The most bytes that wait in one process's file: about a million registrations.",
+)
+SPOOL_TIMEOUT = env.seconds("SPOOL_TIMEOUT", "0.5", "The longest wait, in seconds, for the disk.")
+SPOOL_SHARE = env.share(
+    "SPOOL_SHARE",
+    "0.01",
+    "The share of messages that take the way through the spool on good days too, so that it is never cold.",
+)
+SPOOL_DRAIN_RATE = env.integer(
+    "SPOOL_DRAIN_RATE",
+    "5000",
+    "The most registrations a second that one process brings from spools to RabbitMQ.",
 )
 
 env.section("Redis: limits and task states")

@@ -1,22 +1,33 @@
-"""accept(): the one way in. Limits, then the broker, else "try again"."""
+"""accept(): the one way in. Limits, then the broker, else the spool, else "try again"."""
 
 import asyncio
 import logging
+import math
+import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
 
+import orjson
 from django.conf import settings
 
 from landing.limits import Limiter
 from landing.publisher import NotConfirmed, Publisher
 from landing.submission import Submission
+from lib.breaker import Breaker
 from lib.client_ip import limit_key
 from lib.group_commit import GroupCommit, Overloaded
+from lib.spool import Spool, SpoolFailed, SpoolFull
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER = 5
-"""Seconds that a sender is asked to wait when nothing could be promised."""
+Result = TypeVar("Result")
+
+RETRY_AFTER = (3.0, 8.0)
+"""Seconds that a sender is asked to wait when nothing could be promised: jittered, so that a wave
+of refused senders does not come back as one wave."""
 
 
 class TooManyRequests(Exception):
@@ -28,24 +39,38 @@ class TooManyRequests(Exception):
 
 
 class Unavailable(Exception):
-    """Nothing is promised: the broker did not confirm in time, or too many were waiting."""
+    """Nothing is promised: neither broker nor spool could keep it in time, or too many were waiting.
 
-    retry_after = float(RETRY_AFTER)
+    It may be stored all the same, by a broker that was only slow; the ids make that harmless.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.retry_after = random.uniform(*RETRY_AFTER)  # noqa: S311  not a secret
 
 
 class Intake:
-    """The accepting path of one process. It lives on one event loop and never touches a database."""
+    """The accepting path of one process. It lives on one event loop and never touches a database.
+
+    broker: open while RabbitMQ is known not to confirm. It is the drainer that closes it again, so
+    that no visitor has to wait for a try.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.publisher = Publisher(settings.RABBITMQ_URL, timeout=settings.PUBLISH_TIMEOUT)
         self.limiter = _limiter()
+        self.spool = Spool(Path(settings.SPOOL_DIR), settings.SPOOL_QUOTA)
+        self.broker = Breaker(pause=math.inf)
+        self.disk = Breaker(pause=1.0)
+        self._disk_thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._appending: asyncio.Future[None] | None = None
         self._groups = GroupCommit(
             self._accept_group, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT
         )
 
     async def accept(self, submission: Submission) -> None:
-        """Return once the submission is kept: RabbitMQ has confirmed that it is on its disk.
+        """Return once the submission is kept: on the disk of RabbitMQ, by its confirm, or of the spool.
 
         Raises TooManyRequests or Unavailable, and then the sender must not be told "accepted".
         """
@@ -58,16 +83,21 @@ class Intake:
         """Do the same for code that runs in a thread, such as a Django view."""
         asyncio.run_coroutine_threadsafe(self.accept(submission), self.loop).result()
 
+    def on_disk(self, act: Callable[..., Result], *args: object) -> asyncio.Future[Result]:
+        """Run an act on the spool in the one thread that may: it waits for the disk."""
+        return self.loop.run_in_executor(self._disk_thread, act, *args)
+
     async def close(self) -> None:
-        """Let go of the broker and of Redis."""
-        await self.publisher.close()
+        """Let go of the broker, of Redis and of the spool; what is spooled waits for the next process."""
+        self.publisher.close()
         if self.limiter:
             await self.limiter.close()
+        await self.on_disk(self.spool.close)
 
     async def _accept_group(self, group: Sequence[Submission]) -> Sequence[Exception | None]:
         waits = await self._waits(group)
         allowed = [submission for submission, wait in zip(group, waits, strict=True) if not wait]
-        failure = await self._publish(allowed)
+        failure = await self._keep(allowed) if allowed else None
         return [TooManyRequests(wait) if wait else failure for wait in waits]
 
     async def _waits(self, group: Sequence[Submission]) -> Sequence[float]:
@@ -75,15 +105,42 @@ class Intake:
             return [0.0] * len(group)
         return await self.limiter.take([limit_key(submission.ip_address) for submission in group])
 
-    async def _publish(self, batch: Sequence[Submission]) -> Unavailable | None:
-        if not batch:
-            return None
+    async def _keep(self, batch: Sequence[Submission]) -> Unavailable | None:
+        # A share of the groups takes the spool on good days too, so that it is never cold code.
+        rehearsal = random.random() < settings.SPOOL_SHARE  # noqa: S311  not a secret
+        if not (rehearsal or self.broker.is_open) and await self._publish(batch):
+            home = "rabbitmq"
+        elif await self._append(batch):
+            home = "spool"
+        else:
+            return Unavailable()
+        request_ids = [submission.request_id for submission in batch]
+        log.info("accepted", extra={"home": home, "request_ids": request_ids})
+        return None
+
+    async def _publish(self, batch: Sequence[Submission]) -> bool:
         try:
             await self.publisher.publish(batch)
-        except NotConfirmed:
-            return Unavailable()
-        log.info("accepted", extra={"request_ids": [submission.request_id for submission in batch]})
-        return None
+        except NotConfirmed as error:
+            if self.broker.failed():
+                log.warning("registrations go to the spool", extra={"reason": str(error)})
+            return False
+        return True
+
+    async def _append(self, batch: Sequence[Submission]) -> bool:
+        if self.disk.is_open or not (self._appending is None or self._appending.done()):
+            return False
+        bodies = [orjson.dumps(submission.to_wire()) for submission in batch]
+        self._appending = self.on_disk(self.spool.append, bodies)
+        try:
+            async with asyncio.timeout(settings.SPOOL_TIMEOUT):
+                await asyncio.shield(self._appending)
+        except (SpoolFull, SpoolFailed, TimeoutError) as error:
+            if self.disk.failed():
+                log.error("the spool takes nothing", extra={"reason": repr(error)})
+            return False
+        self.disk.worked()
+        return True
 
 
 _intake: Intake | None = None

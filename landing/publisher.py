@@ -17,6 +17,8 @@ from landing.submission import Submission, now
 
 log = logging.getLogger(__name__)
 
+CLOSE_TIMEOUT = 5.0
+
 TASK = "landing.tasks.save_phones_async"
 
 
@@ -33,6 +35,7 @@ class Publisher:
         self._connecting = asyncio.Lock()
         self._connection: AbstractConnection | None = None
         self._exchange: AbstractExchange | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def publish(self, batch: Sequence[Submission]) -> None:
         """Put a batch on the queue as one message and wait for its confirm, at most `timeout` seconds.
@@ -48,7 +51,7 @@ class Publisher:
                 await exchange.publish(message_of(batch), queues.LIVE, mandatory=True)
         except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
             # RuntimeError is what aio-pika raises for a connection closed under its hands.
-            await self.close()
+            self.close()
             log.warning("publish not confirmed", extra={"reason": repr(error)})
             raise NotConfirmed from error
 
@@ -60,12 +63,13 @@ class Publisher:
         except (AMQPError, OSError, TimeoutError) as error:
             raise NotConfirmed from error
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Drop the connection without waiting for the broker's good-bye."""
         connection, self._connection, self._exchange = self._connection, None, None
         if connection is not None:
             closing = asyncio.create_task(_close(connection))
-            await asyncio.wait([closing], timeout=0.1)
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def _open(self) -> AbstractExchange:
         async with self._connecting:
@@ -105,6 +109,7 @@ def message_of(batch: Sequence[Submission]) -> aio_pika.Message:
 
 async def _close(connection: AbstractConnection) -> None:
     try:
-        await connection.close()
-    except (AMQPError, OSError, RuntimeError):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await connection.close()
+    except (AMQPError, OSError, TimeoutError, RuntimeError):
         log.debug("the broken connection could not be closed")

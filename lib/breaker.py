@@ -4,7 +4,10 @@ import time
 
 
 class Breaker:
-    """Open for `pause` seconds after each failure, closed otherwise. Not shared between processes."""
+    """Open for `pause` seconds after each failure, closed otherwise. Not shared between processes.
+
+    With a pause of math.inf it stays open until somebody finds out that the other side works.
+    """
 
     def __init__(self, pause: float) -> None:
         self._pause = pause
@@ -24,5 +27,6 @@ class Breaker:
         return first
 
     def worked(self) -> None:
-        """Note that the other side answers: the outage, if there was one, is over."""
+        """Close the breaker: the other side answers, and an outage, if there was one, is over."""
         self._failing = False
+        self._closes_at = 0.0

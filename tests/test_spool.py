@@ -1,0 +1,133 @@
+"""The spool keeps what it took, whatever happens to the process that wrote it."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from lib import spool
+from lib.spool import Spool, SpoolFailed, SpoolFull
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from lib.spool import Spool
+Spool(Path(sys.argv[1]), 1_000_000).append([b"one", b"two"])
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    kept = Spool(tmp_path, quota=1000)
+    yield kept
+    kept.close()
+
+
+def bodies(file, most=10):
+    return [row.body for row in file.oldest(most)]
+
+
+def test_rows_come_out_in_order_until_they_are_deleted(own):
+    own.append([b"one", b"two"])
+    own.append([b"three"])
+    own.own.delete(own.own.oldest(2))
+    assert bodies(own.own) == [b"three"]
+    assert own.own.count == 1
+
+
+def test_the_rows_of_a_killed_process_are_adopted(tmp_path):
+    killed = subprocess.run([sys.executable, "-c", WRITER, tmp_path], check=False)
+    assert killed.returncode == -9
+    (file,) = spool.adopt(tmp_path)
+    assert bodies(file) == [b"one", b"two"]
+    file.close()
+
+
+def test_a_living_process_keeps_its_file(own):
+    own.append([b"one"])
+    assert spool.adopt(own.directory) == []
+
+
+def test_only_one_process_adopts_a_file(own):
+    own.append([b"one"])
+    own.close()
+    (file,) = spool.adopt(own.directory)
+    assert spool.adopt(own.directory) == []
+    file.close()
+    (again,) = spool.adopt(own.directory)
+    again.close()
+
+
+def test_a_drained_file_is_removed(own):
+    own.append([b"one"])
+    own.close()
+    (file,) = spool.adopt(own.directory)
+    file.delete(file.oldest(10))
+    file.remove()
+    assert list(own.directory.iterdir()) == []
+
+
+def test_a_file_with_rows_is_never_removed(own):
+    own.append([b"one"])
+    own.own.remove()
+    assert spool.waiting(own.directory) == (1, 3)
+
+
+def test_the_quota_refuses_and_changes_nothing(own):
+    own.append([b"x" * 900])
+    with pytest.raises(SpoolFull):
+        own.append([b"y" * 101])
+    assert own.own.count == 1
+
+
+def test_room_that_was_drained_can_be_used_again(own):
+    own.append([b"x" * 900])
+    own.own.delete(own.own.oldest(1))
+    own.append([b"y" * 900])
+    assert own.own.count == 1
+
+
+def test_a_damaged_row_is_left_out_and_its_neighbours_go_on(own):
+    own.append([b"one", b"two", b"three"])
+    with sqlite3.connect(own.own.path) as database:
+        database.execute("UPDATE spool SET body = x'00' WHERE number = 2")
+    database.close()
+    assert bodies(own.own) == [b"one", b"three"]
+    own.own.delete(own.own.oldest(10))
+    own.own.remove()
+    assert spool.waiting(own.directory) == (1, 3)
+
+
+def test_after_a_disk_error_a_new_file_is_used_and_the_old_one_can_be_drained(own):
+    own.append([b"one"])
+    own.own._database.close()  # every later write fails, as on a disk that went away
+    with pytest.raises(SpoolFailed):
+        own.append([b"lost"])
+    own.append([b"two"])
+    (old,) = spool.adopt(own.directory)
+    assert bodies(old) == [b"one"]
+    assert bodies(own.own) == [b"two"]
+    old.close()
+
+
+def test_a_directory_that_cannot_be_made_is_a_spool_that_failed(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolFailed):
+        Spool(tmp_path / "file" / "spool", 1000).append([b"one"])
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path):
+    (tmp_path / "broken.spool").write_bytes(os.urandom(5000))
+    assert spool.adopt(tmp_path) == []
+    assert (tmp_path / "broken.spool").exists()
+
+
+def test_a_large_empty_file_is_replaced(own, monkeypatch):
+    monkeypatch.setattr(spool, "LARGE", 0)
+    own.append([b"one"])
+    own.own.delete(own.own.oldest(1))
+    own.tidy()
+    assert own.own is None
