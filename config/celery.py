@@ -8,7 +8,6 @@ import socket
 from typing import Any
 
 from celery import Celery, signals
-from celery.worker.consumer import Consumer
 from django.conf import settings
 
 from landing import queues
@@ -23,7 +22,7 @@ app.conf.update(
     result_backend_transport_options={"retry_policy": {"max_retries": 1, "timeout": 1.0}},
     redis_socket_timeout=1.0,
     redis_socket_connect_timeout=1.0,
-    imports=["landing.tasks"],
+    imports=["landing.tasks", "landing.watchdog"],
     # Nothing but JSON is ever unpacked: pickle in a queue is code from whoever can write to it.
     task_serializer="json",
     result_serializer="json",
@@ -39,6 +38,7 @@ app.conf.update(
     task_default_queue=queues.LIVE,
     # One message is a batch of up to 500: one in work and one in reserve for each process.
     worker_prefetch_multiplier=1 if settings.WORKER_POOL == "gevent" else 2,
+    worker_consumer="config.consumer:Consumer",
     # Quorum queues have no global prefetch; Celery finds out from the queues' arguments.
     worker_detect_quorum_queues=True,
     # A rebuilt broker connection finishes the work in hand: the redelivery changes nothing.
@@ -59,12 +59,6 @@ app.conf.update(
     worker_redirect_stdouts=False,
     worker_concurrency=settings.WORKER_CONCURRENCY,
 )
-
-
-# Celery would declare 28 queues for delayed tasks as soon as it sees a quorum queue. We use no ETA,
-# countdown or retry, which on quorum queues block or lose, and workers may not declare anything.
-_DELAYED = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
-Consumer.Blueprint.default_steps.remove(_DELAYED)
 
 
 @signals.setup_logging.connect

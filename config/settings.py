@@ -137,6 +137,11 @@ WORKER_POOL = env.choice(
     ("prefork", "gevent"),
 )
 WORKER_CONCURRENCY = env.integer("WORKER_CONCURRENCY", "2", "Processes or greenlets in one worker.")
+WORKER_DEAF_AFTER = env.seconds(
+    "WORKER_DEAF_AFTER",
+    "30",
+    "A worker that has no message in hand for this many seconds while some are ready ends, to be restarted.",
+)
 
 env.section("Flower")
 FLOWER_USER = env.text("FLOWER_USER", "", "Login of the monitoring page. Flower refuses to start without it.")
@@ -208,6 +213,11 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 3,
+            # A server that is cut off, not ended, sends no word: give it up after as long.
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
             # No statement of ours takes long; one that does is stuck, and its batch is tried again.
             "options": "-c statement_timeout=10000 -c lock_timeout=3000",
         },

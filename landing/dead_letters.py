@@ -1,7 +1,6 @@
 """Registrations that no retry can save, kept apart with the reason."""
 
 import logging
-from collections.abc import Sequence
 from uuid import uuid4
 
 from celery import current_app
@@ -42,9 +41,3 @@ def bury(task: str, raw: object, reason: str) -> None:
             confirm_timeout=CONFIRM_TIMEOUT,
         )
     log.error("registration is a dead letter", extra={"reason": reason})
-
-
-def bury_all(task: str, raws: Sequence[tuple[object, str]]) -> None:
-    """Bury several raw registrations, each with its reason."""
-    for raw, reason in raws:
-        bury(task, raw, reason)

@@ -6,30 +6,46 @@ only what no retry can save becomes a dead letter, alone and with its reason.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from celery import shared_task
+from celery import shared_task, signals
+from celery.exceptions import Reject
 from django.db import DataError, IntegrityError, InterfaceError, connection
 from django.db import Error as DatabaseError
 
 from landing import dead_letters, outbox, registrations, status
 from landing.status import State
 from landing.submission import MalformedSubmission, Submission, now
-from lib.patience import hold
+from lib.patience import Interrupted, hold
+from lib.shared_flag import SharedFlag
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+SLICE = 500
+"""Registrations stored at once; a message of ours holds no more, but anybody's may."""
+
+_ending = SharedFlag()
+
+
+@signals.worker_shutting_down.connect
+def end_waiting(**_: Any) -> None:
+    """Let tasks that wait for an outage to end give their batches back, so that the worker can stop."""
+    _ending.set()
 
 
 @shared_task(name="landing.tasks.save_phones_async", ignore_result=True)
 def save_phones_async(batch: list[Any], queued_at: str | None = None) -> None:
     """Store a batch of submissions in their wire form (Submission.to_wire)."""
-    submissions, malformed = _read(batch)
-    for raw, reason in malformed:
-        _bury(raw, reason)
-    _save(submissions, queued_at)
+    for start in range(0, len(batch), SLICE):
+        submissions, malformed = _read(batch[start : start + SLICE])
+        for raw, reason in malformed:
+            _bury(raw, reason)
+        _save(submissions, queued_at)
 
 
 @shared_task(name="landing.tasks.save_phone_async")
@@ -55,7 +71,7 @@ def _save(batch: Sequence[Submission], queued_at: str | None) -> None:
     documents = [
         _document(submission, registration_ids[submission.request_id], queued_at) for submission in stored
     ]
-    hold(lambda: outbox.deliver(documents), _is_outage, "deliver request logs")
+    _hold(lambda: outbox.deliver(documents), "deliver request logs")
     request_ids = [submission.request_id for submission in stored]
     status.write(request_ids, State.STORED)
     log.info("stored", extra={"request_ids": request_ids})
@@ -66,7 +82,7 @@ def _store(batch: Sequence[Submission]) -> dict[str, int]:
     if not batch:
         return {}
     try:
-        return hold(lambda: registrations.store(batch), _is_outage, "store registrations")
+        return _hold(lambda: registrations.store(batch), "store registrations")
     except (DataError, IntegrityError) as error:
         if len(batch) == 1:
             _bury(batch[0].to_wire(), f"refused by PostgreSQL: {type(error.__cause__).__name__}")
@@ -86,12 +102,7 @@ def _read(batch: list[Any]) -> tuple[list[Submission], list[tuple[Any, str]]]:
 
 
 def _bury(raw: Any, reason: str) -> None:
-    task = save_phones_async.name
-    hold(
-        lambda: dead_letters.bury(task, raw, reason),
-        lambda error: isinstance(error, dead_letters.OUTAGES),
-        "bury a dead letter",
-    )
+    _hold(lambda: dead_letters.bury(save_phones_async.name, raw, reason), "bury a dead letter")
     if request_id := _request_id(raw):
         status.write([request_id], State.DEAD)
 
@@ -116,8 +127,17 @@ def _document(submission: Submission, registration_id: int, queued_at: str | Non
     }
 
 
+def _hold(act: Callable[[], Result], what: str) -> Result:
+    try:
+        return hold(act, what, outage=_is_outage, stop=_ending.is_set)
+    except Interrupted as error:
+        raise Reject(error, requeue=True) from error
+
+
 def _is_outage(error: Exception) -> bool:
     """Tell a database that is away, full, read-only or not yet migrated from data it refuses."""
+    if isinstance(error, dead_letters.OUTAGES):
+        return True
     if isinstance(error, (DataError, IntegrityError)):
         return False
     if isinstance(error, (DatabaseError, InterfaceError)):

@@ -1,0 +1,48 @@
+"""Celery's consumer, changed where it would lose a message, block on one, or fall over one."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from celery.worker import consumer
+
+log = logging.getLogger(__name__)
+
+_DELAYED = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
+# A time to wait for blocks a quorum queue's worker, and a time to expire at drops the message. We
+# send neither, so neither is ours.
+_UNWANTED = ("eta", "expires")
+
+
+class Consumer(consumer.Consumer):
+    """Rejects what it cannot read into the dead-letter queue; Celery itself acknowledges it away."""
+
+    connection_errors: tuple[type[Exception], ...]
+    channel_errors: tuple[type[Exception], ...]
+
+    class Blueprint(consumer.Consumer.Blueprint):  # type: ignore[misc,valid-type]  # celery-types calls it a variable
+        """Celery's steps, without the 28 queues for delayed tasks that a quorum queue makes it declare."""
+
+        default_steps = [step for step in consumer.Consumer.Blueprint.default_steps if step != _DELAYED]
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        """Return Celery's handler, safe from messages that raise inside it."""
+        handle = super().create_task_handler(*args, **options)
+
+        def on_task_received(message: Any) -> None:
+            try:
+                if any((message.headers or {}).get(name) for name in _UNWANTED):
+                    self.on_decode_error(message, ValueError("a delayed or expiring task"))
+                else:
+                    handle(message)
+            except (*self.connection_errors, *self.channel_errors):
+                raise
+            except Exception as error:  # noqa: BLE001  whatever is in the message, the worker goes on
+                self.on_decode_error(message, error)
+
+        return on_task_received
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Make a message that cannot be read a dead letter. Its body, which may be personal, is not logged."""
+        log.error("unreadable message is a dead letter", extra={"reason": type(exc).__name__})
+        message.reject_log_error(log, self.connection_errors)
