@@ -11,6 +11,7 @@ from django.core.wsgi import get_wsgi_application
 
 from config import health
 from config.headers import SecurityHeaders
+from dashboard import parity
 from landing import express, intake
 from landing.drainer import Drainer
 from landing.express import Answer
@@ -77,13 +78,20 @@ async def _live(receive: Receive, send: Send) -> None:
     await receive()
     process = intake.start(asyncio.get_running_loop())
     drainer = Drainer(process)
-    draining = asyncio.create_task(drainer.run())
+    running = [asyncio.create_task(drainer.run()), asyncio.create_task(_announce())]
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    draining.cancel()
+    for task in running:
+        task.cancel()
     drainer.close()
     await process.close()
     await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _announce() -> None:
+    while True:
+        await asyncio.to_thread(parity.announce, "web")
+        await asyncio.sleep(parity.ANNOUNCE_EVERY)
 
 
 async def _read(receive: Receive) -> bytes | None:

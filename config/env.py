@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +33,12 @@ class Variable:
     meaning: str
     section: str
 
+    @property
+    def shared(self) -> bool:
+        """Whether processes that differ in it are misconfigured. Each has its own port, size and login."""
+        own = ("PORT", "BIND", "WEB_", "WORKER_", "FLOWER_", "SPOOL_", "LOG_LEVEL")
+        return not (self.name.startswith(own) or self.name.endswith(("_USER", "_PASSWORD")))
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -46,15 +53,19 @@ _faults: list[str] = []
 _section = ""
 
 
-def load_state() -> None:
-    """Take over the settings of the stack that runs in STATE_DIR; the environment's own win."""
+def load_state() -> bool:
+    """Take over the settings of the stack that runs in STATE_DIR; the environment's own win.
+
+    Returns whether there is one.
+    """
     path = Path(os.environ.get("STATE_DIR", ".local")) / "stack.env"
     if not path.is_file():
-        return
+        return False
     for line in path.read_text().splitlines():
         name, equals, value = line.partition("=")
         if equals and not name.startswith("#"):
             os.environ.setdefault(name.strip(), value)
+    return True
 
 
 def section(title: str) -> None:
@@ -65,7 +76,7 @@ def section(title: str) -> None:
 
 def text(name: str, default: str, meaning: str) -> str:
     """Return a variable, or what the file named by NAME_FILE holds, or the default."""
-    VARIABLES[name] = Variable(name, default, meaning, _section)
+    VARIABLES.setdefault(name, Variable(name, default, meaning, _section))
     if path := os.environ.get(f"{name}_FILE"):
         try:
             return Path(path).read_text().strip()
@@ -124,6 +135,19 @@ def choice(name: str, default: str, meaning: str, options: tuple[str, ...]) -> s
 def rate(name: str, default: str, meaning: str) -> Rate | None:
     """Return a rate such as 10/minute, or None for "off"."""
     return _read(name, default, meaning, _rate, "a rate such as 10/minute, or off")
+
+
+def fingerprint(key: str) -> dict[str, str]:
+    """Return a short hash of each setting that all processes must share, keyed, so that it tells no value."""
+    return {
+        variable.name: blake2b(
+            f"{variable.name}={text(variable.name, variable.default, variable.meaning)}".encode(),
+            key=key.encode()[:64],
+            digest_size=6,
+        ).hexdigest()
+        for variable in list(VARIABLES.values())
+        if variable.shared
+    }
 
 
 def raise_faults() -> None:

@@ -11,7 +11,7 @@ django_stubs_ext.monkeypatch()  # ModelAdmin[...] and their like can be written,
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env.load_state()
+IS_LOCAL_STACK = env.load_state()
 
 env.section("The web server")
 SECRET_KEY = env.required(
@@ -150,6 +150,7 @@ FLOWER_PASSWORD = env.text(
 )
 FLOWER_PORT = env.integer("FLOWER_PORT", "5555", "The port that Flower listens on.")
 FLOWER_ADDRESS = env.text("FLOWER_ADDRESS", "127.0.0.1", "The address that Flower listens on.")
+FLOWER_URL = env.text("FLOWER_URL", "http://localhost:5555/", "Where `manage.py doctor` finds Flower.")
 
 env.section("Logs")
 LOG_LEVEL = env.choice(
@@ -157,6 +158,7 @@ LOG_LEVEL = env.choice(
 )
 
 env.raise_faults()
+FINGERPRINT = env.fingerprint(SECRET_KEY)
 
 INSTALLED_APPS = [
     "django.contrib.admin",

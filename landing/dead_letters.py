@@ -7,10 +7,14 @@ from celery import current_app
 from kombu.exceptions import OperationalError
 
 from landing import queues
+from landing.submission import now
 
 log = logging.getLogger(__name__)
 
 CONFIRM_TIMEOUT = 5.0
+
+REASON, BURIED_AT = "x-reason", "x-buried-at"
+"""Headers of a dead letter of ours. What RabbitMQ itself dead-letters has an x-death header instead."""
 
 OUTAGES = (OperationalError, OSError)
 
@@ -32,7 +36,7 @@ def bury(task: str, raw: object, reason: str) -> None:
             exchange=queues.dead.exchange,
             routing_key=queues.DEAD,
             serializer="json",
-            headers=message.headers | {"x-reason": reason},
+            headers=message.headers | {REASON: reason, BURIED_AT: now().isoformat()},
             correlation_id=message.properties["correlation_id"],
             delivery_mode=2,
             mandatory=True,

@@ -16,7 +16,7 @@ from django.http.request import split_domain_port, validate_host
 from redis.exceptions import RedisError
 
 from landing import intake, problems, receipts
-from landing.status import Reader, State
+from landing.states import Reader, State
 from landing.submission import Submission, header_text, now
 from lib import phones, request_ids
 from lib.client_ip import client_ip

@@ -12,6 +12,7 @@ DELIVERY_LIMIT = 20
 
 LIVE = "registrations"
 DEAD = "registrations.dead"
+ANNOUNCEMENTS = "breakwater.settings"
 
 _QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
 
@@ -40,10 +41,20 @@ live = Queue(
 )
 
 
+# Short-lived words of each process on its settings, for `manage.py doctor`: losing them costs nothing.
+announcements = Queue(
+    ANNOUNCEMENTS,
+    Exchange(ANNOUNCEMENTS, type="direct", durable=True),
+    routing_key=ANNOUNCEMENTS,
+    queue_arguments={"x-message-ttl": 120_000, "x-max-length": 200, "x-overflow": "drop-head"},
+    no_declare=True,
+)
+
+
 def declare(connection: Any) -> None:
     """Create exchanges, queues and bindings where they are missing. Raises if one has other arguments."""
     with connection.channel() as channel:
-        for queue in (dead, live):
+        for queue in (dead, live, announcements):
             bound = queue.bind(channel)
             bound.exchange.declare()
             bound.queue_declare()

@@ -1,47 +1,17 @@
 """What became of a submission: told by Redis, else by PostgreSQL, else by the id itself."""
 
-import enum
 import logging
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
 from uuid import UUID
 
-import orjson
 from django.conf import settings
 from django.db import Error as DatabaseError
-from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
+from landing import states
 from landing.models import StoredSubmission
-from landing.submission import now
+from landing.states import State
 from lib import request_ids
-from lib.group_commit import GroupCommit
 
 log = logging.getLogger(__name__)
-
-KEY = "celery-task-meta-"
-"""Celery's own prefix, so that AsyncResult(task_id) and Flower read the same state."""
-
-DEAD_TTL = 30 * 86400
-"""Seconds that Redis remembers a failure; only the dead-letter queue knows it after that."""
-
-
-class State(enum.StrEnum):
-    """Celery's word for the state of a task, and ours for the visitor."""
-
-    WAITING = "PENDING"
-    STORED = "SUCCESS"
-    DEAD = "FAILURE"
-
-    @property
-    def shown(self) -> str:
-        """What the API answers."""
-        return {"PENDING": "Processing", "SUCCESS": "Registered", "FAILURE": "Failed"}[self]
 
 
 def of(task_id: str) -> State | None:
@@ -49,78 +19,11 @@ def of(task_id: str) -> State | None:
 
     Whatever store is down, an accepted id is not None: its seal tells that it is ours.
     """
-    if state := _in_redis(task_id) or _in_postgresql(task_id):
+    if state := states.read(task_id) or _in_postgresql(task_id):
         return state
     if request_ids.is_genuine(settings.SECRET_KEY.encode(), task_id):
         return State.WAITING
     return None
-
-
-class Reader:
-    """Reads Redis's states for one event loop: one MGET for all that ask while the last is under way."""
-
-    def __init__(self) -> None:
-        self._redis = AsyncRedis.from_url(
-            settings.REDIS_URL,
-            password=settings.REDIS_PASSWORD or None,
-            socket_timeout=settings.REDIS_TIMEOUT,
-            socket_connect_timeout=settings.REDIS_TIMEOUT,
-            retry=AsyncRetry(NoBackoff(), 0),
-        )
-        self._groups = GroupCommit(self._read_group, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT)
-
-    async def state_of(self, task_id: str) -> State | None:
-        """Return the state that Redis holds, if any. Raises RedisError, OSError, TimeoutError or Overloaded."""
-        return await self._groups.submit(task_id)
-
-    async def _read_group(self, task_ids: Sequence[str]) -> Sequence[State | None]:
-        metas = await self._redis.mget([KEY + task_id for task_id in task_ids])
-        return [_state_in(meta) for meta in metas]
-
-
-def write(task_ids: Sequence[str], state: State) -> None:
-    """Tell Redis the state of many tasks in one round trip.
-
-    Redis only caches what PostgreSQL or the dead-letter queue holds: its failure is logged and
-    passed over.
-    """
-    ttl = DEAD_TTL if state is State.DEAD else settings.STATE_TTL
-    try:
-        with _redis().pipeline(transaction=False) as pipeline:
-            for task_id in task_ids:
-                pipeline.set(KEY + task_id, _meta(task_id, state), ex=ttl)
-            pipeline.execute()
-    except (RedisError, OSError) as error:
-        log.warning("task states not written to Redis", extra={"reason": repr(error)})
-
-
-def _meta(task_id: str, state: State) -> bytes:
-    result = {"exc_type": "DeadLetter", "exc_message": ["see the dead-letter queue"], "exc_module": "landing"}
-    return orjson.dumps(
-        {
-            "task_id": task_id,
-            "status": state,
-            "result": result if state is State.DEAD else None,
-            "traceback": None,
-            "children": [],
-            "date_done": now().isoformat(),
-        }
-    )
-
-
-def _in_redis(task_id: str) -> State | None:
-    try:
-        return _state_in(_redis().get(KEY + task_id))
-    except (RedisError, OSError) as error:
-        log.warning("task state not read from Redis", extra={"reason": repr(error)})
-        return None
-
-
-def _state_in(meta: Any) -> State | None:
-    try:
-        return State(orjson.loads(meta)["status"]) if meta else None
-    except (ValueError, KeyError, TypeError):
-        return None  # not what we wrote: PostgreSQL knows better
 
 
 def _in_postgresql(task_id: str) -> State | None:
@@ -130,14 +33,3 @@ def _in_postgresql(task_id: str) -> State | None:
         log.warning("task state not read from PostgreSQL", extra={"reason": repr(error)})
         return None
     return State.STORED if stored else None
-
-
-@cache
-def _redis() -> Redis:
-    return Redis.from_url(
-        settings.REDIS_URL,
-        password=settings.REDIS_PASSWORD or None,
-        socket_timeout=settings.REDIS_TIMEOUT,
-        socket_connect_timeout=settings.REDIS_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )

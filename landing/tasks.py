@@ -16,8 +16,8 @@ from celery.exceptions import Reject
 from django.db import DataError, IntegrityError, InterfaceError, connection
 from django.db import Error as DatabaseError
 
-from landing import dead_letters, outbox, registrations, status
-from landing.status import State
+from landing import dead_letters, outbox, registrations, states
+from landing.states import State
 from landing.submission import MalformedSubmission, Submission, now
 from lib.patience import Interrupted, hold
 from lib.shared_flag import SharedFlag
@@ -73,7 +73,7 @@ def _save(batch: Sequence[Submission], queued_at: str | None) -> None:
     ]
     _hold(lambda: outbox.deliver(documents), "deliver request logs")
     request_ids = [submission.request_id for submission in stored]
-    status.write(request_ids, State.STORED)
+    states.write(request_ids, State.STORED)
     log.info("stored", extra={"request_ids": request_ids})
 
 
@@ -104,7 +104,7 @@ def _read(batch: list[Any]) -> tuple[list[Submission], list[tuple[Any, str]]]:
 def _bury(raw: Any, reason: str) -> None:
     _hold(lambda: dead_letters.bury(save_phones_async.name, raw, reason), "bury a dead letter")
     if request_id := _request_id(raw):
-        status.write([request_id], State.DEAD)
+        states.write([request_id], State.DEAD)
 
 
 def _request_id(raw: Any) -> str | None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from config.asgi import application
-from landing import express, intake, receipts, status
+from landing import express, intake, receipts, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -167,13 +167,13 @@ def test_both_doors_tell_the_same_state(request, task):
 def _task(state=None):
     task_id = receipts.request_id_for("", "09123456789")
     if state:
-        status.write([task_id], state)
+        states.write([task_id], state)
     return task_id
 
 
 TASKS = {
-    "stored": lambda: _task(status.State.STORED),
-    "dead": lambda: _task(status.State.DEAD),
+    "stored": lambda: _task(states.State.STORED),
+    "dead": lambda: _task(states.State.DEAD),
     "waiting": _task,
     "foreign": lambda: str(uuid.uuid4()),
     "broken": lambda: "0" * 36,

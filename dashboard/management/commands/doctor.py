@@ -1,0 +1,48 @@
+"""manage.py doctor"""
+
+import dataclasses
+import json
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from rich.console import Console
+from rich.table import Table
+
+from dashboard import doctor
+
+MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "fault": "[red]fault[/]"}
+
+
+class Command(BaseCommand):
+    """Examines the settings and everything that Breakwater leans on."""
+
+    help = (
+        "Examine settings, servers, queues, spool, and whether all processes run with the same settings. "
+        "Example: manage.py doctor --json. Exit code 1 if there is a fault."
+    )
+    requires_system_checks: list[str] = []  # it shows them itself, with the rest
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take --json."""
+        parser.add_argument("--json", action="store_true", help="print one JSON array")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Examine and print."""
+        findings = list(doctor.examine())
+        if options["json"]:
+            self.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings]))
+        else:
+            self._print(findings)
+        if any(finding.verdict == "fault" for finding in findings):
+            sys.exit(1)
+
+    def _print(self, findings: list[doctor.Finding]) -> None:
+        table = Table("part", "", "what it saw", "next step", box=None, header_style="bold")
+        for finding in findings:
+            table.add_row(finding.part, MARKS[finding.verdict], finding.saw, finding.hint)
+        console = Console()
+        with console.capture() as text:
+            console.print(table)
+        self.stdout.write(text.get())
