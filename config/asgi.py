@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from config import health
-from config.headers import SecurityHeaders
+from config.headers import Headers, SecurityHeaders
 from dashboard import parity
 from landing import express, intake
 from landing.drainer import Drainer
@@ -35,29 +35,28 @@ security_headers = SecurityHeaders(https=settings.HTTPS)
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one request, or the server's start and stop."""
-    if scope["type"] == "lifespan":
+    if scope["type"] == "http":
+        await _answer(scope, receive, send)
+    elif scope["type"] == "lifespan":
         await _live(receive, send)
-        return
-    if scope["type"] != "http":
-        return
-    # "X_Forwarded_For" would become the same WSGI variable as "X-Forwarded-For".
-    scope["headers"] = [header for header in scope["headers"] if b"_" not in header[0]]
+
+
+async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     path = scope["path"]
-    send = security_headers.wrap(path, send)
+    answer = None
     if check := _HEALTH.get(path):
-        await _send(send, await check())
-        return
-    if path == REGISTER_PATH and scope["method"] == "POST":
+        answer = await check()
+    elif path == REGISTER_PATH and scope["method"] == "POST":
         if (body := await _read(receive)) is None:
             return
-        scope, receive = _with_length(scope, body), _replay(body)
         answer = await _register(scope, body)
-    else:
-        answer = await _status_of(scope)
+        scope, receive = _with_length(scope, body), _replay(body)
+    elif task := _STATUS_PATH.fullmatch(path):
+        answer = await _status_of(task[1], scope)
     if answer:
-        await _send(send, answer)
+        await _send(send, answer, security_headers.of(path))
     else:
-        await django(scope, receive, send)
+        await django(_without_underscores(scope), receive, security_headers.wrap(path, send))
 
 
 async def _register(scope: Scope, body: bytes) -> Answer | None:
@@ -67,11 +66,10 @@ async def _register(scope: Scope, body: bytes) -> Answer | None:
     return await express.register(peer, scope["headers"], body)
 
 
-async def _status_of(scope: Scope) -> Answer | None:
-    task = _STATUS_PATH.fullmatch(scope["path"])
-    if not task or scope["method"] != "GET" or scope["query_string"]:
+async def _status_of(task_id: str, scope: Scope) -> Answer | None:
+    if scope["method"] != "GET" or scope["query_string"]:
         return None
-    return await express.status_of(task[1], scope["headers"])
+    return await express.status_of(task_id, scope["headers"])
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -111,6 +109,11 @@ async def _read(receive: Receive) -> bytes | None:
     return bytes(body[: settings.MAX_BODY + 1])
 
 
+def _without_underscores(scope: Scope) -> Scope:
+    """Return the scope without such headers: "X_Forwarded_For" would pass for "X-Forwarded-For" in WSGI."""
+    return {**scope, "headers": [header for header in scope["headers"] if b"_" not in header[0]]}
+
+
 def _with_length(scope: Scope, body: bytes) -> Scope:
     """Return the scope with the body's real length: Django takes a chunked body for an empty one."""
     headers = [
@@ -128,6 +131,7 @@ def _replay(body: bytes) -> Receive:
     return receive
 
 
-async def _send(send: Send, answer: Answer) -> None:
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+async def _send(send: Send, answer: Answer, security: Headers) -> None:
+    headers = answer.headers + security
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from landing import status
 from landing.models import ParkedLog, StoredSubmission
+from landing.states import State
 from lib import phones
 from logs import utils as logs
 
@@ -29,7 +30,7 @@ def of(request_id: UUID) -> list[Hop]:
     submission = StoredSubmission.objects.select_related("registration").filter(pk=request_id).first()
     hops = _before_storing(document, submission) + _stored(submission) + _logged(request_id, document)
     state = status.of(str(request_id))
-    if state and (hops or state is not status.State.STORED):
+    if state and (hops or state is not State.STORED):
         hops.append(Hop("state", None, {"status": state.shown, "celery": str(state)}))
     return hops
 

@@ -63,7 +63,9 @@ def parse(text: str) -> UUID | None:
 
 def _sealed(secret: bytes, value: int, version: int) -> str:
     value = value & _FREE_BITS | version | _VARIANT
-    return str(UUID(int=value | _seal(secret, value >> _SEAL_BITS)))
+    text = f"{value | _seal(secret, value >> _SEAL_BITS):032x}"
+    # As str(UUID(int=...)) would be, at a quarter of its price.
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _seal(secret: bytes, unsealed: int) -> int:

@@ -90,7 +90,7 @@ class Child:
             self._process.wait(self.patience if patience is None else patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            self._reap()
         end([*descendants, *leftovers(self.state_dir, self.name)], patience=1)
 
     def kill(self) -> None:
@@ -98,9 +98,14 @@ class Child:
         family = self.family()
         for process in family:
             _signal(process.pid, signal.SIGKILL)
-        if self._process:
-            self._process.wait()
+        self._reap()
         end(family, patience=0)
+
+    def _reap(self) -> None:
+        # Bounded: a Ctrl-C inside Popen can leave its lock taken for ever.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._process:
+                self._process.wait(5)
 
     def pause(self) -> None:
         """Freeze the process and all that it started (SIGSTOP)."""
@@ -184,4 +189,9 @@ def last_lines(log: Path, count: int) -> str:
         file.seek(max(0, log.stat().st_size - 20_000))
         lines = file.read().decode(errors="replace").splitlines()
     spoken = ["".join(c for c in line if c.isprintable()).strip() for line in lines]
-    return "\n".join([line for line in spoken if line][-count:])
+    return "\n".join([_short(line) for line in spoken if line][-count:])
+
+
+def _short(line: str) -> str:
+    """Cut a long line, such as a traceback in JSON, to its beginning and its end."""
+    return line if len(line) <= 400 else f"{line[:160]} … {line[-230:]}"

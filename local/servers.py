@@ -68,16 +68,26 @@ class Server(Child):
     def start(self, deadline: float = DEADLINE) -> None:
         """Start the server unless it runs, and return when it accepts a login; ServerFailed if it does not."""
         until = time.monotonic() + deadline
-        if not self.alive:
-            end(leftovers(self.state_dir, self.name), patience=0)
-            self._require_free_ports()
-            try:
-                self.data.mkdir(mode=0o700, exist_ok=True)
-                self.prepare()
-                self.launch()
-            except OSError as error:
-                raise ServerFailed(f"{self.title} could not be started: {error}") from error
+        try:
+            if self.alive:
+                self._wait_until_ready(until)
+                return
+        except ServerFailed:
+            # A `kill -9` takes a moment: what just looked alive may have been dying.
+            if self.alive:
+                raise
+        self._launch_anew()
         self._wait_until_ready(until)
+
+    def _launch_anew(self) -> None:
+        end(leftovers(self.state_dir, self.name), patience=0)
+        self._require_free_ports()
+        try:
+            self.data.mkdir(mode=0o700, exist_ok=True)
+            self.prepare()
+            self.launch()
+        except OSError as error:
+            raise ServerFailed(f"{self.title} could not be started: {error}") from error
 
     def own_ports(self) -> tuple[int, ...]:
         """The ports that the next launch will listen on."""
@@ -435,6 +445,16 @@ class RabbitMQ(Server):
             # The start script then becomes the node itself: our pid is the server's, and signals reach it.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
+
+    def ctl(self, *arguments: str) -> str:
+        """Run `rabbitmqctl` on this node and return what it says."""
+        script = _rabbitmq_server()
+        assert script is not None
+        command = [str(script.with_name("rabbitmqctl")), *arguments]
+        done = subprocess.run(  # noqa: S603  our own command
+            command, env=self.node_environment(), capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout
 
     def stop(self, patience: float | None = None) -> None:
         """Stop the node, then its epmd; RabbitMQ before 3.13 sleeps five seconds in between."""

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
@@ -33,7 +34,7 @@ class StackFailed(Exception):
     """The stack cannot run; the message tells the next step."""
 
 
-class Stopped(BaseException):
+class Stopped(Exception):
     """Somebody asked us to stop."""
 
 
@@ -92,6 +93,10 @@ class Stack:
                 self.supervise()
             except Stopped:
                 self._say("Stopping…")
+            except ServerFailed:
+                # A hurried stop kills what has not come up yet.
+                if not self.stopping:
+                    raise
             finally:
                 self.stopping = True
                 self.stop()
@@ -103,6 +108,7 @@ class Stack:
         self._say("Starting PostgreSQL, Valkey, MongoDB and RabbitMQ…")
         ports = state.load_ports(self.state_dir, reserved=(self.port, self.flower_port))
         self.servers = servers.start(self.state_dir, ports)
+        self._pause(0)
         self.secrets = state.load_secrets(self.state_dir)
         self._settle()
         self._say("Preparing the database, the queue and the static files…")
@@ -131,7 +137,7 @@ class Stack:
             for watch in watched:
                 for line in watch.look():
                     self._say(line)
-            time.sleep(0.25)
+            self._pause(0.25)
 
     def table(self) -> Table:
         """What a person needs to know."""
@@ -147,7 +153,7 @@ class Stack:
             ("Logs", f"{self.state_dir / 'logs'}"),
             ("Stop", "Ctrl-C"),
         ):
-            table.add_row(name, value)
+            table.add_row(name, escape(value))
         return table
 
     def example(self) -> str:
@@ -216,7 +222,7 @@ class Stack:
     def _prepare(self) -> None:
         self.prepare.start()
         while self.prepare.alive:
-            time.sleep(0.05)
+            self._pause(0.05)
         if self.prepare.exit_status:
             raise StackFailed(f"The database could not be prepared:\n{_tail(self.prepare)}")
 
@@ -235,7 +241,7 @@ class Stack:
                 raise StackFailed(
                     f"{self.url}/readyz was not ready in {READY_WITHIN:.0f} s:\n{_tail(self.web)}"
                 )
-            time.sleep(0.1)
+            self._pause(0.1)
 
     def _require_free_ports(self) -> None:
         if self.port == self.flower_port:
@@ -273,8 +279,13 @@ class Stack:
             # Asked a second time: no more patience.
             end(leftovers(self.state_dir), patience=0)
             return
+        # Not raised from here, where it could hit the middle of anything, such as a lock just taken.
         self.stopping = True
-        raise Stopped
+
+    def _pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+        if self.stopping:
+            raise Stopped
 
     @contextlib.contextmanager
     def _progress(self) -> Iterator[None]:

@@ -2,9 +2,12 @@
 
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
 from typing import Any, Protocol
 
+import pymongo
 from django.conf import settings
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import BulkWriteError, PyMongoError
@@ -12,6 +15,12 @@ from pymongo.errors import BulkWriteError, PyMongoError
 Document = Mapping[str, Any]
 
 DUPLICATE_KEY = 11000
+
+PAGE = 10_000
+"""Ids that are asked for at once when all are read."""
+
+READ_TIMEOUT = 120.0
+"""Seconds for reading many documents, which no worker and no visitor waits for."""
 
 
 class StoreUnavailable(Exception):
@@ -26,6 +35,15 @@ class Store(Protocol):
 
     def find(self, request_id: str) -> dict[str, Any] | None:
         """Return one document, or None. Raises StoreUnavailable."""
+
+    def ids(self, since: datetime | None, until: datetime | None) -> Iterator[Any] | None:
+        """Yield every _id of this time of acceptance, texts in order; None if nothing is kept for good."""
+
+    def find_many(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return the documents with these _ids, as far as they are there. Raises StoreUnavailable."""
+
+    def delete(self, ids: Sequence[Any]) -> int:
+        """Remove documents and return how many there were. Raises StoreUnavailable."""
 
 
 class MongoStore:
@@ -66,6 +84,39 @@ class MongoStore:
         except PyMongoError as error:
             raise StoreUnavailable(repr(error)) from error
 
+    def ids(self, since: datetime | None, until: datetime | None) -> Iterator[Any] | None:
+        """Yield the _ids from their index, page by page: no page takes longer than a timeout allows."""
+        window = {name: time for name, time in (("$gte", since), ("$lt", until)) if time}
+        return self._pages({"accepted_at": window} if window else {})
+
+    def find_many(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return the documents with these _ids."""
+        try:
+            with pymongo.timeout(READ_TIMEOUT):
+                return list(self._collection.find({"_id": {"$in": list(ids)}}))
+        except PyMongoError as error:
+            raise StoreUnavailable(repr(error)) from error
+
+    def delete(self, ids: Sequence[Any]) -> int:
+        """Remove documents by _id."""
+        try:
+            with pymongo.timeout(READ_TIMEOUT):
+                return self._collection.delete_many({"_id": {"$in": list(ids)}}).deleted_count
+        except PyMongoError as error:
+            raise StoreUnavailable(repr(error)) from error
+
+    def _pages(self, query: dict[str, Any]) -> Iterator[Any]:
+        cursor = self._collection.find(query, {"_id": 1}, batch_size=PAGE).sort("_id", 1)
+        while True:
+            try:
+                with pymongo.timeout(READ_TIMEOUT):
+                    page = [document["_id"] for document in islice(cursor, PAGE)]
+            except PyMongoError as error:
+                raise StoreUnavailable(repr(error)) from error
+            if not page:
+                return
+            yield from page
+
 
 class NoopStore:
     """Keeps nothing but the last ten documents, for installations and tests without MongoDB."""
@@ -79,6 +130,18 @@ class NoopStore:
     def find(self, request_id: str) -> dict[str, Any] | None:
         """Return one of the last ten."""
         return next((dict(one) for one in self.last if one["_id"] == request_id), None)
+
+    def ids(self, since: datetime | None, until: datetime | None) -> Iterator[Any] | None:
+        """Return None: ten documents are no record."""
+        return None
+
+    def find_many(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return those of the last ten."""
+        return [dict(one) for one in self.last if one["_id"] in ids]
+
+    def delete(self, ids: Sequence[Any]) -> int:
+        """Forget nothing: they go by themselves."""
+        return 0
 
 
 _stores: dict[int, Store] = {}

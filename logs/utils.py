@@ -1,6 +1,7 @@
 """Request metadata goes in and out here; where it is kept is the store's business."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -9,7 +10,16 @@ from django.utils.module_loading import import_string
 from logs import stores
 from logs.stores import Document, StoreUnavailable
 
-__all__ = ["Document", "StoreUnavailable", "find", "log_request", "log_requests"]
+__all__ = [
+    "Document",
+    "StoreUnavailable",
+    "delete",
+    "find",
+    "find_many",
+    "ids",
+    "log_request",
+    "log_requests",
+]
 
 
 def log_requests(documents: Sequence[Document]) -> None:
@@ -29,6 +39,25 @@ def log_request(document: Document) -> None:
 def find(request_id: str) -> dict[str, Any] | None:
     """Return the document of a request, or None. Raises StoreUnavailable."""
     return _store().find(request_id)
+
+
+def ids(since: datetime | None = None, until: datetime | None = None) -> Iterator[Any] | None:
+    """Yield the _id of every document, or of those accepted from `since` to before `until`.
+
+    Texts come in order; an _id of another kind was not put there by us. Returns None if the store
+    keeps nothing for good. Raises StoreUnavailable.
+    """
+    return _store().ids(since, until)
+
+
+def find_many(ids: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the documents with these _ids, in any order. Raises StoreUnavailable."""
+    return _store().find_many(ids)
+
+
+def delete(ids: Sequence[Any]) -> int:
+    """Remove documents and return how many there were. Raises StoreUnavailable."""
+    return _store().delete(ids)
 
 
 def _store() -> stores.Store:

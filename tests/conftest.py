@@ -26,6 +26,8 @@ def pytest_configure(config):
         SECRET_KEY=secrets.token_urlsafe(50),
         CORS_ALLOWED_ORIGINS="https://campaign.example",
         TRUSTED_PROXIES="127.0.0.1,10.0.0.0/8",
+        SPOOL_DIR=str(STATE_DIR / "spool"),
+        SPOOL_SHARE="0",
         REDIS_TIMEOUT="1",
         PUBLISH_TIMEOUT="2",
     )
