@@ -60,7 +60,7 @@ def _empty_stores():
 
     with current_app.connection_for_write() as connection:
         queues.declare(connection)
-        for queue in (queues.live, queues.dead):
+        for queue in (queues.live, queues.dead, queues.announcements):
             queue.bind(connection.default_channel).purge()
     with Redis.from_url(settings.REDIS_URL, password=settings.REDIS_PASSWORD) as redis:
         redis.flushdb()

@@ -1,0 +1,75 @@
+"""doctor names what is wrong, and which process differs in which setting."""
+
+from dataclasses import replace
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from dashboard import doctor, parity
+from dashboard.parity import Announcement
+
+pytestmark = pytest.mark.django_db
+
+WEB = Announcement("web", "one", 1, {"SECRET_KEY": "a", "RATE_LIMIT": "b"})
+
+
+@pytest.fixture(autouse=True)
+def _on_this_machine(monkeypatch):
+    monkeypatch.setattr(settings, "IS_LOCAL_STACK", True)
+
+
+def faults():
+    return {finding.part: finding.saw for finding in doctor.examine() if finding.verdict == "fault"}
+
+
+def test_a_sound_stack_has_no_fault():
+    assert faults() == {}
+
+
+def test_an_unreachable_server_is_a_fault_and_the_others_are_examined(monkeypatch):
+    monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
+    assert list(faults()) == ["Redis"]
+
+
+def test_localhost_inside_a_container_is_a_fault(monkeypatch):
+    monkeypatch.setattr(settings, "IS_LOCAL_STACK", False)
+    monkeypatch.setattr("pathlib.Path.exists", lambda path: True)
+    assert "this container itself" in faults()["hosts"]
+
+
+def test_a_short_secret_is_a_fault(monkeypatch):
+    monkeypatch.setattr(settings, "SECRET_KEY", "short")
+    assert "settings" in faults()
+
+
+def test_an_unsynced_database_is_a_fault():
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = off")
+    assert "synchronous_commit is off" in faults()["PostgreSQL"]
+
+
+def test_a_process_with_another_secret_is_named():
+    parity.announce("web")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "FINGERPRINT", settings.FINGERPRINT | {"RATE_LIMIT": "another"})
+        patch.setattr("os.getpid", lambda: 4711)
+        parity.announce("worker")
+    assert "RATE_LIMIT differs in worker" in faults()["parity"]
+
+
+def test_reading_announcements_takes_none_away():
+    parity.announce("web")
+    assert len(parity.announcements()) == len(parity.announcements()) == 1
+
+
+def test_the_odd_one_out_is_the_one_named():
+    odd = replace(WEB, role="worker", pid=3, fingerprint=WEB.fingerprint | {"SECRET_KEY": "z"})
+    assert parity.differences([WEB, replace(WEB, pid=2), odd]) == {"SECRET_KEY": ["worker on one (pid 3)"]}
+
+
+def test_a_fingerprint_tells_no_value_and_leaves_out_what_may_differ():
+    assert settings.SECRET_KEY not in str(settings.FINGERPRINT)
+    assert "PORT" not in settings.FINGERPRINT
+    assert "RABBITMQ_PASSWORD" not in settings.FINGERPRINT
+    assert "SECRET_KEY" in settings.FINGERPRINT
