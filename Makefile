@@ -27,7 +27,7 @@ test: setup ## Run every test, with servers and a browser of its own (ARGS="-k p
 sure: lint test ## Everything that must hold before a commit: lint, then test
 
 # No setting that these commands need reaches further than them.
-lint fix: export SECRET_KEY := for-checks-only
+lint fix: export SECRET_KEY := for-checks-only-and-for-nothing-that-anybody-can-reach
 
 lint: setup ## Check format, style, types, import rules, migrations and the OpenAPI file
 	$(VENV)/bin/ruff format --check

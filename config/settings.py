@@ -40,7 +40,7 @@ RATE_LIMIT = env.rate(
     "RATE_LIMIT", "10/minute", "The most registrations from one IPv4 address or IPv6 /64, or off."
 )
 LANGUAGE_CODE = env.choice(
-    "LANGUAGE", "fa", "The language of pages and errors when the visitor asks for none.", ("fa", "en")
+    "DEFAULT_LANGUAGE", "fa", "The language of pages and errors when the visitor asks for none.", ("fa", "en")
 )
 env.text("PORT", "8000", "The port that the web server listens on.")
 env.text("BIND", "127.0.0.1", "The address that the web server listens on.")

@@ -197,7 +197,7 @@ def explain_phone(reason: str, accept_language: str) -> str:
 
 @lru_cache(maxsize=1024)
 def language_of(accept_language: str) -> str:
-    """Return "fa" or "en": the first that Accept-Language names, else the LANGUAGE setting."""
+    """Return "fa" or "en": the first that Accept-Language names, else DEFAULT_LANGUAGE."""
     for name, _ in parse_accept_lang_header(accept_language[:200].lower()):
         language = name.partition("-")[0]
         if language in _LANGUAGES:

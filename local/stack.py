@@ -81,7 +81,8 @@ class Stack:
             20,
         )
         self.worker = App("worker", self.state_dir, worker, patience=25)
-        self.flower = App("flower", self.state_dir, ["celery", "-A", "config.celery", "flower"], patience=5)
+        flower = ["celery", "-A", "config.celery", "flower", "--conf=config/flower.conf.py"]
+        self.flower = App("flower", self.state_dir, flower, patience=5)
 
     def run(self) -> None:
         """Start everything, show the table, and keep everything running until a signal comes."""
@@ -148,7 +149,7 @@ class Stack:
             ("Admin", f"{self.url}/admin/    admin / {self.secrets['ADMIN_PASSWORD']}"),
             (
                 "Flower",
-                f"http://127.0.0.1:{self.flower_port}/    {self._flower_login.replace(':', ' / ', 1)}",
+                f"http://127.0.0.1:{self.flower_port}/    {self.settings['FLOWER_USER']} / {self.settings['FLOWER_PASSWORD']}",
             ),
             ("Logs", f"{self.state_dir / 'logs'}"),
             ("Stop", "Ctrl-C"),
@@ -166,10 +167,6 @@ class Stack:
         """Where the product is."""
         return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def _flower_login(self) -> str:
-        return f"{self.settings['FLOWER_USER']}:{self.settings['FLOWER_PASSWORD']}"
-
     def _settle(self) -> None:
         """Decide the settings, keep them for commands run beside the stack, and hand them to the processes."""
         assert self.servers is not None
@@ -182,6 +179,8 @@ class Stack:
             "HTTPS": "off",
             "FLOWER_USER": "admin",
             "FLOWER_PASSWORD": self.secrets["FLOWER_PASSWORD"],
+            "FLOWER_URL": f"http://127.0.0.1:{self.flower_port}/",
+            "SPOOL_DIR": str(self.state_dir / "spool"),
         }
         known = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=", _read(ROOT / ".env.example"), re.MULTILINE))
         chosen = {
@@ -205,18 +204,9 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
         admin = {"USERNAME": "admin", "EMAIL": "admin@localhost", "PASSWORD": self.secrets["ADMIN_PASSWORD"]}
-        scheme, _, address = self.settings["RABBITMQ_MANAGEMENT_URL"].partition("://")
-        login = f"{self.settings['RABBITMQ_USER']}:{self.settings['RABBITMQ_PASSWORD']}"
-        self.web.environment = self.worker.environment = environment
+        self.web.environment = self.worker.environment = self.flower.environment = environment
         self.prepare.environment = environment | {
             f"DJANGO_SUPERUSER_{name}": value for name, value in admin.items()
-        }
-        # Flower takes every option from the environment too: passwords do not belong on a command line.
-        self.flower.environment = environment | {
-            "FLOWER_ADDRESS": "127.0.0.1",
-            "FLOWER_BASIC_AUTH": self._flower_login,
-            "FLOWER_BROKER_API": f"{scheme}://{login}@{address}/api/",
-            "FLOWER_PERSISTENT": "False",
         }
 
     def _prepare(self) -> None:
