@@ -12,7 +12,7 @@ ARGS ?=
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help run test sure lint fix setup
+.PHONY: help run test sure lint fix bench setup
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ fix: setup ## Format, repair style, write the generated files again
 	$(VENV)/bin/ruff check --fix
 	$(PYTHON) manage.py settings_reference --write
 	$(PYTHON) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+bench: setup ## Measure Breakwater beside others, about ten minutes (ARGS="--quick")
+	@exec $(PYTHON) -m tools.bench $(ARGS)
 
 setup: $(STAMP) ## Install what is missing (the other targets do it themselves)
 	@local/install_rabbitmq.sh

@@ -54,6 +54,9 @@ app.conf.update(
     else {},
     # A publish from a shell or a script fails soon and once, instead of sending copies.
     task_publish_retry=False,
+    # Celery closes Django's connections around every task, and a login to PostgreSQL costs more than
+    # a batch. A greenlet's connection, though, is never found again, so gevent gives it back.
+    CELERY_DB_REUSE_MAX=None if settings.WORKER_POOL == "gevent" else 1_000_000,
     worker_send_task_events=True,
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,

@@ -1,13 +1,13 @@
 """One registration through every layer: the executable overview."""
 
 import pytest
-from celery.contrib.testing.worker import start_worker
 from celery.result import AsyncResult
 
 from config.celery import app
 from landing.models import Registration, StoredSubmission
 from logs import utils as logs
 from tests.waiting import eventually
+from tests.workers import worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,8 +23,8 @@ def test_a_registration_goes_from_the_post_to_both_databases(client):
     task_id = accepted.json()["task_id"]
     assert client.get(accepted["Location"]).json()["status"] == "Processing"
 
-    with start_worker(app, pool="solo", perform_ping_check=False):
-        eventually(lambda: client.get(accepted["Location"]).json()["status"] == "Registered")
+    with worker():
+        eventually(lambda: client.get(accepted["Location"]).json()["status"] == "Registered", within=30)
 
     registration = Registration.objects.get(phone_number="09123456789")
     submission = StoredSubmission.objects.get(request_id=task_id)

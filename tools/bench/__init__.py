@@ -1,0 +1,1 @@
+"""`python -m tools.bench`: the speed of Breakwater beside that of others, on this machine."""

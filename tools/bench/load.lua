@@ -1,0 +1,72 @@
+-- The load: one registration a request, each with a phone number and a client address of its own.
+--
+-- BENCH_PHONE  the number that the phone numbers go on from
+-- BENCH_IDS    a file for the request ids of all accepted requests (and, in FILE.times, when each tenth was full)
+-- BENCH_COUNT  with BENCH_IDS: how many accepted requests to stop after
+--
+-- Phone numbers walk through all ten-digit numbers in steps of the golden ratio: no two are the same, and
+-- neighbours in time are far apart, as in life.
+
+local STEP, ALL = 6180339887, 10000000000
+local phone = tonumber(os.getenv("BENCH_PHONE"))
+local ids, count = os.getenv("BENCH_IDS"), tonumber(os.getenv("BENCH_COUNT") or "0")
+math.randomseed(phone)
+
+local FORM = table.concat({
+  "POST /api/register/ HTTP/1.1",
+  "Host: 127.0.0.1",
+  "Content-Type: application/json",
+  "Accept: */*",
+  "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+  "Referer: https://campaign.example/",
+  "X-Forwarded-For: %d.%d.%d.%d",
+  "Content-Length: 30",
+  "",
+  '{"phone_number":"0%010.0f"}',
+}, "\r\n")
+
+local random, format = math.random, string.format
+
+function request()
+  phone = phone + STEP
+  if phone >= ALL then phone = phone - ALL end
+  return format(FORM, random(11, 126), random(0, 255), random(0, 255), random(1, 254), phone)
+end
+
+if ids then
+  local ffi = require("ffi")
+  ffi.cdef("typedef struct { long seconds; long micros; } bench_time; int gettimeofday(bench_time *, void *);")
+  local clock = ffi.new("bench_time")
+  local accepted, tenth, file, times = 0, count / 10, nil, {}
+
+  local function now()
+    ffi.C.gettimeofday(clock, nil)
+    return tonumber(clock.seconds) + tonumber(clock.micros) / 1e6
+  end
+
+  function response(status, _, body)
+    if status ~= 202 or accepted == count then return end
+    if not file then
+      file = io.open(ids, "w")
+      times[1] = format("%.6f", now())
+    end
+    file:write(body:match('"request_id": ?"([^"]+)"'), "\n")
+    accepted = accepted + 1
+    if accepted % tenth == 0 then times[#times + 1] = format("%.6f", now()) end
+    if accepted == count then
+      file:close()
+      local done = io.open(ids .. ".times", "w")
+      done:write(table.concat(times, "\n"), "\n")
+      done:close()
+      wrk.thread:stop()
+    end
+  end
+end
+
+function done(summary, latency)
+  local e = summary.errors
+  io.write(format(
+    '\nBENCH {"requests":%d,"seconds":%.6f,"refused":%d,"broken":%d,"p50":%.3f,"p99":%.3f,"max":%.3f}\n',
+    summary.requests, summary.duration / 1e6, e.status, e.connect + e.read + e.write + e.timeout,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3))
+end

@@ -1,0 +1,5 @@
+"""The architecture document taken literally: one `.delay()` a request, one row and one document a task."""
+
+from tools.bench.peers.document.celery import app
+
+__all__ = ["app"]

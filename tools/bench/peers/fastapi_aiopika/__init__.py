@@ -1,0 +1,1 @@
+"""FastAPI and aio-pika: one confirmed publish for each request."""

@@ -1,0 +1,1 @@
+"""FastAPI and asyncpg: one upsert within the request."""

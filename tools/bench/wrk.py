@@ -1,0 +1,86 @@
+"""wrk, the closed-loop load: so many connections, each sending as soon as it is answered."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.bench.phones import take
+
+SCRIPT = Path(__file__).parent / "load.lua"
+
+
+class LoadFailed(Exception):
+    """The load could not be made; the message is for a person."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk saw. Latencies in milliseconds; refused: answers of 400 and more; broken: no answer."""
+
+    requests: int
+    seconds: float
+    refused: int
+    broken: int
+    p50: float
+    p99: float
+    max: float
+
+    @property
+    def accepted(self) -> int:
+        """Requests that were taken."""
+        return self.requests - self.refused
+
+    @property
+    def rate(self) -> float:
+        """Requests taken in a second."""
+        return self.accepted / self.seconds
+
+
+def run(url: str, *, connections: int, seconds: float) -> Load:
+    """Load a server for some seconds."""
+    # wrk reads whole seconds only; it ends early, with its summary, when it is interrupted.
+    wrk = _start(url, connections, int(seconds) + 2, {})
+    time.sleep(seconds)
+    wrk.send_signal(signal.SIGINT)
+    return _summary(wrk)
+
+
+def burst(url: str, *, connections: int, count: int, ids: Path, deadline: float) -> tuple[Load, list[float]]:
+    """Send until `count` are accepted, their ids in a file; return also the times when each tenth was full."""
+    wrk = _start(url, connections, int(deadline), {"BENCH_IDS": str(ids), "BENCH_COUNT": str(count)})
+    times = ids.with_name(f"{ids.name}.times")
+    until = time.monotonic() + deadline
+    while not times.exists() and time.monotonic() < until and wrk.poll() is None:
+        time.sleep(0.05)
+    wrk.send_signal(signal.SIGINT)
+    load = _summary(wrk)
+    if not times.exists():
+        raise LoadFailed(f"the burst was not accepted within {deadline:.0f} s: {load}")
+    time.sleep(0.1)  # the file appears before it is written
+    return load, [float(line) for line in times.read_text().split()]
+
+
+def _start(url: str, connections: int, seconds: int, environment: dict[str, str]) -> "subprocess.Popen[str]":
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT), url]
+    phone = take(10_000_000)
+    return subprocess.Popen(  # noqa: S603  our own command
+        command,
+        env={"PATH": os.environ.get("PATH", os.defpath), "BENCH_PHONE": str(phone), **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _summary(wrk: "subprocess.Popen[str]") -> Load:
+    output, _ = wrk.communicate(timeout=30)
+    found = re.search(r"^BENCH (.*)$", output, re.MULTILINE)
+    if not found:
+        raise LoadFailed(f"wrk gave no summary: {output.strip()[-300:]}")
+    return Load(**json.loads(found[1]))
