@@ -23,7 +23,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 REGISTER_PATH = "/api/register/"
 BODY_DEADLINE = 10.0
-"""Seconds for a registration's body to arrive. A slow sender must not hold a thread."""
+"""Seconds for a body to arrive. A slow sender must not hold one of Django's threads."""
 
 _STATUS_PATH = re.compile(r"/api/register/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
 _HEALTH = {"/livez": health.livez, "/readyz": health.readyz}
@@ -43,33 +43,38 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     path = scope["path"]
-    answer = None
-    if check := _HEALTH.get(path):
-        answer = await check()
-    elif path == REGISTER_PATH and scope["method"] == "POST":
-        if (body := await _read(receive)) is None:
-            return
-        answer = await _register(scope, body)
-        scope, receive = _with_length(scope, body), _replay(body)
-    elif task := _STATUS_PATH.fullmatch(path):
-        answer = await _status_of(task[1], scope)
-    if answer:
+    if answer := await _without_body(scope):
+        await _send(send, answer, security_headers.of(path))
+        return
+    try:
+        body = await _read(receive)
+    except TimeoutError:
+        await _send(send, express.too_slow(scope["headers"]), security_headers.of(path))
+        return
+    if body is None:
+        return
+    if answer := await _register(scope, body):
         await _send(send, answer, security_headers.of(path))
     else:
-        await django(_without_underscores(scope), receive, security_headers.wrap(path, send))
+        await django(_for_wsgi(scope, body), _replay(body), security_headers.wrap(path, send))
+
+
+async def _without_body(scope: Scope) -> Answer | None:
+    if check := _HEALTH.get(scope["path"]):
+        return await check()
+    task = _STATUS_PATH.fullmatch(scope["path"])
+    if task and scope["method"] == "GET" and not scope["query_string"]:
+        return await express.status_of(task[1], scope["headers"])
+    return None
 
 
 async def _register(scope: Scope, body: bytes) -> Answer | None:
+    if scope["path"] != REGISTER_PATH or scope["method"] != "POST":
+        return None
     if scope["query_string"]:  # ?format= is Django REST framework's
         return None
     peer = scope["client"][0] if scope["client"] else ""
     return await express.register(peer, scope["headers"], body)
-
-
-async def _status_of(task_id: str, scope: Scope) -> Answer | None:
-    if scope["method"] != "GET" or scope["query_string"]:
-        return None
-    return await express.status_of(task_id, scope["headers"])
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -93,32 +98,29 @@ async def _announce() -> None:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """Return the body, cut after one byte more than is allowed, or None if the sender is gone or too slow."""
+    """Return the body, cut after one byte more than is allowed, or None if the sender has gone.
+
+    Raises TimeoutError if it takes too long.
+    """
     body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_DEADLINE):
-            while len(body) <= settings.MAX_BODY:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return None
-                body += message.get("body", b"")
-                if not message.get("more_body"):
-                    break
-    except TimeoutError:
-        return None
+    async with asyncio.timeout(BODY_DEADLINE):
+        while len(body) <= settings.MAX_BODY:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
     return bytes(body[: settings.MAX_BODY + 1])
 
 
-def _without_underscores(scope: Scope) -> Scope:
-    """Return the scope without such headers: "X_Forwarded_For" would pass for "X-Forwarded-For" in WSGI."""
-    return {**scope, "headers": [header for header in scope["headers"] if b"_" not in header[0]]}
+def _for_wsgi(scope: Scope, body: bytes) -> Scope:
+    """Return the scope with headers that WSGI cannot misread.
 
-
-def _with_length(scope: Scope, body: bytes) -> Scope:
-    """Return the scope with the body's real length: Django takes a chunked body for an empty one."""
-    headers = [
-        header for header in scope["headers"] if header[0] not in (b"content-length", b"transfer-encoding")
-    ]
+    Django takes a chunked body for an empty one, and "X_Forwarded_For" for "X-Forwarded-For".
+    """
+    sizes = (b"content-length", b"transfer-encoding")
+    headers = [one for one in scope["headers"] if one[0] not in sizes and b"_" not in one[0]]
     return {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
 
 

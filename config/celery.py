@@ -64,6 +64,16 @@ app.conf.update(
 )
 
 
+# Python's own warnings become lines of the log, also those before Celery sets it up.
+logging.captureWarnings(True)
+
+
+@signals.before_task_publish.connect
+def _hide_arguments(headers: dict[str, Any], **_: Any) -> None:
+    """Keep phones out of Flower and of Celery's logs, whoever sends a task."""
+    headers["argsrepr"] = headers["kwargsrepr"] = "(hidden)"
+
+
 @signals.setup_logging.connect
 def _log_as_json(**_: Any) -> None:
     logging.config.dictConfig(settings.LOGGING)

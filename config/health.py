@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 from django.conf import settings
-from django.db import connection
+from django.db import close_old_connections, connection
 from redis.asyncio import Redis
 
 from landing import intake
@@ -92,5 +92,6 @@ async def _postgresql() -> None:
 
 
 def _select_1() -> None:
+    close_old_connections()  # a thread's connection may be older than PostgreSQL's last restart
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")

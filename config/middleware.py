@@ -1,6 +1,7 @@
 """Django's outermost layer: a request id, a language, and one log line for each request."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,9 @@ from landing.submission import inert
 from lib import request_ids
 
 log = logging.getLogger("breakwater.request")
+
+# A phone number in any spelling; the groups of a UUID stand between hyphens.
+_LONG_NUMBER = re.compile(r"(?<![\w-])\d{9,}(?![\w-])")
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -45,7 +49,7 @@ class RequestMiddleware:
             extra={
                 "request_id": request_id,
                 "method": inert(request.method or ""),
-                "path": inert(request.path),
+                "path": _LONG_NUMBER.sub("***", inert(request.path)),
                 "status": response.status_code,
                 "milliseconds": round((time.perf_counter() - started) * 1000, 1),
             },

@@ -293,6 +293,8 @@ LOGGING = {
     },
     "root": {"handlers": ["stdout"], "level": LOG_LEVEL},
     "loggers": {
+        # The worker's processes; it passes nothing on to the root.
+        "multiprocessing": {"handlers": ["stdout"], "propagate": False},
         # Our own middleware logs each request, with its id.
         "django.server": {"propagate": False},
         "django.request": {"level": "ERROR"},

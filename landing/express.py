@@ -29,7 +29,13 @@ Headers = list[tuple[bytes, bytes]]
 
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _ANY = frozenset(
-    {b"*/*", b"application/json", b"application/json, */*", b"application/json, text/plain, */*"}
+    {
+        b"*/*",
+        b"application/json",
+        b"application/json, */*",
+        b"application/json, text/plain, */*",
+        b"application/json, application/problem+json",
+    }
 )
 
 # What the answer depends on. Each may come once; the rest of a request's headers change nothing.
@@ -162,17 +168,24 @@ def _receipt(request_id: str, plain: Mapping[bytes, bytes]) -> Answer:
     return _answer(202, headers, orjson.dumps(receipts.receipt(request_id)), plain)
 
 
+def too_slow(headers: Iterable[tuple[bytes, bytes]]) -> Answer:
+    """Refuse a request whose body did not arrive in time, and close its connection."""
+    return _problem("too_slow", dict(headers), [(b"connection", b"close")])
+
+
 def _refusal(error: Exception, plain: Mapping[bytes, bytes]) -> Answer:
+    retry = [(name.lower().encode(), value.encode()) for name, value in problems.retry_headers(error).items()]
+    return _problem(problems.code_of(error) or "internal", plain, [(b"allow", b"POST, OPTIONS"), *retry])
+
+
+def _problem(code: str, plain: Mapping[bytes, bytes], headers: Headers) -> Answer:
     request_id = request_ids.new(settings.SECRET_KEY.encode())
     language = plain.get(b"accept-language", b"").decode("latin-1")
-    problem = problems.body(problems.code_of(error) or "internal", request_id, language)
+    problem = problems.body(code, request_id, language)
     headers = [
         (b"content-type", problems.CONTENT_TYPE.encode()),
         (b"x-request-id", request_id.encode()),
-        (b"allow", b"POST, OPTIONS"),
-    ]
-    headers += [
-        (name.lower().encode(), value.encode()) for name, value in problems.retry_headers(error).items()
+        *headers,
     ]
     return _answer(problem["status"], headers, orjson.dumps(problem), plain)
 

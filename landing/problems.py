@@ -81,6 +81,13 @@ _PROBLEMS = {
         "پذیرفتنی نیست",
         "پاسخ می‌تواند application/json یا text/html باشد.",
     ),
+    "too_slow": (
+        408,
+        "Too slow",
+        "The body did not arrive in time.",
+        "درخواست دیر رسید",
+        "متن درخواست به موقع نرسید.",
+    ),
     "too_large": (
         413,
         "Body too large",

@@ -72,7 +72,7 @@ class Stack:
             environment.get("WORKER_POOL") or "prefork",
             environment.get("WORKER_CONCURRENCY") or "2",
         )
-        worker = ["celery", "-A", "config.celery", "worker", "-E", "-P", pool, "-c", concurrency]
+        worker = ["celery", "-q", "-A", "config.celery", "worker", "-E", "-P", pool, "-c", concurrency]
         self.prepare = App("prepare", self.state_dir, ["local.prepare"], patience=5)
         self.web = App(
             "web",

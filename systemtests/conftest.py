@@ -1,0 +1,32 @@
+"""One whole stack for the session, started and ended as a person does it."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from systemtests.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack(request):
+    """The running product. At the end, Ctrl-C ends it cleanly and leaves no process."""
+    directory = Path(tempfile.mkdtemp(prefix="breakwater-system-")).resolve()
+    stack = Stack(directory)
+    stack.start()
+    yield stack
+    assert stack.interrupt() == 0, stack.output.read_text()
+    assert stack.processes() == []
+    if request.session.testsfailed:
+        os.write(2, f"\nThe logs of the failed tests: {directory}/logs\n".encode())
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _what_a_test_breaks_mends_before_the_next(request):
+    yield
+    if "stack" in request.fixturenames:
+        request.getfixturevalue("stack").recover()

@@ -1,0 +1,211 @@
+"""The landing page in a real browser, with and without JavaScript."""
+
+import json
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+
+from systemtests.crowd import spellings
+from systemtests.stack import eventually, new_phone, new_sender
+
+SWITCHES = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run
+    --disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage"""
+
+
+def open_browser(home, scripts=True):
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for switch in SWITCHES.split():
+        options.add_argument(switch)
+    options.add_argument(f"--user-data-dir={home}")
+    if not scripts:
+        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    return webdriver.Chrome(options, Service("/usr/bin/chromedriver"))
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    browser = open_browser(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def chromium_without_scripts(tmp_path_factory):
+    browser = open_browser(tmp_path_factory.mktemp("chromium"), scripts=False)
+    yield browser
+    browser.quit()
+
+
+class Page:
+    """What a visitor does and sees."""
+
+    def __init__(self, browser, stack):
+        self.browser = browser
+        self.stack = stack
+        browser.execute_cdp_cmd("Network.enable", {})
+        browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"X-Forwarded-For": new_sender()}})
+        self.complaints()
+        self.addresses()
+
+    def open(self, path):
+        self.browser.get(f"{self.stack.url}{path}")
+        return self
+
+    def find(self, selector):
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def text(self, selector):
+        try:
+            return self.find(selector).text
+        except (NoSuchElementException, StaleElementReferenceException):  # the next page is on its way
+            return ""
+
+    def type(self, text):
+        self.find("#phone_number").send_keys(text)
+        return self
+
+    def press(self):
+        self.find("#register button").click()
+
+    @property
+    def typed(self):
+        return self.find("#phone_number").get_attribute("value")
+
+    def wait_for(self, state):
+        eventually(lambda: self.browser.find_elements(By.CSS_SELECTOR, f'#progress[data-state="{state}"]'))
+
+    def complaints(self):
+        """What the console has said since the last time: errors, refusals by the CSP."""
+        said = [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] != "INFO"]
+        # Containers that come and go on the same machine (the page sends again by itself), and the
+        # icon that Chromium asks, some time later, for a page that names none.
+        return [line for line in said if "ERR_NETWORK_CHANGED" not in line and "/favicon.ico" not in line]
+
+    def addresses(self):
+        """Every address that the page has asked since the last time."""
+        events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
+        asked = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        return [one["request"]["url"] for one in asked]
+
+
+@pytest.fixture
+def page(chromium, stack):
+    return Page(chromium, stack)
+
+
+@pytest.fixture
+def plain_page(chromium_without_scripts, stack):
+    return Page(chromium_without_scripts, stack)
+
+
+@pytest.mark.parametrize(("language", "direction"), [("fa", "rtl"), ("en", "ltr")])
+def test_a_number_in_persian_digits_is_registered_in_view(page, language, direction):
+    phone = new_phone()
+    page.open(f"/{language}/").type(spellings(phone)[6])
+    assert page.find("html").get_attribute("dir") == direction
+    page.press()
+    page.wait_for("Registered")
+    heading = {"fa": "ثبت شد", "en": "You are registered"}[language]
+    assert page.find("#progress-heading").text == heading
+    task_id = page.find("#reference").text
+    assert page.stack.status_of(task_id) == "Registered"
+    assert page.stack.submissions_of(phone) == 1
+    assert page.complaints() == []
+    asked = page.addresses()
+    assert f"{page.stack.url}/api/register/" in asked
+    assert [url for url in asked if not url.startswith((f"{page.stack.url}/", "data:"))] == []
+
+
+def test_the_pages_own_requests_take_the_express_lane(page):
+    page.open("/en/").type(new_phone())
+    page.press()
+    page.wait_for("Registered")
+    task_id = page.find("#reference").text
+    by_django = [event for event in page.stack.events("web") if event.get("logger") == "breakwater.request"]
+    assert not [event for event in by_django if event["request_id"] == task_id]
+    assert not [event for event in by_django if event["path"] == f"/api/register/{task_id}/"]
+
+
+def test_the_visitors_language_opens_at_the_door(page):
+    page.browser.execute_cdp_cmd("Emulation.setUserAgentOverride", {"userAgent": "x", "acceptLanguage": "en"})
+    assert page.open("/").find("html").get_attribute("lang") == "en"
+    page.browser.execute_cdp_cmd("Emulation.setUserAgentOverride", {"userAgent": "x", "acceptLanguage": "fa"})
+    assert page.open("/").find("html").get_attribute("lang") == "fa"
+
+
+@pytest.mark.parametrize(("language", "sentence"), [("fa", "کوتاه"), ("en", "short")])
+def test_what_is_wrong_is_said_and_what_was_typed_is_kept(page, language, sentence):
+    page.open(f"/{language}/").type("0912")
+    page.press()
+    eventually(lambda: sentence in page.text("#problem"))
+    assert page.typed == "0912"
+    page.press()  # the page's own rule is a hint; the server has the last word
+    eventually(lambda: f"{page.stack.url}/api/register/" in page.addresses())
+    eventually(lambda: sentence in page.text("#problem"))
+    assert page.typed == "0912"
+
+
+def test_pressing_twice_registers_once(page):
+    phone = new_phone()
+    page.open("/en/").type(phone)
+    ActionChains(page.browser).double_click(page.find("#register button")).perform()
+    page.wait_for("Registered")
+    page.stack.registered()  # whatever stood behind it in the queue
+    assert page.stack.submissions_of(phone) == 1
+
+
+def test_a_broken_network_is_waited_out_and_registers_once(page):
+    phone = new_phone()
+    page.open("/en/").type(phone)
+    page.browser.set_network_conditions(offline=True, latency=0, throughput=-1)
+    page.press()
+    eventually(lambda: "offline" in page.text("#problem"))
+    page.browser.set_network_conditions(offline=False, latency=0, throughput=-1)
+    page.wait_for("Registered")
+    assert page.stack.submissions_of(phone) == 1
+
+
+def test_after_one_number_comes_another(page):
+    first, second = new_phone(), new_phone()
+    page.open("/en/").type(first)
+    page.press()
+    page.wait_for("Registered")
+    page.find("#progress-action").click()
+    assert page.typed == ""
+    page.type(second)
+    page.press()
+    eventually(lambda: page.stack.submissions_of(second) == 1)
+
+
+@pytest.mark.parametrize(("language", "heading"), [("fa", "ثبت شد"), ("en", "You are registered")])
+def test_without_scripts_the_form_leads_to_the_end_by_itself(plain_page, language, heading):
+    phone = new_phone()
+    plain_page.open(f"/{language}/").type(spellings(phone)[6])
+    plain_page.press()
+    eventually(lambda: "/registration/" in plain_page.browser.current_url)
+    plain_page.wait_for("Registered")
+    assert plain_page.text("#progress-heading") == heading
+    assert plain_page.stack.submissions_of(phone) == 1
+    assert plain_page.complaints() == []
+
+
+def test_without_scripts_what_is_wrong_is_said_and_what_was_typed_is_kept(plain_page):
+    plain_page.open("/en/").type("0912")
+    plain_page.press()
+    assert "too short" in eventually(lambda: plain_page.text("#problem"))
+    assert plain_page.typed == "0912"
+    assert plain_page.find("#register").is_displayed()
+
+
+@pytest.mark.parametrize("path", ["/api/docs/", "/api/register/", "/admin/login/"])
+def test_the_other_pages_break_no_rule_of_their_own(page, path):
+    page.open(path)
+    complaints = [line for line in page.complaints() if "405" not in line]
+    assert complaints == []
+    assert [url for url in page.addresses() if not url.startswith((f"{page.stack.url}/", "data:"))] == []
