@@ -80,8 +80,9 @@ def text(name: str, default: str, meaning: str) -> str:
     if path := os.environ.get(f"{name}_FILE"):
         try:
             return Path(path).read_text().strip()
-        except OSError as error:
-            _faults.append(f"{name}_FILE={path!r} cannot be read: {error.strerror}.")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            _faults.append(f"{name}_FILE={path!r} cannot be read: {reason}.")
     return os.environ.get(name) or default
 
 

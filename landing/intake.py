@@ -18,7 +18,7 @@ from landing.publisher import NotConfirmed, Publisher
 from landing.submission import Submission
 from lib.breaker import Breaker
 from lib.client_ip import limit_key
-from lib.group_commit import GroupCommit, Overloaded
+from lib.group_commit import GroupCommit, Interrupted, Overloaded
 from lib.spool import Spool, SpoolFailed, SpoolFull
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Intake:
         """
         try:
             await self._groups.submit(submission)
-        except Overloaded:
+        except (Overloaded, Interrupted):
             raise Unavailable from None
 
     def accept_from_thread(self, submission: Submission) -> None:

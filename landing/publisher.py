@@ -49,6 +49,12 @@ class Publisher:
             async with asyncio.timeout(self._timeout):
                 exchange = await self._open()
                 await exchange.publish(message_of(batch), queues.LIVE, mandatory=True)
+        except asyncio.CancelledError as error:
+            # aiormq cancels what waits on a channel that it closes; that is not our own end.
+            self.close()
+            if _is_ending():
+                raise
+            raise NotConfirmed from error
         except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
             # RuntimeError is what aio-pika raises for a connection closed under its hands.
             self.close()
@@ -82,6 +88,11 @@ class Publisher:
                 )
                 self._exchange = await channel.get_exchange(queues.LIVE, ensure=False)
             return self._exchange
+
+
+def _is_ending() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def message_of(batch: Sequence[Submission]) -> aio_pika.Message:

@@ -24,8 +24,10 @@ WITH batch AS (
     RETURNING id, phone_number
 ), submitted AS (
     INSERT INTO landing_submission (request_id, registration_id, accepted_at)
-    SELECT request_id, registered.id, accepted_at FROM batch JOIN registered USING (phone_number)
-    ON CONFLICT (request_id) DO NOTHING
+    SELECT DISTINCT ON (request_id) request_id, registered.id, accepted_at
+    FROM batch JOIN registered USING (phone_number) ORDER BY request_id, accepted_at
+    ON CONFLICT (request_id) DO UPDATE SET accepted_at = excluded.accepted_at
+        WHERE excluded.accepted_at < landing_submission.accepted_at
 )
 SELECT request_id, registered.id FROM batch JOIN registered USING (phone_number)
 """
@@ -38,10 +40,9 @@ def store(batch: Sequence[Submission]) -> dict[str, int]:
     stored stays as it is, and a known phone only widens its first_seen and last_seen.
     Raises django.db.Error, and then nothing of the batch is stored.
     """
-    once = {UUID(submission.request_id): submission for submission in batch}
-    request_ids = list(once)
-    phone_numbers = [submission.phone_number for submission in once.values()]
-    times = [submission.accepted_at for submission in once.values()]
+    request_ids = [UUID(submission.request_id) for submission in batch]
+    phone_numbers = [submission.phone_number for submission in batch]
+    times = [submission.accepted_at for submission in batch]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_STORE, [request_ids, phone_numbers, times])
         return {str(request_id): registration_id for request_id, registration_id in cursor}

@@ -7,7 +7,7 @@ that the price of a commit (a broker's confirm, an fsync) is shared. There is no
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -15,6 +15,10 @@ Outcome = TypeVar("Outcome")
 
 class Overloaded(Exception):
     """More items wait than there is room for. Nothing was done with this one."""
+
+
+class Interrupted(Exception):
+    """The commit was cancelled in the middle. What became of the item is not known."""
 
 
 class GroupCommit(Generic[Item, Outcome]):
@@ -54,20 +58,27 @@ class GroupCommit(Generic[Item, Outcome]):
         if len(self._committers) < self._in_flight:
             committer = asyncio.create_task(self._commit_groups())
             self._committers.add(committer)
-            committer.add_done_callback(self._committers.discard)
         return await future
 
     async def _commit_groups(self) -> None:
-        while self._waiting:
-            count = min(self._size, len(self._waiting))
-            group = [self._waiting.popleft() for _ in range(count)]
-            await self._commit_group(group)
+        try:
+            while self._waiting:
+                count = min(self._size, len(self._waiting))
+                group = [self._waiting.popleft() for _ in range(count)]
+                await self._commit_group(group)
+        finally:
+            # In the same step as the last look at who waits: a done callback runs one step later, and
+            # whoever came in between would find a committer at work that no longer looks.
+            self._committers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _commit_group(self, group: Sequence[tuple[Item, asyncio.Future[Outcome]]]) -> None:
         try:
             outcomes = await self._commit([item for item, _ in group])
         except Exception as error:  # noqa: BLE001  whatever failed is told to each sender
             outcomes = [error] * len(group)
+        except asyncio.CancelledError:
+            # A client library cancels what waits on a connection that it closes; nobody may hang for that.
+            outcomes = [Interrupted()] * len(group)
         for (_, future), outcome in zip(group, outcomes, strict=True):
             if future.done():  # its sender has gone away
                 continue

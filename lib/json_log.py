@@ -1,10 +1,12 @@
 """One JSON object per line for each event, with no phone number in it."""
 
+import json
 import logging
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-
-import orjson
+from math import isfinite
+from typing import Any
 
 from lib.phones import mask
 
@@ -30,7 +32,8 @@ class JsonFormatter(logging.Formatter):
         event |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
-        return mask_phones(_dump(event))
+        # json escapes all that is not ASCII, which orjson, though faster, does not.
+        return json.dumps(_inert(event)).replace("\x7f", "\\u007f")
 
 
 def mask_phones(text: str) -> str:
@@ -38,9 +41,13 @@ def mask_phones(text: str) -> str:
     return _PHONE.sub(lambda match: mask(match[0]), text)
 
 
-def _dump(event: dict[str, object]) -> str:
-    try:
-        line = orjson.dumps(event, default=str).decode()
-    except (TypeError, ValueError):  # a lone surrogate, a key that is not text
-        line = orjson.dumps({key: ascii(value) for key, value in event.items()}).decode()
-    return line.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x7f", "\\u007f")
+def _inert(value: object) -> Any:
+    """Return a value that JSON can carry, its texts masked before escapes can hide where a number begins."""
+    if isinstance(value, Mapping):
+        return {_inert(str(key)): _inert(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_inert(inner) for inner in value]
+    if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and isfinite(value)):
+        return value
+    text = str(value)
+    return mask_phones(text if text.isascii() else text.encode("utf-8", "replace").decode())

@@ -9,9 +9,7 @@ _PERSIAN, _ARABIC_INDIC, _FULL_WIDTH = 0x06F0, 0x0660, 0xFF10
 _DIGITS = {zero + n: str(n) for zero in (_PERSIAN, _ARABIC_INDIC, _FULL_WIDTH) for n in range(10)}
 _HYPHENS = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d"
 # Zero-width joiners, direction marks and the byte order mark: pasted along, never seen.
-_INVISIBLE = (
-    "\u061c\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
-)
+_INVISIBLE = "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 _SPELLINGS = _DIGITS | dict.fromkeys(map(ord, _HYPHENS + _INVISIBLE), "") | {ord("\uff0b"): "+"}
 
 _CANONICAL = re.compile(r"0[0-9]{10}")
@@ -70,7 +68,7 @@ def _reason(spelled: str) -> str:
         return "bad_characters"
     if spelled.startswith("+") and not spelled.startswith("+98"):
         return "wrong_country"
-    national = re.sub(r"^(?:\+|00)98", "0", spelled)
+    national = re.sub(r"^(?:\+|00)980?", "0", spelled)
     if len(national) != 11:
         return "too_short" if len(national) < 11 else "too_long"
     return "wrong_start"

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import django
 import pytest
+from amqp.exceptions import AMQPError
+from django.conf import settings
 from django.db import connections
 
 from local import servers as local_servers
+from tests.waiting import eventually
 
 STATE_DIR = Path(tempfile.mkdtemp(prefix="breakwater-tests-"))
 running: local_servers.Servers
@@ -34,6 +37,8 @@ def pytest_configure(config):
     django.setup()
     # A thread that kept its connection would keep the test database from being dropped.
     connections.settings["default"]["CONN_MAX_AGE"] = 0
+    # The pages' files need no collecting here.
+    settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
 
 def pytest_unconfigure(config):
@@ -50,21 +55,30 @@ def servers():
 @pytest.fixture(autouse=True)
 def _empty_stores():
     """No test sees what another left in the queues, in Redis or in MongoDB."""
-    from celery import current_app
-    from django.conf import settings
     from django.core.cache import cache
     from pymongo import MongoClient
     from redis import Redis
 
-    from landing import queues
-
-    with current_app.connection_for_write() as connection:
-        queues.declare(connection)
-        for queue in (queues.live, queues.dead, queues.announcements):
-            queue.bind(connection.default_channel).purge()
+    eventually(_empty_queues, within=30)
     with Redis.from_url(settings.REDIS_URL, password=settings.REDIS_PASSWORD) as redis:
         redis.flushdb()
     login = {"username": settings.MONGODB_USER, "password": settings.MONGODB_PASSWORD}
     with MongoClient(settings.MONGODB_HOST, settings.MONGODB_PORT, **login) as mongo:
         mongo[settings.MONGODB_DB]["request_logs"].delete_many({})
     cache.clear()
+
+
+def _empty_queues():
+    """Empty the queues; a broker that a test has just restarted lets in before its queues are up."""
+    from celery import current_app
+
+    from landing import queues
+
+    try:
+        with current_app.connection_for_write() as connection:
+            queues.declare(connection)
+            for queue in (queues.live, queues.dead, queues.announcements):
+                queue.bind(connection.default_channel).purge()
+    except (AMQPError, OSError):
+        return False
+    return True

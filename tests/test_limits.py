@@ -1,0 +1,167 @@
+"""Rate limits: exactly so many from each sender, from all processes together, with Redis or without."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+from django.conf import settings
+from redis import Redis
+
+from landing import intake, limits
+from landing.limits import Limiter, LocalLog
+from tests.waiting import eventually
+
+SENDER, OTHER_SENDER = "203.0.113.7", "203.0.113.8"
+
+
+@asynccontextmanager
+async def limiters(count=1, limit=10, period=60):
+    """Yield the limiters of so many processes."""
+    made = [
+        Limiter(settings.REDIS_URL, settings.REDIS_PASSWORD, limit=limit, period=period, timeout=2)
+        for _ in range(count)
+    ]
+    try:
+        yield made
+    finally:
+        for limiter in made:
+            await limiter.close()
+
+
+async def _waits(senders, **options):
+    async with limiters(**options) as [limiter]:
+        return await limiter.take(senders)
+
+
+def waits(*senders, **options):
+    return asyncio.run(_waits(senders, **options))
+
+
+def remember(sender, *seconds_ago):
+    """Write a sender's log: it registered so many seconds ago, the oldest first."""
+    with Redis.from_url(settings.REDIS_URL, password=settings.REDIS_PASSWORD) as redis:
+        for ago in seconds_ago:
+            redis.lpush(f"limit:{sender}", int((time.time() - ago) * 1000))
+
+
+def test_of_200_at_once_exactly_the_limit_gets_through():
+    async def rush():
+        async with limiters(4) as processes:
+            return await asyncio.gather(*(processes[n % 4].take([SENDER]) for n in range(200)))
+
+    assert asyncio.run(rush()).count([0]) == 10
+
+
+def test_of_200_in_one_group_exactly_the_limit_gets_through():
+    assert waits(*[SENDER] * 200).count(0) == 10
+
+
+def test_each_sender_has_a_limit_of_its_own():
+    refused, taken = waits(SENDER, SENDER, OTHER_SENDER, limit=1)[1:]
+    assert refused > 0
+    assert taken == 0
+
+
+def test_the_window_slides():
+    remember(SENDER, 59, 1)
+    remember(OTHER_SENDER, 61, 59)
+    refused, taken, full = waits(SENDER, OTHER_SENDER, OTHER_SENDER, limit=2)
+    assert 0 < refused <= 1
+    assert taken == 0
+    assert 0 < full <= 1
+
+
+def test_a_refused_request_does_not_prolong_the_wait():
+    first = waits(SENDER, SENDER, limit=1)[1]
+    assert all(wait <= first for wait in waits(*[SENDER] * 50, limit=1))
+
+
+def test_a_place_is_free_again_after_the_period():
+    assert waits(SENDER, limit=1, period=1) == [0]
+    eventually(lambda: waits(SENDER, limit=1, period=1) == [0])
+
+
+def test_redis_forgets_a_sender_after_the_period():
+    waits(SENDER, period=60)
+    with Redis.from_url(settings.REDIS_URL, password=settings.REDIS_PASSWORD) as redis:
+        assert 0 < redis.pttl(f"limit:{SENDER}") <= 60_000
+
+
+def test_the_log_of_one_process_slides_in_the_same_way(monkeypatch):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    log = LocalLog(limit=2, period=60)
+    assert log.take([SENDER, SENDER, SENDER, OTHER_SENDER]) == [0, 0, 60, 0]
+    clock.now += 59
+    assert log.take([SENDER]) == [1]
+    clock.now += 1
+    assert log.take([SENDER, SENDER, SENDER]) == [0, 0, 60]
+
+
+def test_the_log_of_one_process_does_not_grow_for_ever(monkeypatch):
+    monkeypatch.setattr(limits, "MOST_LOCAL_SENDERS", 3)
+    log = LocalLog(limit=1, period=60)
+    log.take(["a", "b", "c", "d"])
+    assert len(log._times) == 3
+    assert log.take(["d"]) != [0]
+    assert log.take(["a"]) == [0]
+
+
+def test_without_redis_each_process_limits_by_itself_says_so_once_and_comes_back(servers, caplog):
+    async def outage():
+        async with limiters() as [limiter]:
+            servers.redis.stop()
+            try:
+                alone = [(await limiter.take([SENDER]))[0] for _ in range(30)]
+            finally:
+                servers.redis.start()
+            while limiter._breaker.is_open:
+                await asyncio.sleep(0.02)
+            together = await limiter.take([SENDER] * 30)
+            return alone, together
+
+    alone, together = asyncio.run(outage())
+    assert (alone.count(0), together.count(0)) == (10, 10)
+    assert [record.message for record in caplog.records] == ["rate limits go on without Redis"]
+
+
+def test_a_redis_that_hangs_holds_up_one_request_and_not_the_next(servers):
+    async def outage():
+        async with limiters() as [limiter]:
+            servers.redis.pause()
+            try:
+                await limiter.take([SENDER])
+                started = time.monotonic()
+                await asyncio.gather(*(limiter.take([SENDER]) for _ in range(100)))
+                return time.monotonic() - started
+            finally:
+                servers.redis.resume()
+
+    assert asyncio.run(outage()) < 1
+
+
+@pytest.fixture
+def _redis_in_use():
+    """The intake of this process has seen that Redis is there, whatever a test before did to it."""
+    if limiter := intake.current().limiter:
+        eventually(lambda: not limiter._breaker.is_open)
+
+
+@pytest.mark.usefixtures("_redis_in_use")
+def test_one_ipv6_subscriber_is_one_sender_however_many_addresses_it_has(client):
+    def post(address):
+        return client.post(
+            "/api/register/",
+            {"phone_number": "09123456789"},
+            content_type="application/json",
+            headers={"x-forwarded-for": address},
+        )
+
+    codes = [post(f"2001:db8:1:2::{n}").status_code for n in range(1, 11)]
+    assert codes == [202] * 10
+    refused = post("2001:db8:1:2:ffff::1")
+    assert refused.status_code == 429
+    assert 1 <= int(refused["Retry-After"]) <= 60
+    assert post("2001:db8:1:3::1").status_code == 202

@@ -1,0 +1,143 @@
+"""What the absence of PostgreSQL, MongoDB or Redis changes, and that everything kept comes through it."""
+
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+
+from landing import intake, outbox, status
+from landing.models import ParkedLog, Registration, StoredSubmission
+from landing.status import State
+from landing.submission import Submission
+from landing.tasks import save_phones_async
+from lib.breaker import Breaker
+from logs import utils as logs
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_memory_of_outages(monkeypatch):
+    """No other test meets a breaker that these have opened."""
+    monkeypatch.setattr(outbox, "_breaker", Breaker(pause=5))
+    yield
+    if limiter := intake.current().limiter:
+        eventually(lambda: not limiter._breaker.is_open)
+
+
+@contextmanager
+def without(server):
+    """Stop a server for a while."""
+    server.stop()
+    try:
+        yield
+    finally:
+        connection.close()
+        server.start()
+
+
+@contextmanager
+def hung(server):
+    """Let a server hang for a while: it takes connections and answers nothing."""
+    server.pause()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+def post(client, phone_number="09123456789", **headers):
+    return client.post(
+        "/api/register/", {"phone_number": phone_number}, content_type="application/json", headers=headers
+    )
+
+
+def batch_of(*phone_numbers):
+    now = datetime.now(UTC)
+    return [Submission(phone, str(uuid4()), "192.0.2.1", "", "", now).to_wire() for phone in phone_numbers]
+
+
+def in_a_worker(batch):
+    """Work on a batch in a thread, as a worker does."""
+
+    def work():
+        try:
+            save_phones_async(batch)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_without_postgresql_a_worker_keeps_its_batch_and_stores_it_afterwards(servers, caplog):
+    batch = batch_of("09123456789", "09351112233")
+    with without(servers.postgres):
+        work = in_a_worker(batch)
+        eventually(lambda: "waiting for an outage to end" in caplog.text)
+        assert work.is_alive()
+    work.join(30)
+    assert {str(stored.pk) for stored in StoredSubmission.objects.all()} == {one[1] for one in batch}
+    assert all(logs.find(one[1]) for one in batch)
+
+
+def test_without_postgresql_registrations_are_accepted_and_their_state_is_told(client, servers):
+    with without(servers.postgres):
+        accepted = post(client)
+        assert accepted.status_code == 202
+        assert client.get(accepted["Location"]).json()["status"] == "Processing"
+        assert client.get(f"/api/register/{uuid4()}/").status_code == 404
+
+
+def test_without_mongodb_registrations_are_stored_and_their_documents_follow_later(servers, caplog):
+    batch = batch_of("09123456789", "09351112233")
+    with without(servers.mongodb):
+        save_phones_async(batch)
+        save_phones_async(batch_of("09350000000"))
+        assert Registration.objects.count() == 3
+        assert status.of(batch[0][1]) is State.STORED
+        assert ParkedLog.objects.count() == 3
+        with pytest.raises(logs.StoreUnavailable):
+            outbox.redrive()
+        assert ParkedLog.objects.count() == 3
+    assert [record.message for record in caplog.records].count("request logs are parked in PostgreSQL") == 1
+    assert outbox.redrive() == 3
+    assert outbox.redrive() == 0
+    for phone_number, request_id, *_ in batch:
+        document = logs.find(request_id)
+        stored = StoredSubmission.objects.get(pk=request_id)
+        assert stored.registration.phone_number == phone_number
+        assert document["registration_id"] == stored.registration_id
+        assert document["accepted_at"].replace(microsecond=0) == stored.accepted_at.replace(microsecond=0)
+
+
+def test_a_parked_document_is_the_one_that_would_have_been_delivered(monkeypatch):
+    [one] = batch_of("09123456789")
+    save_phones_async([one])
+    delivered = logs.find(one[1])
+    outbox.park([delivered])
+    taken = []
+    monkeypatch.setattr(logs, "log_requests", taken.extend)
+    assert outbox.redrive() == 1
+    assert taken == [delivered]
+
+
+def test_without_redis_registrations_go_on_and_postgresql_tells_their_state(client, servers):
+    [stored] = batch_of("09123456789")
+    with without(servers.redis):
+        accepted = post(client, **{"x-forwarded-for": "203.0.113.50"})
+        assert accepted.status_code == 202
+        save_phones_async([stored])
+        assert client.get(f"/api/register/{stored[1]}/").json()["status"] == "Registered"
+        assert client.get(accepted["Location"]).json()["status"] == "Processing"
+        assert client.get(f"/api/register/{uuid4()}/").status_code == 404
+
+
+def test_a_redis_that_hangs_does_not_stop_registrations(client, servers):
+    with hung(servers.redis):
+        assert post(client, **{"x-forwarded-for": "203.0.113.51"}).status_code == 202

@@ -1,0 +1,188 @@
+"""Settings: each read once, every fault said at once, and the documentation written from the code."""
+
+import os
+import subprocess
+import sys
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from config import env
+from config.management.commands import settings_reference
+
+ROOT = settings.BASE_DIR
+
+
+@pytest.fixture(autouse=True)
+def _forgotten(monkeypatch):
+    """What these tests read is no setting of Breakwater."""
+    monkeypatch.setattr(env, "VARIABLES", {})
+    monkeypatch.setattr(env, "_faults", [])
+
+
+def read(monkeypatch, kind, value, default, *options):
+    monkeypatch.setenv("BW_TEST", value)
+    return kind("BW_TEST", default, "For a test.", *options)
+
+
+GOOD = [
+    (env.text, " as it is ", "", " as it is "),
+    (env.text, "", "the default", "the default"),
+    (env.flag, "on", "off", True),
+    (env.flag, "YES", "off", True),
+    (env.flag, "0", "on", False),
+    (env.flag, "", "on", True),
+    (env.integer, "0", "7", 0),
+    (env.integer, "65536", "7", 65536),
+    (env.seconds, "0.5", "1", 0.5),
+    (env.seconds, ".5", "1", 0.5),
+    (env.seconds, "12", "1", 12.0),
+    (env.names, " a, b ,,c ", "", ["a", "b", "c"]),
+    (env.names, "", "", []),
+    (env.addresses, "127.0.0.1, 10.1.2.3/8", "", (ip_network("127.0.0.1/32"), ip_network("10.0.0.0/8"))),
+    (env.addresses, "", "", ()),
+    (env.rate, "10/minute", "off", env.Rate(10, 60)),
+    (env.rate, "5/day", "off", env.Rate(5, 86400)),
+    (env.rate, "off", "10/minute", None),
+]
+
+BAD = [
+    (env.flag, "maybe", "on", "on or off"),
+    (env.integer, "-1", "7", "a whole number"),
+    (env.integer, "1.5", "7", "a whole number"),
+    (env.integer, "۷", "7", "a whole number"),
+    (env.integer, "1_000", "7", "a whole number"),
+    (env.seconds, "0", "1", "a number of seconds above zero"),
+    (env.seconds, ".", "1", "a number of seconds above zero"),
+    (env.seconds, "inf", "1", "a number of seconds above zero"),
+    (env.seconds, "1s", "1", "a number of seconds above zero"),
+    (env.addresses, "10.0.0.0/99", "", "IP addresses or ranges"),
+    (env.addresses, "nginx", "", "IP addresses or ranges"),
+    (env.rate, "0/minute", "10/minute", "a rate such as 10/minute"),
+    (env.rate, "10/week", "10/minute", "a rate such as 10/minute"),
+    (env.rate, "10", "10/minute", "a rate such as 10/minute"),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "default", "expected"), GOOD)
+def test_a_variable_is_read_as_its_kind(monkeypatch, kind, value, default, expected):
+    assert read(monkeypatch, kind, value, default) == expected
+    env.raise_faults()
+
+
+@pytest.mark.parametrize(("kind", "value", "default", "wanted"), BAD)
+def test_a_wrong_variable_is_named_with_what_it_should_be(monkeypatch, kind, value, default, wanted):
+    read(monkeypatch, kind, value, default)
+    with pytest.raises(ImproperlyConfigured) as fault:
+        env.raise_faults()
+    assert f"BW_TEST={value!r} is not {wanted}" in str(fault.value)
+
+
+def test_a_choice_is_one_of_its_options(monkeypatch):
+    assert read(monkeypatch, env.choice, "en", "fa", ("fa", "en")) == "en"
+    read(monkeypatch, env.choice, "de", "fa", ("fa", "en"))
+    assert env._faults == ["BW_TEST='de' is not fa or en."]
+
+
+def test_a_variable_may_stand_in_a_file(monkeypatch, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("from the file\n")
+    monkeypatch.setenv("BW_TEST_FILE", str(secret))
+    assert read(monkeypatch, env.text, "", "") == "from the file"
+
+
+@pytest.mark.parametrize("kind", [env.text, env.integer])
+def test_a_file_that_cannot_be_read_is_a_fault_like_others(monkeypatch, tmp_path, kind):
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe\x00")
+    for path in (binary, tmp_path, tmp_path / "missing"):
+        monkeypatch.setenv("BW_TEST_FILE", str(path))
+        read(monkeypatch, kind, "", "7")
+    assert len(env._faults) == 3
+    assert all(fault.startswith("BW_TEST_FILE=") for fault in env._faults)
+
+
+def test_what_has_no_default_must_be_set(monkeypatch):
+    monkeypatch.setenv("BW_TEST", "")
+    env.required("BW_TEST", "For a test.", "Set it so.")
+    assert env._faults == ["BW_TEST is not set. Set it so."]
+
+
+def test_beside_a_running_stack_its_settings_count_and_the_environment_wins(monkeypatch, tmp_path):
+    (tmp_path / "stack.env").write_text("# of make run\nBW_ONE=stack\nBW_TWO=stack=2\nnonsense\n")
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("BW_ONE", "environment")
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    env.load_state()
+    assert (os.environ["BW_ONE"], os.environ["BW_TWO"]) == ("environment", "stack=2")
+    assert "nonsense" not in os.environ
+
+
+def test_without_a_stack_the_environment_is_all_there_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    before = dict(os.environ)
+    env.load_state()
+    assert dict(os.environ) == before
+
+
+def manage(*arguments, **environment):
+    """Run manage.py with no settings but these."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "STATE_DIR": "/nonexistent"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_all_faults_are_said_at_once():
+    checked = manage("check", RATE_LIMIT="often", DEBUG="maybe", REDIS_PORT="x", POSTGRES_PASSWORD_FILE="/no")
+    assert checked.returncode != 0
+    for name in ("SECRET_KEY", "RATE_LIMIT", "DEBUG", "REDIS_PORT", "POSTGRES_PASSWORD_FILE"):
+        assert name in checked.stderr
+    assert "secrets.token_urlsafe" in checked.stderr
+    assert "Traceback" not in checked.stderr
+
+
+def test_a_short_secret_and_open_doors_are_found_by_check():
+    checked = manage("check", SECRET_KEY="short", ALLOWED_HOSTS="*", CORS_ALLOWED_ORIGINS="*")
+    assert checked.returncode != 0
+    for found in ("breakwater.E001", "breakwater.W001", "breakwater.E002", "HINT"):
+        assert found in checked.stderr
+
+
+def test_good_settings_pass_the_check():
+    checked = manage("check", SECRET_KEY="x" * 50)
+    assert checked.returncode == 0
+    assert "no issues" in checked.stdout
+
+
+def written(name):
+    return (ROOT / name).read_text("utf-8")
+
+
+def test_the_documentation_of_the_settings_is_what_the_code_says(monkeypatch):
+    monkeypatch.setattr(env, "VARIABLES", settings_reference.VARIABLES)
+    assert written(".env.example") == settings_reference.example()
+    assert written("docs/configuration.md") == settings_reference.page()
+
+
+def test_every_variable_that_the_servers_read_is_documented():
+    import re
+
+    sources = [
+        path for folder in ("config", "landing", "lib", "logs") for path in Path(ROOT, folder).rglob("*.py")
+    ]
+    read_directly = {
+        name
+        for path in sources
+        for name in re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', path.read_text("utf-8"))
+    }
+    known = set(settings_reference.VARIABLES) | {"STATE_DIR", "DJANGO_SETTINGS_MODULE"}
+    assert read_directly <= known
