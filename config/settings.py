@@ -42,7 +42,7 @@ RATE_LIMIT = env.rate(
 LANGUAGE_CODE = env.choice(
     "DEFAULT_LANGUAGE", "fa", "The language of pages and errors when the visitor asks for none.", ("fa", "en")
 )
-env.text("PORT", "8000", "The port that the web server listens on.")
+PORT = env.integer("PORT", "8000", "The port that the web server listens on.")
 env.text("BIND", "127.0.0.1", "The address that the web server listens on.")
 env.text("WEB_CONCURRENCY", "", "Web server processes. Empty: one for each CPU core.")
 WEB_THREADS = env.integer(

@@ -9,7 +9,6 @@ from django.conf import settings
 
 from landing.intake import Intake
 from landing.publisher import NotConfirmed, Publisher
-from landing.submission import Submission
 from lib import spool
 from lib.spool import SpoolFailed, SpoolFile, SpoolFull
 
@@ -85,8 +84,8 @@ class Drainer:
     async def _drain_file(self, file: SpoolFile) -> int:
         moved = 0
         while rows := await self._intake.on_disk(file.oldest, BATCH):
-            batch = [Submission.from_wire(orjson.loads(row.body)) for row in rows]
-            await self._publisher.publish(batch)
+            # As they are: should one be no submission, it is the worker that makes it a dead letter.
+            await self._publisher.send([orjson.loads(row.body) for row in rows])
             self._broker_answers()
             await self._intake.on_disk(file.delete, rows)
             moved += len(rows)

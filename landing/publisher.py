@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
 import aio_pika
@@ -38,7 +39,11 @@ class Publisher:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def publish(self, batch: Sequence[Submission]) -> None:
-        """Put a batch on the queue as one message and wait for its confirm, at most `timeout` seconds.
+        """Send a batch as one message. Raises NotConfirmed."""
+        await self.send([submission.to_wire() for submission in batch])
+
+    async def send(self, batch: Sequence[Any]) -> None:
+        """Put a batch in its wire form on the queue and wait for its confirm, at most `timeout` seconds.
 
         The confirm is the broker's word that the message is on the disk of the quorum. The message
         is mandatory: without a queue to go to it comes back, which is an error here.
@@ -95,12 +100,12 @@ def _is_ending() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def message_of(batch: Sequence[Submission]) -> aio_pika.Message:
-    """Return a batch as the message that Celery would send for `save_phones_async.delay(batch)`."""
+def message_of(batch: Sequence[Any]) -> aio_pika.Message:
+    """Return a batch in its wire form as the message that Celery would send for `save_phones_async.delay(batch)`."""
     task = current_app.amqp.as_task_v2(
         str(uuid4()),
         TASK,
-        args=([submission.to_wire() for submission in batch],),
+        args=(batch,),
         kwargs={"queued_at": now().isoformat()},
         # Phones stay out of Flower and of Celery's logs.
         argsrepr=f"({len(batch)} registrations)",

@@ -20,7 +20,9 @@ dead = Queue(
     DEAD,
     Exchange(DEAD, type="direct", durable=True),
     routing_key=DEAD,
-    queue_arguments=_QUORUM,
+    # Looking at a dead letter is a delivery that is given back. RabbitMQ 4 would drop it after 20 of
+    # them, and has no word for "never" that RabbitMQ 3 understands too.
+    queue_arguments=_QUORUM | {"x-delivery-limit": 1_000_000_000},
     no_declare=True,
 )
 live = Queue(

@@ -12,9 +12,11 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 from zlib import crc32
 
@@ -211,18 +213,28 @@ def adopt(directory: Path) -> list[SpoolFile]:
     return found
 
 
-def waiting(directory: Path) -> tuple[int, int]:
-    """Return how many rows and bytes wait in all files, for people to see. Files that cannot be read count as 0."""
-    rows = size = 0
-    for path in directory.glob(f"*{_SUFFIX}"):
+def waiting(directory: Path) -> int:
+    """Return how many rows are in all files of a directory, damaged ones too. Raises SpoolFailed."""
+    return sum(count for (count,) in _select("SELECT count(*) FROM spool", directory))
+
+
+def bodies(directory: Path) -> Iterator[bytes]:
+    """Yield the sound bodies in all files of a directory, oldest first in each. Raises SpoolFailed."""
+    for (body,) in _select("SELECT body FROM spool WHERE NOT damaged ORDER BY number", directory):
+        yield body
+
+
+def _select(query: str, directory: Path) -> Iterator[tuple[Any, ...]]:
+    """Yield a query's rows from each file of a directory, changing nothing."""
+    for path in sorted(directory.glob(f"*{_SUFFIX}")):
         try:
-            database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.2)
-            found = database.execute("SELECT count(*), coalesce(sum(length(body)), 0) FROM spool").fetchone()
-            database.close()
-        except sqlite3.Error:
-            continue
-        rows, size = rows + found[0], size + found[1]
-    return rows, size
+            with closing(
+                sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
+            ) as database:
+                yield from database.execute(query)
+        except sqlite3.Error as error:
+            if path.exists():  # or it has just been drained
+                raise SpoolFailed(f"{path} cannot be read: {error}") from error
 
 
 def _acquire(path: Path) -> int | None:

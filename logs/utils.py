@@ -42,10 +42,10 @@ def find(request_id: str) -> dict[str, Any] | None:
 
 
 def ids(since: datetime | None = None, until: datetime | None = None) -> Iterator[Any] | None:
-    """Yield the _id of every document, or of those accepted from `since` to before `until`.
+    """Yield the _id of every document, or of those accepted from `since` to before `until`, in any order.
 
-    Texts come in order; an _id of another kind was not put there by us. Returns None if the store
-    keeps nothing for good. Raises StoreUnavailable.
+    An _id that is no text was not put there by us. Returns None if the store keeps nothing for
+    good. Raises StoreUnavailable.
     """
     return _store().ids(since, until)
 

@@ -13,7 +13,7 @@ from lib import spool
 from lib.spool import SpoolFull
 from tests.messages import ready
 
-REAL_PUBLISH = Publisher.publish
+REAL_SEND = Publisher.send
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,26 +56,26 @@ def register(client, phone="09123456789"):
 def deaf_broker(process):
     """RabbitMQ takes everything and confirms nothing."""
 
-    async def publish(self, batch):
+    async def send(self, batch):
         raise NotConfirmed("silence")
 
-    with patch.object(Publisher, "publish", publish):
+    with patch.object(Publisher, "send", send):
         yield
 
 
 def test_a_registration_is_accepted_without_the_broker(client, process, deaf_broker):
     assert register(client).status_code == 202
-    assert spool.waiting(process.spool.directory)[0] == 1
+    assert spool.waiting(process.spool.directory) == 1
 
 
 def test_the_broker_is_asked_once_and_then_left_alone(client, process):
     asked = []
 
-    async def publish(self, batch):
+    async def send(self, batch):
         asked.append(batch)
         raise NotConfirmed("silence")
 
-    with patch.object(Publisher, "publish", publish):
+    with patch.object(Publisher, "send", send):
         for _ in range(5):
             assert register(client).status_code == 202
     assert len(asked) == 1
@@ -83,20 +83,20 @@ def test_the_broker_is_asked_once_and_then_left_alone(client, process):
 
 def test_the_drainer_brings_it_to_the_queue_and_closes_the_breaker(client, process, deaf_broker):
     accepted = register(client)
-    with patch.object(Publisher, "publish", REAL_PUBLISH):
+    with patch.object(Publisher, "send", REAL_SEND):
         assert run(drain(process)) == 1
     assert not process.broker.is_open
     (message,) = ready(queues.live)
     (raw,) = message[0]
     assert Submission.from_wire(raw).request_id == accepted.json()["task_id"]
-    assert spool.waiting(process.spool.directory)[0] == 0
+    assert spool.waiting(process.spool.directory) == 0
 
 
 def test_what_is_not_confirmed_stays_in_the_spool(client, process, deaf_broker):
     register(client)
     with pytest.raises(NotConfirmed):
         run(drain(process))
-    assert spool.waiting(process.spool.directory)[0] == 1
+    assert spool.waiting(process.spool.directory) == 1
     assert process.broker.is_open
 
 
@@ -110,7 +110,7 @@ def test_with_neither_broker_nor_spool_nothing_is_promised(client, process, deaf
 def test_a_dead_process_is_drained_by_another(client, process, deaf_broker):
     register(client)
     run(close_spool(process))
-    with patch.object(Publisher, "publish", REAL_PUBLISH):
+    with patch.object(Publisher, "send", REAL_SEND):
         assert run(drain(process)) == 1
     assert list(process.spool.directory.glob("*.spool")) == []
 

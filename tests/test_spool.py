@@ -73,7 +73,7 @@ def test_a_drained_file_is_removed(own):
 def test_a_file_with_rows_is_never_removed(own):
     own.append([b"one"])
     own.own.remove()
-    assert spool.waiting(own.directory)[0] == 1
+    assert spool.waiting(own.directory) == 1
 
 
 def test_the_quota_refuses_and_changes_nothing(own):
@@ -98,7 +98,7 @@ def test_a_damaged_row_is_left_out_and_its_neighbours_go_on(own):
     assert bodies(own.own) == [b"one", b"three"]
     own.own.delete(own.own.oldest(10))
     own.own.remove()
-    assert spool.waiting(own.directory)[0] == 1
+    assert spool.waiting(own.directory) == 1
 
 
 def test_after_a_disk_error_a_new_file_is_used_and_the_old_one_can_be_drained(own):

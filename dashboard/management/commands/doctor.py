@@ -7,12 +7,12 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from dashboard import doctor
+from dashboard import doctor, terminal
 
-MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "fault": "[red]fault[/]"}
+STYLES = {"ok": "green", "warning": "yellow", "fault": "red"}
 
 
 class Command(BaseCommand):
@@ -30,6 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Examine and print."""
+        terminal.logs_to_stderr()
         findings = list(doctor.examine())
         if options["json"]:
             self.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings]))
@@ -41,8 +42,6 @@ class Command(BaseCommand):
     def _print(self, findings: list[doctor.Finding]) -> None:
         table = Table("part", "", "what it saw", "next step", box=None, header_style="bold")
         for finding in findings:
-            table.add_row(finding.part, MARKS[finding.verdict], finding.saw, finding.hint)
-        console = Console()
-        with console.capture() as text:
-            console.print(table)
-        self.stdout.write(text.get())
+            mark = Text(finding.verdict, STYLES[finding.verdict])
+            table.add_row(finding.part, mark, finding.saw, finding.hint)
+        self.stdout.write(terminal.rendered(table))

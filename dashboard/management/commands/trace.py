@@ -7,10 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
-from rich.console import Console
 from rich.table import Table
 
-from dashboard import trace
+from dashboard import terminal, trace
 from dashboard.trace import Hop
 from lib import request_ids
 from logs.utils import StoreUnavailable
@@ -31,6 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Look into the stores and print."""
+        terminal.logs_to_stderr()
         request_id = request_ids.parse(options["request_id"])
         if request_id is None:
             raise CommandError("That is no request_id: it looks like 0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b.")
@@ -43,10 +43,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps([dataclasses.asdict(hop) for hop in hops], default=str))
         else:
-            console = Console()
-            with console.capture() as table:
-                console.print(_table(hops))
-            self.stdout.write(table.get())
+            self.stdout.write(terminal.rendered(_table(hops)))
 
 
 def _table(hops: list[Hop]) -> Table:

@@ -1,0 +1,101 @@
+"""How long `manage.py reconcile` takes, and how much memory: not a test, run by hand.
+
+python -m tests.measure_reconcile 1000000
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from local import servers
+
+PER_BATCH = 10_000
+
+
+def main(count):
+    state_dir = Path(tempfile.mkdtemp(prefix="breakwater-measure-"))
+    running = servers.start(state_dir)
+    try:
+        os.environ.update(running.environment())
+        os.environ.update(
+            DJANGO_SETTINGS_MODULE="config.settings",
+            STATE_DIR=str(state_dir),
+            SECRET_KEY=secrets.token_urlsafe(50),
+            SPOOL_DIR=str(state_dir / "spool"),
+        )
+        for command in (["migrate", "-v0"], ["declare_queues"]):
+            subprocess.run([sys.executable, "manage.py", *command], check=True)
+        witness = state_dir / "access.log"
+        seed(count, witness)
+        for arguments in (["--accepted", str(witness)], ["--since", "1d"]):
+            measure([*arguments, "--settle", "1"])
+    finally:
+        running.stop()
+        shutil.rmtree(state_dir)
+
+
+def seed(count, witness):
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.db import connection
+
+    from lib import request_ids
+    from logs import utils as logs
+
+    secret = settings.SECRET_KEY.encode()
+    with connection.cursor() as cursor, witness.open("w") as log:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute(
+            "INSERT INTO landing_registration (phone_number, first_seen, last_seen) "
+            "SELECT '09' || lpad(n::text, 9, '0'), now(), now() FROM generate_series(0, %s) AS n RETURNING id",
+            [count - 1],
+        )
+        registrations = [one for (one,) in cursor.fetchall()]
+        for start in range(0, count, PER_BATCH):
+            now = datetime.now(UTC)
+            ids = [(request_ids.new(secret), one) for one in registrations[start : start + PER_BATCH]]
+            with cursor.copy(
+                "COPY landing_submission (request_id, registration_id, accepted_at) FROM STDIN"
+            ) as copy:
+                for request_id, registration in ids:
+                    copy.write_row((request_id, registration, now))
+            logs.log_requests(
+                [
+                    {"_id": request_id, "registration_id": one, "ip_address": "192.0.2.1", "accepted_at": now}
+                    for request_id, one in ids
+                ]
+            )
+            for request_id, _ in ids:
+                line = {"time": now.isoformat(), "request_id": request_id, "status": "202", "ip": "192.0.2.1"}
+                log.write(json.dumps(line) + "\n")
+            sys.stderr.write(f"\r{start + PER_BATCH:,} seeded")
+        cursor.execute("ANALYZE")
+    sys.stderr.write("\n")
+
+
+def measure(arguments):
+    started, most = time.monotonic(), 0
+    process = subprocess.Popen([sys.executable, "manage.py", "reconcile", *arguments])
+    while process.poll() is None:
+        # Not ru_maxrss: that begins with what this process took when it forked.
+        if found := re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text()):
+            most = int(found[1])
+        time.sleep(0.05)
+    sys.stdout.write(
+        f"reconcile {' '.join(arguments)}: exit {process.returncode}, "
+        f"{time.monotonic() - started:.1f} s, at most {most / 1024:.0f} MB\n"
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,94 @@
+"""manage.py drain_spool: what dead processes left goes to the queue, what running ones hold stays."""
+
+import json
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+
+import orjson
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from landing import queues, status
+from landing.status import State
+from landing.submission import Submission
+from lib import request_ids, spool
+from tests.messages import ready
+from tests.waiting import eventually
+from tests.workers import worker
+
+
+@pytest.fixture
+def spooled(tmp_path):
+    """A file with three registrations, as a process leaves it; settings lead to it."""
+    settings_before, settings.SPOOL_DIR = settings.SPOOL_DIR, str(tmp_path)
+    wires = [
+        Submission(
+            f"0912000000{n}",
+            request_ids.new(settings.SECRET_KEY.encode()),
+            "192.0.2.1",
+            "",
+            "",
+            datetime.now(UTC),
+        ).to_wire()
+        for n in range(3)
+    ]
+    file = spool.create(tmp_path)
+    file.append([orjson.dumps(wire) for wire in wires])
+    yield file, wires
+    file.close()
+    settings.SPOOL_DIR = settings_before
+
+
+def drain(*arguments):
+    out, code = StringIO(), 0
+    try:
+        call_command("drain_spool", *arguments, "--json", stdout=out, stderr=StringIO())
+    except CommandError as error:
+        code = error.returncode
+    return code, json.loads(out.getvalue())
+
+
+def test_what_a_dead_process_left_goes_to_the_queue(spooled):
+    file, wires = spooled
+    file.close()
+    assert drain() == (0, {"moved": 3, "left": 0})
+    assert ready(queues.live) == [[wires]]
+    assert list(Path(settings.SPOOL_DIR).iterdir()) == []
+
+
+def test_what_a_running_process_holds_stays_and_is_said(spooled):
+    assert drain() == (1, {"moved": 0, "left": 3})
+    assert drain("--until-empty", "--timeout", "1") == (1, {"moved": 0, "left": 3})
+
+
+def test_an_empty_directory_is_fine(tmp_path, settings):
+    settings.SPOOL_DIR = str(tmp_path / "none")
+    assert drain("--until-empty") == (0, {"moved": 0, "left": 0})
+
+
+def test_what_is_not_confirmed_stays(spooled):
+    file, _ = spooled
+    file.close()
+    from celery import current_app
+
+    with current_app.connection_for_write() as broker:
+        queues.live.bind(broker.default_channel).delete()
+    try:
+        assert drain() == (2, {"moved": 0, "left": 3})
+    finally:
+        with current_app.connection_for_write() as broker:
+            queues.declare(broker)
+    assert drain() == (0, {"moved": 3, "left": 0})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_stores_what_was_drained(spooled):
+    file, wires = spooled
+    file.close()
+    drain()
+    with worker():
+        eventually(lambda: all(status.of(wire[1]) is State.STORED for wire in wires))
+    connection.close()
