@@ -1,6 +1,7 @@
 """The server's entry: health answers, security headers, bounded bodies, the express lane, Django."""
 
 import asyncio
+import gc
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
@@ -79,6 +80,9 @@ async def _register(scope: Scope, body: bytes) -> Answer | None:
 
 async def _live(receive: Receive, send: Send) -> None:
     await receive()
+    # All that is imported stays for good: the garbage collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     process = intake.start(asyncio.get_running_loop())
     drainer = Drainer(process)
     running = [asyncio.create_task(drainer.run()), asyncio.create_task(_announce())]

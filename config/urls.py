@@ -2,7 +2,6 @@
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -11,7 +10,7 @@ from landing import problems
 
 urlpatterns = [
     path("", include("landing.urls")),
-    path("favicon.ico", RedirectView.as_view(url=static("landing/favicon.svg"))),
+    path("favicon.ico", RedirectView.as_view(url="/static/landing/favicon.svg")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),

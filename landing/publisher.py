@@ -114,7 +114,8 @@ def message_of(batch: Sequence[Any]) -> aio_pika.Message:
     )
     return aio_pika.Message(
         orjson.dumps(task.body),
-        headers=task.headers,
+        # Celery takes a header that is missing for None, and a header costs more than a registration.
+        headers={name: value for name, value in task.headers.items() if value is not None},
         content_type="application/json",
         content_encoding="utf-8",
         correlation_id=task.properties["correlation_id"],

@@ -21,16 +21,14 @@ def client_ip(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
     Each proxy appends the address it saw, so the header is walked from the right, and the first
     address that is not a trusted proxy's is the sender's. What stands left of it is hearsay.
     """
-    if not forwarded_for or not _is_trusted(peer, trusted):
-        return _canonical(peer)
-    sender = _canonical(peer)
+    sender = _parse(peer)
     for hop in reversed(forwarded_for.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
-        if (address := _canonical(hop)) == "":
+        if sender is None or not any(sender in network for network in trusted):
             break
-        sender = address
-        if not _is_trusted(sender, trusted):
+        if (before := _parse(hop)) is None:
             break
-    return sender
+        sender = before
+    return str(sender or "")
 
 
 def limit_key(ip: str) -> str:
@@ -49,16 +47,6 @@ def networks(names: Sequence[str]) -> tuple[Network, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
-    address = _parse(peer)
-    return address is not None and any(address in network for network in trusted)
-
-
-@lru_cache(maxsize=4096)
-def _canonical(ip: str) -> str:
-    return str(_parse(ip) or "")
-
-
 def _parse(text: str) -> Address | None:
     """Read an address as proxies write it: with a port, brackets or a zone, or IPv4 in IPv6."""
     text = text.strip()
