@@ -12,16 +12,17 @@ ARGS ?=
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help run test sure lint fix bench setup
+.PHONY: help run test sure lint fix bench drill backup restore secrets compose-test setup
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup ## Run the whole product here until Ctrl-C (PORT, FLOWER_PORT, STATE_DIR)
 	@exec $(PYTHON) -m local.stack
 
 test: setup ## Run every test, with servers and a browser of its own (ARGS="-k phones")
 	@local/install_chromium.sh
+	@$(PYTHON) deploy/helm/breakwater/ci/get_tools.py
 	@exec $(PYTHON) -m pytest $(ARGS) tests systemtests
 
 sure: lint test ## Everything that must hold before a commit: lint, then test
@@ -47,6 +48,21 @@ fix: setup ## Format, repair style, write the generated files again
 
 bench: setup ## Measure Breakwater beside others, about ten minutes (ARGS="--quick")
 	@exec $(PYTHON) -m tools.bench $(ARGS)
+
+drill: setup ## Break things under load and prove that nothing is lost (ARGS="--seed 7 --minutes 10")
+	@exec $(PYTHON) -m tools.drills $(ARGS)
+
+backup: setup ## Write PostgreSQL and the request log into one file (STATE_DIR/backups)
+	@exec $(PYTHON) -m local.backup
+
+restore: setup ## Bring a backup back: make restore FILE=… (FORCE=1 replaces what is there)
+	@exec $(PYTHON) -m local.backup restore "$(FILE)" $(if $(FORCE),--force)
+
+secrets: ## Make the passwords of the container stack, once (secrets/)
+	@docker/make_secrets.sh
+
+compose-test: setup ## Try the container stack: needs a Docker engine
+	@COMPOSE=1 exec $(PYTHON) -m pytest systemtests/test_compose.py $(ARGS)
 
 setup: $(STAMP) ## Install what is missing (the other targets do it themselves)
 	@local/install_rabbitmq.sh

@@ -5,6 +5,7 @@ Start a worker with `celery -A config.celery worker -E -P "$WORKER_POOL"`.
 
 import logging.config
 import socket
+import ssl
 from typing import Any
 
 from celery import Celery, signals
@@ -16,7 +17,14 @@ app = Celery("breakwater")
 
 app.conf.update(
     broker_url=settings.RABBITMQ_URL,
-    result_backend=settings.REDIS_URL.replace("redis://", f"redis://:{settings.REDIS_PASSWORD}@"),
+    broker_use_ssl={
+        "ca_certs": settings.RABBITMQ_CA_PATH,
+        "cert_reqs": ssl.CERT_REQUIRED,
+        "server_hostname": settings.RABBITMQ_HOST,
+    }
+    if settings.RABBITMQ_CA_PATH
+    else None,
+    result_backend=settings.REDIS_URL,
     result_expires=settings.STATE_TTL,
     # A Redis that is away must not hold up a worker: PostgreSQL has the truth.
     result_backend_transport_options={"retry_policy": {"max_retries": 1, "timeout": 1.0}},
@@ -52,8 +60,9 @@ app.conf.update(
     broker_transport_options={"socket_settings": {socket.TCP_USER_TIMEOUT: 15_000}}
     if hasattr(socket, "TCP_USER_TIMEOUT")
     else {},
-    # A publish from a shell or a script fails soon and once, instead of sending copies.
-    task_publish_retry=False,
+    # A publish from a shell or a script fails soon, instead of sending copies; once it may try again,
+    # since a pooled connection can be older than the broker's last restart.
+    task_publish_retry_policy={"max_retries": 1, "interval_start": 0},
     # Celery closes Django's connections around every task, and a login to PostgreSQL costs more than
     # a batch. A greenlet's connection, though, is never found again, so gevent gives it back.
     CELERY_DB_REUSE_MAX=None if settings.WORKER_POOL == "gevent" else 1_000_000,

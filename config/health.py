@@ -79,7 +79,6 @@ async def _spool() -> None:
 async def _redis() -> None:
     client = Redis.from_url(
         settings.REDIS_URL,
-        password=settings.REDIS_PASSWORD or None,
         socket_timeout=DEADLINE,
         socket_connect_timeout=DEADLINE,
     )

@@ -1,7 +1,7 @@
 """Every setting of Breakwater, read from the environment once (see config/env.py)."""
 
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import django_stubs_ext
 
@@ -55,12 +55,27 @@ POSTGRES_PORT = env.integer("POSTGRES_PORT", "5432", "Port.")
 POSTGRES_DB = env.text("POSTGRES_DB", "breakwater", "Database.")
 POSTGRES_USER = env.text("POSTGRES_USER", "breakwater", "User.")
 POSTGRES_PASSWORD = env.text("POSTGRES_PASSWORD", "", "Password.")
+POSTGRES_CA_PATH = env.text(
+    "POSTGRES_CA_PATH",
+    "",
+    "The file of the authority behind the server's certificate. Set: encrypted, and the name is checked.",
+)
+POSTGRES_STATEMENT_TIMEOUT = env.integer(
+    "POSTGRES_STATEMENT_TIMEOUT",
+    "10",
+    "Seconds after which a statement is stuck. 0: never, for long migrations.",
+)
 
 env.section("RabbitMQ: the queue")
 RABBITMQ_HOST = env.text("RABBITMQ_HOST", "localhost", "Host name.")
 RABBITMQ_PORT = env.integer("RABBITMQ_PORT", "5672", "Port.")
 RABBITMQ_USER = env.text("RABBITMQ_USER", "breakwater", "User.")
 RABBITMQ_PASSWORD = env.text("RABBITMQ_PASSWORD", "", "Password.")
+RABBITMQ_CA_PATH = env.text(
+    "RABBITMQ_CA_PATH",
+    "",
+    "The file of the authority behind the server's certificate. Set: encrypted, and the name is checked.",
+)
 RABBITMQ_VHOST = env.text("RABBITMQ_VHOST", "/", "Virtual host.")
 RABBITMQ_MANAGEMENT_URL = env.text(
     "RABBITMQ_MANAGEMENT_URL",
@@ -103,7 +118,13 @@ SPOOL_DRAIN_RATE = env.integer(
 env.section("Redis: limits and task states")
 REDIS_HOST = env.text("REDIS_HOST", "localhost", "Host name.")
 REDIS_PORT = env.integer("REDIS_PORT", "6379", "Port.")
+REDIS_USER = env.text("REDIS_USER", "", "User. Empty: Redis's own, `default`.")
 REDIS_PASSWORD = env.text("REDIS_PASSWORD", "", "Password.")
+REDIS_CA_PATH = env.text(
+    "REDIS_CA_PATH",
+    "",
+    "The file of the authority behind the server's certificate. Set: encrypted, and the name is checked.",
+)
 REDIS_DB = env.integer("REDIS_DB", "0", "Database number.")
 REDIS_TIMEOUT = env.seconds(
     "REDIS_TIMEOUT", "0.1", "The longest wait, in seconds, before limits go on without Redis."
@@ -123,6 +144,11 @@ MONGODB_PORT = env.integer("MONGODB_PORT", "27017", "Port.")
 MONGODB_DB = env.text("MONGODB_DB", "breakwater", "Database.")
 MONGODB_USER = env.text("MONGODB_USER", "", "User. Empty: no login.")
 MONGODB_PASSWORD = env.text("MONGODB_PASSWORD", "", "Password.")
+MONGODB_CA_PATH = env.text(
+    "MONGODB_CA_PATH",
+    "",
+    "The file of the authority behind the server's certificate. Set: encrypted, and the name is checked.",
+)
 MONGODB_TIMEOUT = env.seconds(
     "MONGODB_TIMEOUT",
     "3",
@@ -221,16 +247,21 @@ DATABASES = {
             "keepalives_interval": 5,
             "keepalives_count": 3,
             # No statement of ours takes long; one that does is stuck, and its batch is tried again.
-            "options": "-c statement_timeout=10000 -c lock_timeout=3000",
+            "options": f"-c statement_timeout={POSTGRES_STATEMENT_TIMEOUT}s -c lock_timeout=3s",
+            **({"sslmode": "verify-full", "sslrootcert": POSTGRES_CA_PATH} if POSTGRES_CA_PATH else {}),
         },
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 RABBITMQ_URL = (
-    f"amqp://{quote(RABBITMQ_USER, safe='')}:{quote(RABBITMQ_PASSWORD, safe='')}"
+    f"{'amqps' if RABBITMQ_CA_PATH else 'amqp'}://{quote(RABBITMQ_USER, safe='')}:{quote(RABBITMQ_PASSWORD, safe='')}"
     f"@{RABBITMQ_HOST}:{RABBITMQ_PORT}/{quote(RABBITMQ_VHOST, safe='')}"
 )
-REDIS_URL = f"redis://{REDIS_HOST}:{REDIS_PORT}/{REDIS_DB}"
+_REDIS_TLS = urlencode({"ssl_cert_reqs": "required", "ssl_ca_certs": REDIS_CA_PATH})
+REDIS_URL = (
+    f"{'rediss' if REDIS_CA_PATH else 'redis'}://{quote(REDIS_USER, safe='')}:{quote(REDIS_PASSWORD, safe='')}"
+    f"@{REDIS_HOST}:{REDIS_PORT}/{REDIS_DB}{f'?{_REDIS_TLS}' if REDIS_CA_PATH else ''}"
+)
 
 LANGUAGES = [("fa", "فارسی"), ("en", "English")]
 USE_TZ = True

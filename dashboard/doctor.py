@@ -157,7 +157,6 @@ def _queue_arguments(part: str) -> Iterator[Finding]:
 def _redis(part: str) -> Iterator[Finding]:
     with Redis.from_url(
         settings.REDIS_URL,
-        password=settings.REDIS_PASSWORD or None,
         socket_timeout=TIMEOUT,
         socket_connect_timeout=TIMEOUT,
     ) as client:

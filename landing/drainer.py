@@ -31,7 +31,9 @@ class Drainer:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._publisher = Publisher(settings.RABBITMQ_URL, timeout=settings.PUBLISH_TIMEOUT)
+        self._publisher = Publisher(
+            settings.RABBITMQ_URL, timeout=settings.PUBLISH_TIMEOUT, ca_path=settings.RABBITMQ_CA_PATH
+        )
         self._adopt_at = 0.0
 
     async def run(self) -> None:

@@ -58,7 +58,9 @@ class Intake:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.publisher = Publisher(settings.RABBITMQ_URL, timeout=settings.PUBLISH_TIMEOUT)
+        self.publisher = Publisher(
+            settings.RABBITMQ_URL, timeout=settings.PUBLISH_TIMEOUT, ca_path=settings.RABBITMQ_CA_PATH
+        )
         self.limiter = _limiter()
         self.spool = Spool(Path(settings.SPOOL_DIR), settings.SPOOL_QUOTA)
         self.broker = Breaker(pause=math.inf)
@@ -170,7 +172,6 @@ def _limiter() -> Limiter | None:
         return None
     return Limiter(
         settings.REDIS_URL,
-        settings.REDIS_PASSWORD,
         limit=settings.RATE_LIMIT.count,
         period=settings.RATE_LIMIT.period,
         timeout=settings.REDIS_TIMEOUT,

@@ -51,10 +51,9 @@ MOST_LOCAL_SENDERS = 50_000
 class Limiter:
     """Allows each sender `limit` registrations in any `period` seconds."""
 
-    def __init__(self, url: str, password: str, *, limit: int, period: int, timeout: float) -> None:
+    def __init__(self, url: str, *, limit: int, period: int, timeout: float) -> None:
         self._redis = Redis.from_url(
             url,
-            password=password or None,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
@@ -30,8 +31,9 @@ class NotConfirmed(Exception):
 class Publisher:
     """Holds one connection to RabbitMQ, opened when it is first needed and after each failure."""
 
-    def __init__(self, url: str, *, timeout: float) -> None:
+    def __init__(self, url: str, *, timeout: float, ca_path: str = "") -> None:
         self._url = url
+        self._tls = ssl.create_default_context(cafile=ca_path) if ca_path else None
         self._timeout = timeout
         self._connecting = asyncio.Lock()
         self._connection: AbstractConnection | None = None
@@ -86,7 +88,9 @@ class Publisher:
         async with self._connecting:
             if self._exchange is None or self._connection is None or self._connection.is_closed:
                 self._connection = await aio_pika.connect(
-                    self._url, client_properties={"connection_name": f"web {socket.gethostname()}"}
+                    self._url,
+                    ssl_context=self._tls,
+                    client_properties={"connection_name": f"web {socket.gethostname()}"},
                 )
                 channel: AbstractChannel = await self._connection.channel(
                     publisher_confirms=True, on_return_raises=True

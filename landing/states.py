@@ -46,7 +46,6 @@ class Reader:
     def __init__(self) -> None:
         self._redis = AsyncRedis.from_url(
             settings.REDIS_URL,
-            password=settings.REDIS_PASSWORD or None,
             socket_timeout=settings.REDIS_TIMEOUT,
             socket_connect_timeout=settings.REDIS_TIMEOUT,
             retry=AsyncRetry(NoBackoff(), 0),
@@ -112,7 +111,6 @@ def _state_in(meta: Any) -> State | None:
 def _redis() -> Redis:
     return Redis.from_url(
         settings.REDIS_URL,
-        password=settings.REDIS_PASSWORD or None,
         socket_timeout=settings.REDIS_TIMEOUT,
         socket_connect_timeout=settings.REDIS_TIMEOUT,
         retry=Retry(NoBackoff(), 0),

@@ -57,6 +57,8 @@ class MongoStore:
             settings.MONGODB_PORT,
             username=settings.MONGODB_USER or None,
             password=settings.MONGODB_PASSWORD or None,
+            tls=bool(settings.MONGODB_CA_PATH),
+            tlsCAFile=settings.MONGODB_CA_PATH or None,
             # By default pymongo waits 30 s for a server and for ever for a place in its pool.
             timeoutMS=milliseconds,
             serverSelectionTimeoutMS=milliseconds,

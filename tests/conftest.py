@@ -60,7 +60,7 @@ def _empty_stores():
     from redis import Redis
 
     eventually(_empty_queues, within=30)
-    with Redis.from_url(settings.REDIS_URL, password=settings.REDIS_PASSWORD) as redis:
+    with Redis.from_url(settings.REDIS_URL) as redis:
         redis.flushdb()
     login = {"username": settings.MONGODB_USER, "password": settings.MONGODB_PASSWORD}
     with MongoClient(settings.MONGODB_HOST, settings.MONGODB_PORT, **login) as mongo:

@@ -19,10 +19,7 @@ SENDER, OTHER_SENDER = "203.0.113.7", "203.0.113.8"
 @asynccontextmanager
 async def limiters(count=1, limit=10, period=60):
     """Yield the limiters of so many processes."""
-    made = [
-        Limiter(settings.REDIS_URL, settings.REDIS_PASSWORD, limit=limit, period=period, timeout=2)
-        for _ in range(count)
-    ]
+    made = [Limiter(settings.REDIS_URL, limit=limit, period=period, timeout=2) for _ in range(count)]
     try:
         yield made
     finally:
@@ -41,7 +38,7 @@ def waits(*senders, **options):
 
 def remember(sender, *seconds_ago):
     """Write a sender's log: it registered so many seconds ago, the oldest first."""
-    with Redis.from_url(settings.REDIS_URL, password=settings.REDIS_PASSWORD) as redis:
+    with Redis.from_url(settings.REDIS_URL) as redis:
         for ago in seconds_ago:
             redis.lpush(f"limit:{sender}", int((time.time() - ago) * 1000))
 
@@ -85,7 +82,7 @@ def test_a_place_is_free_again_after_the_period():
 
 def test_redis_forgets_a_sender_after_the_period():
     waits(SENDER, period=60)
-    with Redis.from_url(settings.REDIS_URL, password=settings.REDIS_PASSWORD) as redis:
+    with Redis.from_url(settings.REDIS_URL) as redis:
         assert 0 < redis.pttl(f"limit:{SENDER}") <= 60_000
 
 

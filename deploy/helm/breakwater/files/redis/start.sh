@@ -1,0 +1,13 @@
+#!/bin/sh
+# Puts the passwords' hashes into the users' rights, then becomes Redis. Run at every start, so a changed
+# password or right takes effect with `docker compose restart redis`.
+set -eu
+umask 077
+
+hash() { printf %s "$(cat "/run/secrets/redis_$1")" | sha256sum | cut -c 1-64; }
+
+sed -e "s/@admin@/$(hash admin)/" -e "s/@worker@/$(hash worker)/" \
+  -e "s/@web@/$(hash web)/" -e "s/@flower@/$(hash flower)/" \
+  /breakwater/users.acl > /tmp/users.acl
+
+exec redis-server /breakwater/redis.conf --aclfile /tmp/users.acl

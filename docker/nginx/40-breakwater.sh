@@ -1,0 +1,78 @@
+#!/bin/sh
+# Writes the parts of nginx's configuration that depend on settings, each time the container starts.
+set -eu
+
+out=/run/nginx
+die() { echo "nginx: $1" >&2; exit 1; }
+
+# nginx 1.27.3 and later follow a name that an upstream's server has, and keep connections open. An older one
+# can do only one of the two; then it follows the name.
+version=$(nginx -v 2>&1 | sed 's/.*nginx\///; s/[^0-9.].*//')
+oldest=$(printf '%s\n1.27.3\n' "$version" | sort -t. -k1,1n -k2,2n -k3,3n | head -n 1)
+if [ "$oldest" = 1.27.3 ]; then
+  cat > $out/upstream.conf <<'CONF'
+upstream web_pool {
+    zone web_pool 256k;
+    server web:8000 resolve max_fails=1 fail_timeout=1s;
+    keepalive 64;
+    keepalive_timeout 10s; # gunicorn's is 15 s: the side that sends requests must hang up first
+}
+map "" $web { default web_pool; }
+CONF
+else
+  echo 'map "" $web { default web:8000; }' > $out/upstream.conf
+fi
+
+# CDN: whose word for a visitor's address and scheme is taken. The file's first line names the header.
+ranges=/etc/nginx/cdn/${CDN:-none}.txt
+[ -r "$ranges" ] || die "CDN=${CDN:-} is unknown; known: $(ls /etc/nginx/cdn | sed 's/\.txt$//' | tr '\n' ' ')"
+{
+  header=$(sed -n 's/^# header: //p' "$ranges")
+  [ -z "$header" ] || echo "real_ip_header $header;"
+  grep -v -e '^#' -e '^$' "$ranges" | sed 's/.*/set_real_ip_from &;/' || true
+  echo 'geo $realip_remote_addr $from_cdn {'
+  echo '    default 0;'
+  grep -v -e '^#' -e '^$' "$ranges" | sed 's/.*/    & 1;/' || true
+  echo '}'
+  echo 'map $from_cdn$http_x_forwarded_proto $visitor_scheme { default $scheme; 1https https; 1http http; }'
+} > $out/cdn.conf
+
+case ${HTTPS:-on} in
+  on | true | yes | 1 | ON | True | Yes) hsts='max-age=31536000; includeSubDomains' ;;
+  *) hsts= ;;
+esac
+case ${DEFAULT_LANGUAGE:-fa} in fa | en) ;; *) die "DEFAULT_LANGUAGE=${DEFAULT_LANGUAGE:-} is not fa or en" ;; esac
+{
+  echo "map \"\" \$hsts { default \"$hsts\"; }"
+  echo "map \"\" \$default_language { default ${DEFAULT_LANGUAGE:-fa}; }"
+  echo 'map $host $known_host { hostnames; default "";'
+  for host in $(echo "${ALLOWED_HOSTS:-localhost,127.0.0.1,[::1]}" | tr ',' ' '); do
+    case $host in '*') echo '"~" 1;' ;; *) echo "\"$host\" 1;" ;; esac
+  done
+  echo '}'
+} > $out/settings.conf
+
+# ADMIN_FROM: addresses and ranges from which /admin/ can be reached.
+{
+  for range in $(echo "${ADMIN_FROM:-127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7}" | tr ',' ' '); do
+    echo "allow $range;"
+  done
+  echo 'deny all;'
+} > $out/admin.rules
+
+# With a certificate in /etc/nginx/tls (docker/tls.yml) visitors are served by https, and http leads there.
+: > $out/tls.server
+if [ -e /etc/nginx/tls/fullchain.pem ]; then
+  cat > $out/tls.server <<'CONF'
+listen 8443 ssl default_server backlog=4096;
+http2 on;
+ssl_certificate /etc/nginx/tls/fullchain.pem;
+ssl_certificate_key /etc/nginx/tls/privkey.pem;
+ssl_protocols TLSv1.2 TLSv1.3;
+ssl_session_cache shared:tls:10m;
+ssl_session_tickets off;
+if ($to_https) { return 301 https://$host$request_uri; }
+CONF
+  # Health questions come from load balancers and from inside, by http.
+  echo 'map "$visitor_scheme $uri" $to_https { default ""; "~^http /(livez|readyz)$" ""; "~^http " 1; }' > $out/tls.conf
+fi

@@ -1,0 +1,18 @@
+-- Who may do what with which table. `migrate` runs this as the owner after every migration, in one
+-- transaction. A table that is not named here is closed to web and worker: name it when you add one.
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM breakwater_worker, breakwater_web;
+
+-- The worker stores registrations. It never deletes one, and never changes a phone number.
+GRANT SELECT, INSERT, UPDATE (first_seen, last_seen) ON landing_registration TO breakwater_worker;
+GRANT SELECT, INSERT, UPDATE (accepted_at) ON landing_submission TO breakwater_worker;
+-- It parks what MongoDB cannot take, locks it (UPDATE), and moves it on.
+GRANT SELECT, INSERT, UPDATE, DELETE ON landing_parked_log TO breakwater_worker;
+
+-- The web tells the state of a submission, and its admin shows the tables. It writes none of them.
+GRANT SELECT ON landing_registration, landing_submission, landing_parked_log TO breakwater_web;
+-- Logging in to the admin: sessions, users and their groups, and the admin's own log.
+GRANT SELECT ON django_migrations, django_content_type, auth_permission TO breakwater_web;
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+  django_session, auth_user, auth_group, auth_user_groups, auth_user_user_permissions, auth_group_permissions
+  TO breakwater_web;
+GRANT SELECT, INSERT ON django_admin_log TO breakwater_web;

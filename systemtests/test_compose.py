@@ -1,0 +1,782 @@
+"""docker-compose.yml, black box: the stack comes up, keeps its promise under faults, and is closed.
+
+    COMPOSE=1 pytest systemtests/test_compose.py
+
+It builds the images, needs Docker with the compose plugin, and takes five to ten minutes. It uses a
+project, secrets, network and port of its own, and removes them at the end.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+if os.environ.get("COMPOSE") != "1":
+    pytest.skip("builds images and starts containers: COMPOSE=1 to run", allow_module_level=True)
+
+pytestmark = pytest.mark.timeout(900)
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = "breakwater-test"
+SERVICES = {"web", "worker", "migrate", "flower", "nginx", "postgres", "rabbitmq", "redis", "mongodb"}
+PORTS = {
+    "web": [8000],
+    "rabbitmq": [5672, 15672],
+    "redis": [6379],
+    "postgres": [5432],
+    "mongodb": [27017],
+    "flower": [5555],
+    "mongo-express": [8081],
+}
+"""The ports of the architecture document."""
+
+
+class Stack:
+    """The project's containers."""
+
+    def __init__(self, folder):
+        self.secrets = folder / "secrets"
+        self.env_file = folder / "env"
+        self.url = f"http://localhost:{free_port()}"
+        settings = {
+            "ENV_FILE": self.env_file,
+            "SECRETS_DIR": self.secrets,
+            "TAG": "test",
+            "BACKEND_SUBNET": "10.213.58.0/24",
+            "HTTP_ADDRESS": "127.0.0.1",
+            "HTTP_PORT": self.url.rpartition(":")[2],
+            # Never reached, and still asked for: "off" would leave Redis out of the way.
+            "RATE_LIMIT": "100000/minute",
+        }
+        self.settings = {name: str(value) for name, value in settings.items()}
+        self.env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in settings and not name.startswith("COMPOSE")
+        }
+        self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=20)
+
+    def compose(self, *arguments, files=("docker-compose.yml",), check=True, text=None):
+        command = ["docker", "compose", "-p", PROJECT, "--env-file", str(self.env_file), "--profile", "tools"]
+        for file in files:
+            command += ["-f", str(file)]
+        return run(*command, *arguments, env=self.environment, check=check, text=text)
+
+    def up(self, *arguments):
+        self.compose("up", "-d", "--wait", "--wait-timeout", "240", *arguments)
+
+    def config(self, *files):
+        everything = ("--profile", "doctor", "config", "--format", "json")
+        return json.loads(self.compose(*everything, files=files or ("docker-compose.yml",)))
+
+    def python(self, service, code):
+        """Run Python in a service's container, as its user and with its secrets."""
+        return self.compose("exec", "-T", service, "python", "-", text=code)
+
+    def sql(self, query):
+        psql = ["psql", "-U", "postgres", "-d", "breakwater", "-Atc", query]
+        return self.compose("exec", "-T", "postgres", *psql).split()
+
+    def secret(self, name):
+        return (self.secrets / name).read_text().strip()
+
+    def register(self, phone=None, **headers):
+        return self.http.post(
+            "/api/register/", json={"phone_number": phone or random_phone()}, headers=headers
+        )
+
+    def status(self, task_id):
+        return self.http.get(f"/api/register/{task_id}/").json()["status"]
+
+    def logs(self, *services):
+        ids = self.compose("ps", "-aq", *services).split()
+        return "".join(run("docker", "logs", one, stderr=subprocess.STDOUT) for one in ids)
+
+    def witness(self):
+        """The lines of nginx's access log."""
+        return [json.loads(line) for line in self.logs("nginx").splitlines() if line.startswith("{")]
+
+    def containers(self, *services):
+        ids = self.compose("ps", "-aq", *services).split()
+        return json.loads(run("docker", "inspect", *ids))
+
+    def stored(self):
+        return set(self.sql("SELECT request_id FROM landing_submission"))
+
+    def logged(self):
+        return self.python("web", READ_LOGS).split()
+
+
+READ_LOGS = """
+from logs import utils, stores
+import django; django.setup()
+for document in utils._store()._collection.find({}, {"_id": 1}):
+    print(document["_id"])
+"""
+
+
+def run(*command, check=True, text=None, env=None, stderr=subprocess.PIPE):
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=env,
+        input=text,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        check=False,
+    )
+    if check and done.returncode:
+        pytest.fail(
+            f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}"[-4000:]
+        )
+    return done.stdout
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def random_phone():
+    return f"09{uuid4().int % 10**9:09d}"
+
+
+def wait_until(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < until, f"not within {seconds} s"
+        time.sleep(0.5)
+    return value
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory):
+    composed = Stack(tmp_path_factory.mktemp("compose"))
+    run("docker/make_secrets.sh", env={**os.environ, "SECRETS_DIR": str(composed.secrets)})
+    composed.compose("down", "-v", "--remove-orphans")
+    try:
+        composed.compose("build")
+        composed.up()
+        yield composed
+    finally:
+        composed.http.close()
+        composed.compose("down", "-v", "--remove-orphans", check=False)
+
+
+@contextmanager
+def load(composed, threads=4, pause=0.1):
+    """Send registrations as long as the block lasts; the list it gives holds the ids of the accepted ones."""
+    accepted, stop = [], threading.Event()
+
+    def send():
+        with httpx.Client(base_url=composed.url, trust_env=False, timeout=20) as http:
+            while not stop.is_set():
+                try:
+                    answer = http.post("/api/register/", json={"phone_number": random_phone()})
+                    if answer.status_code == 202:
+                        accepted.append(answer.json()["request_id"])
+                except httpx.HTTPError:
+                    pass
+                stop.wait(pause)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(threads):
+            pool.submit(send)
+        try:
+            yield accepted
+        finally:
+            stop.set()
+
+
+def assert_kept(composed, accepted):
+    """Each accepted id is in PostgreSQL and in MongoDB; both hold the same ids, each once."""
+    assert len(accepted) > 100, "the load was too small to tell anything"
+    wait_until(lambda: set(accepted) <= composed.stored(), 240)
+    wait_until(lambda: composed.stored() == set(composed.logged()), 240)
+    logged = composed.logged()
+    assert len(logged) == len(set(logged))
+    assert len(accepted) == len(set(accepted))
+
+
+# The stack as it is used
+
+
+def test_a_registration_through_nginx_ends_as_registered(composed):
+    answer = composed.register()
+    assert answer.status_code == 202
+    assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
+    wait_until(lambda: composed.status(answer.json()["task_id"]) == "Registered", 20)
+    assert composed.http.get("/readyz").json()["status"] == "ready"
+
+
+def test_limits_and_states_are_kept_in_redis(composed):
+    answer = composed.register()
+    wait_until(lambda: composed.status(answer.json()["task_id"]) == "Registered", 20)
+    keys = redis_as_admin(composed, "keys", "*").split()
+    assert f"celery-task-meta-{answer.json()['task_id']}" in keys
+    assert any(key.startswith("limit:") for key in keys)
+    assert "without Redis" not in composed.logs("web")
+
+
+def redis_as_admin(composed, *command):
+    login = 'redis-cli --no-auth-warning --user admin --pass "$(cat /run/secrets/redis_admin)" "$@"'
+    return composed.compose("exec", "-T", "redis", "sh", "-c", login, "sh", *command)
+
+
+@pytest.mark.parametrize(
+    ("address", "secret"),
+    [
+        ("http://flower:5555/", "flower_password"),
+        ("http://flower:5555/api/workers", "flower_password"),
+        ("http://mongo-express:8081/", "mongo_express_password"),
+    ],
+)
+def test_monitoring_pages_want_their_login(composed, address, secret):
+    ask = f"""
+import base64, urllib.request, urllib.error
+for login in (None, "admin:", "admin:admin", "admin:pass", "admin:{composed.secret(secret)}"):
+    request = urllib.request.Request("{address}")
+    if login:
+        request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+    try:
+        print(urllib.request.urlopen(request, timeout=10).status)
+    except urllib.error.HTTPError as error:
+        print(error.code)
+"""
+    assert composed.python("web", ask).split() == ["401", "401", "401", "401", "200"]
+
+
+def test_flower_does_not_start_without_a_login(composed):
+    started = composed.compose("run", "--rm", "--no-deps", "-T", "-e", "FLOWER_USER=", "flower", check=False)
+    assert "Visit me" not in started
+
+
+def test_scaled_out_nginx_balances_over_all_web_containers(composed):
+    try:
+        composed.up("--no-recreate", "--scale", "web=2", "--scale", "worker=2")
+
+        def both():
+            for _ in range(20):
+                composed.http.get("/api/register/")
+            lines = composed.logs("nginx").splitlines()[-40:]
+            return len(set(re.findall(r'"upstream":"([0-9.]+):8000"', "\n".join(lines)))) == 2
+
+        wait_until(both)
+        with load(composed) as accepted:
+            time.sleep(5)
+        assert_kept(composed, accepted)
+    finally:
+        composed.up("--no-recreate", "--scale", "web=1", "--scale", "worker=1")
+
+
+def test_doctor_finds_no_fault_and_names_a_variable_that_differs(composed):
+    assert doctor(composed) == []
+    try:
+        override = composed.env_file.with_name("differs.yml")
+        override.write_text("services: {worker: {environment: {STATE_TTL: '1234'}}}")
+        recreate = ("up", "-d", "--wait", "--no-deps", "worker")
+        composed.compose(*recreate, files=("docker-compose.yml", override))
+        found = wait_until(lambda: doctor(composed), 30)
+        assert any("STATE_TTL" in text and "worker" in text for text in found)
+    finally:
+        composed.compose(*recreate)
+
+
+def doctor(composed):
+    """What doctor calls a fault."""
+    told = composed.compose(
+        "run", "--rm", "-T", "doctor", "python", "manage.py", "doctor", "--json", check=False
+    )
+    found = json.loads(told)
+    return [json.dumps(one) for one in found if one["verdict"] == "fault"]
+
+
+# The promise under faults
+
+
+def test_nothing_accepted_is_lost_when_workers_are_killed_and_rabbitmq_restarts(composed):
+    with load(composed) as accepted:
+        time.sleep(2)
+        composed.compose("kill", "worker")
+        time.sleep(2)
+        composed.compose("restart", "rabbitmq")
+        composed.compose("start", "worker")
+        before = len(accepted)
+        wait_until(lambda: len(accepted) > before + 50)
+    assert_kept(composed, accepted)
+
+
+def test_nothing_accepted_is_lost_when_the_stack_goes_down_under_load(composed):
+    with load(composed) as accepted:
+        time.sleep(3)
+        composed.compose("down")
+    composed.up()
+    assert_kept(composed, accepted)
+
+
+def test_nothing_accepted_is_lost_when_a_database_is_away(composed):
+    with load(composed) as accepted:
+        for database in ("postgres", "mongodb"):
+            composed.compose("kill", database)
+            time.sleep(3)
+            composed.compose("start", database)
+        composed.up("--no-recreate")
+    assert_kept(composed, accepted)
+
+
+def test_pages_stay_and_registrations_are_refused_clearly_while_the_web_is_away(composed):
+    pages = ("/", "/fa/", "/en/", "/fa/theme.css", "/fa/?utm_source=somewhere")
+    for page in pages:
+        assert composed.http.get(page).status_code == 200
+    composed.compose("stop", "web")
+    try:
+        time.sleep(11)  # the copies are stale by now
+        for page in pages:
+            assert composed.http.get(page).status_code == 200, page
+        static = re.search(r'href="(/static/[^"]+\.css)"', composed.http.get("/fa/").text)[1]
+        assert "immutable" in composed.http.get(static).headers["Cache-Control"]
+        refused = composed.register(**{"Accept-Language": "en"})
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        assert refused.headers["Content-Type"] == "application/problem+json"
+        assert refused.json()["code"] == "unavailable"
+        assert refused.json()["request_id"] == refused.headers["X-Request-ID"]
+    finally:
+        composed.up("--no-recreate")
+
+
+# What nginx answers by itself
+
+
+@pytest.mark.parametrize("language", ["en", "fa"])
+def test_nginx_refuses_large_bodies_in_the_words_of_the_web(composed, language):
+    from_nginx = composed.http.post(
+        "/api/register/", content=b" " * 16385, headers={"Accept-Language": language}
+    )
+    ask = f"""
+import urllib.request, urllib.error
+headers = {{"Accept-Language": "{language}", "Content-Type": "application/json", "Host": "localhost"}}
+request = urllib.request.Request("http://web:8000/api/register/", b" " * 16385, headers)
+try:
+    urllib.request.urlopen(request)
+except urllib.error.HTTPError as error:
+    print(error.read().decode())
+"""
+    assert from_nginx.status_code == 413
+    ours, theirs = from_nginx.json(), json.loads(composed.python("web", ask))
+    assert ours.pop("request_id") != theirs.pop("request_id")
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "raw"),
+    [
+        (400, "bad_request", b"GET / HTTP/1.1\r\n\r\n"),
+        (400, "bad_request", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 9000 + b"\r\n\r\n"),
+        (400, "bad_request", b"GET /fa/ HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
+        (404, "not_found", b"GET /static/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        (413, "too_large", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n"),
+    ],
+)
+def test_nginx_own_errors_are_problems_with_all_security_headers(composed, status, code, raw):
+    with socket.create_connection(
+        ("127.0.0.1", int(composed.url.rpartition(":")[2])), timeout=15
+    ) as connection:
+        connection.sendall(raw.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    head, _, body = answer.partition("\r\n\r\n")
+    headers = {line.partition(": ")[0].lower(): line.partition(": ")[2] for line in head.splitlines()[1:]}
+    assert head.split()[1] == str(status)
+    assert headers["content-type"] == "application/problem+json"
+    assert json.loads(body)["code"] == code
+    assert headers["server"] == "nginx"
+    assert headers["strict-transport-security"].startswith("max-age=31536000")
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["referrer-policy"]
+
+
+def test_a_visitor_cannot_choose_address_or_request_id(composed):
+    forged = {
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Real-IP": "203.0.113.9",
+        "CF-Connecting-IP": "203.0.113.9",
+        "Forwarded": "for=203.0.113.9",
+        "X-Request-ID": "00000000-0000-4000-8000-000000000000",
+    }
+    answer = composed.register(**forged)
+    request_id = answer.json()["request_id"]
+    assert request_id != forged["X-Request-ID"]
+    wait_until(lambda: composed.status(request_id) == "Registered", 20)
+    find = f"import django; django.setup(); from logs import utils; print(utils.find('{request_id}')['ip_address'])"
+    [witness] = [line for line in composed.witness() if line["request_id"] == request_id]
+    assert composed.python("web", find).strip() == witness["ip"] != "203.0.113.9"
+
+
+def test_the_access_log_names_each_accepted_request(composed):
+    answer = composed.register()
+    [witness] = [line for line in composed.witness() if line["request_id"] == answer.json()["request_id"]]
+    assert (witness["status"], witness["method"], witness["path"]) == ("202", "POST", "/api/register/")
+
+
+def test_slow_clients_are_hung_up_on_and_do_not_hinder_others(composed):
+    address = ("127.0.0.1", int(composed.url.rpartition(":")[2]))
+    slow = [socket.create_connection(address, timeout=20) for _ in range(200)]
+    try:
+        for connection in slow:
+            connection.sendall(b"POST /api/register/ HTTP/1.1\r\nHost: localhost\r\n")
+        started = time.monotonic()
+        assert composed.register().status_code == 202
+        assert time.monotonic() - started < 2
+        for connection in slow:
+            connection.settimeout(max(0.1, 15 - (time.monotonic() - started)))
+            assert hung_up(connection)
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def hung_up(connection):
+    try:
+        return connection.recv(4096) == b""
+    except ConnectionResetError:
+        return True
+
+
+# Closed doors
+
+
+def test_only_nginx_has_a_port_on_the_host(composed):
+    published = {
+        (one["Config"]["Labels"]["com.docker.compose.service"], binding["HostIp"])
+        for one in composed.containers()
+        for bindings in (one["NetworkSettings"]["Ports"] or {}).values()
+        for binding in bindings or []
+    }
+    assert published == {("nginx", "127.0.0.1")}
+
+
+def test_from_another_network_nothing_is_found(composed):
+    addresses = [
+        (one["Config"]["Labels"]["com.docker.compose.service"], network["IPAddress"])
+        for one in composed.containers()
+        for network in one["NetworkSettings"]["Networks"].values()
+        if network["IPAddress"] and one["State"]["Running"]
+    ]
+    targets = [
+        (host, port)
+        for service, address in addresses
+        for host in (service, address)
+        for port in PORTS.get(service, [])
+    ]
+    assert {service for service, _ in addresses} >= set(PORTS)
+    scan = f"""
+import socket
+from concurrent.futures import ThreadPoolExecutor
+def reach(target):
+    try:
+        socket.create_connection(target, timeout=2).close()
+    except OSError:
+        return
+    print(*target)
+list(ThreadPoolExecutor(16).map(reach, {targets}))
+"""
+    network = f"{PROJECT}-elsewhere"
+    run("docker", "network", "create", network)
+    try:
+        image = ("--entrypoint", "python", "breakwater:test", "-")
+        found = run("docker", "run", "--rm", "-i", "--network", network, *image, text=scan)
+    finally:
+        run("docker", "network", "rm", network)
+    assert found == ""
+
+
+def test_no_container_but_nginx_reaches_out(composed):
+    networks = {
+        one["Config"]["Labels"]["com.docker.compose.service"]: set(one["NetworkSettings"]["Networks"])
+        for one in composed.containers()
+    }
+    inside, outside = f"{PROJECT}_backend_network", f"{PROJECT}_edge"
+    assert networks.pop("nginx") == {inside, outside}
+    assert all(network == {inside} for network in networks.values())
+    assert json.loads(run("docker", "network", "inspect", inside))[0]["Internal"]
+
+
+ATTACK = """
+import os, json
+import amqp, psycopg, pymongo, redis
+
+env = os.environ
+def secret(name):
+    return open(env[name + "_FILE"]).read().strip()
+
+REFUSALS = (
+    psycopg.errors.InsufficientPrivilege, redis.exceptions.NoPermissionError, amqp.AccessRefused,
+)
+def refused(attack):
+    try:
+        attack()
+    except REFUSALS:
+        return True
+    except redis.exceptions.ResponseError as error:
+        return "ACL failure" in str(error) or "not allowed" in str(error)
+    except pymongo.errors.OperationFailure as error:
+        return error.code == 13 or "not authorized" in str(error)
+    return False
+
+sql = psycopg.connect(host="postgres", dbname="breakwater", user=env["POSTGRES_USER"],
+                      password=secret("POSTGRES_PASSWORD"), autocommit=True)
+keys = redis.Redis("redis", username=env["REDIS_USER"], password=secret("REDIS_PASSWORD"))
+mongo = pymongo.MongoClient("mongodb", username=env["MONGODB_USER"], password=secret("MONGODB_PASSWORD"))
+logs = mongo["breakwater"]["request_logs"]
+
+def channel():
+    connection = amqp.Connection("rabbitmq:5672", env["RABBITMQ_USER"], secret("RABBITMQ_PASSWORD"),
+                                 virtual_host="breakwater")
+    connection.connect()
+    return connection.channel()
+
+def publish(exchange, key):
+    there = channel()
+    there.confirm_select()
+    there.basic_publish_confirm(amqp.Message("{}"), exchange, key)
+
+ATTACKS = {
+    "sql": lambda one: sql.execute(one),
+    "redis": lambda one: keys.execute_command(*one.split()),
+    "mongo": lambda one: {
+        "insert": lambda: logs.insert_one({"_id": "attack"}), "find": lambda: logs.find_one(),
+        "delete": lambda: logs.delete_one({"_id": "nothing"}), "drop": lambda: logs.drop(),
+        "update": lambda: logs.update_one({"_id": "nothing"}, {"$set": {"a": 1}}),
+        "users": lambda: mongo.admin.command("usersInfo"),
+    }[one](),
+    "rabbitmq": lambda one: {
+        "get": lambda: channel().basic_get("registrations"),
+        "consume": lambda: channel().basic_consume("registrations"),
+        "read dead": lambda: channel().basic_get("registrations.dead"),
+        "purge": lambda: channel().queue_purge("registrations"),
+        "delete": lambda: channel().queue_delete("registrations"),
+        "declare": lambda: channel().queue_declare("mine"),
+        "publish default": lambda: publish("", "registrations"),
+        "publish live": lambda: publish("registrations", "nowhere"),
+        "publish dead": lambda: publish("registrations.dead", "nowhere"),
+        "publish control": lambda: publish("celery.pidbox", ""),
+    }[one](),
+}
+print(json.dumps([name for name in NAMES if not refused(lambda: ATTACKS[name[0]](name[1]))]))
+"""
+
+EVERYBODY = [
+    ("sql", "DROP TABLE landing_submission"),
+    ("sql", "ALTER TABLE landing_submission DISABLE TRIGGER ALL"),
+    ("sql", "TRUNCATE landing_submission CASCADE"),
+    ("sql", "CREATE TABLE mine ()"),
+    ("sql", "CREATE TEMP TABLE mine ()"),
+    ("sql", "DELETE FROM landing_submission"),
+    ("sql", "DELETE FROM landing_registration"),
+    ("sql", "UPDATE landing_registration SET phone_number = '09000000000'"),
+    ("sql", "UPDATE landing_submission SET registration_id = 1"),
+    ("sql", "SELECT pg_read_file('/etc/passwd')"),
+    ("sql", "COPY landing_submission TO PROGRAM 'id'"),
+    ("sql", "CREATE ROLE mine SUPERUSER"),
+    ("redis", "FLUSHALL"),
+    ("redis", "CONFIG GET *"),
+    ("redis", "KEYS *"),
+    ("redis", "SCAN 0"),
+    ("redis", "ACL LIST"),
+    ("redis", "MODULE LIST"),
+    ("redis", "SHUTDOWN NOSAVE"),
+    ("redis", "SET other 1"),
+    ("mongo", "delete"),
+    ("mongo", "update"),
+    ("mongo", "drop"),
+    ("mongo", "users"),
+    ("rabbitmq", "declare"),
+    ("rabbitmq", "delete"),
+    ("rabbitmq", "read dead"),
+    ("rabbitmq", "publish default"),
+]
+WEB_TOO = [
+    ("sql", "INSERT INTO landing_submission SELECT"),
+    ("sql", "INSERT INTO landing_registration SELECT"),
+    ("sql", "UPDATE landing_registration SET last_seen = now()"),
+    ("redis", "SET celery-task-meta-x 1"),
+    ("mongo", "insert"),
+    ("rabbitmq", "get"),
+    ("rabbitmq", "consume"),
+    ("rabbitmq", "purge"),
+    ("rabbitmq", "publish dead"),
+    ("rabbitmq", "publish control"),
+]
+WORKER_TOO = [
+    ("sql", "SELECT password FROM auth_user"),
+    ("sql", "SELECT * FROM django_session"),
+    ("redis", "LPUSH limit:x 1"),
+    ("redis", "EVAL return 0"),
+    ("mongo", "find"),
+    ("rabbitmq", "publish live"),
+]
+
+
+@pytest.mark.parametrize(
+    ("service", "attacks"), [("web", EVERYBODY + WEB_TOO), ("worker", EVERYBODY + WORKER_TOO)]
+)
+def test_a_taken_over_process_can_do_no_more_than_its_own_work(composed, service, attacks):
+    assert json.loads(composed.python(service, f"NAMES = {attacks!r}\n{ATTACK}")) == []
+
+
+def test_default_passwords_open_nothing(composed):
+    attempt = """
+import amqp, psycopg, pymongo, redis
+def opens(login):
+    try:
+        login()
+    except (amqp.AccessRefused, psycopg.OperationalError, redis.exceptions.RedisError, pymongo.errors.PyMongoError):
+        return False
+    return True
+def rabbitmq(user, password):
+    amqp.Connection("rabbitmq:5672", user, password, virtual_host="breakwater").connect()
+SERVERS = {
+    "rabbitmq": (rabbitmq, ("guest", "admin", "web", "worker", "flower")),
+    "postgres": (
+        lambda user, password: psycopg.connect(
+            host="postgres", dbname="breakwater", user=user, password=password, connect_timeout=3),
+        ("postgres", "breakwater_owner", "breakwater_worker", "breakwater"),
+    ),
+    "redis": (
+        lambda user, password: redis.Redis("redis", username=user, password=password).get("x"),
+        ("default", "admin", "web", "worker", "health"),
+    ),
+    "mongodb": (
+        lambda user, password: pymongo.MongoClient(
+            "mongodb", username=user, password=password, timeoutMS=5000).admin.command("usersInfo"),
+        ("admin", "root", "worker"),
+    ),
+}
+for name, (login, users) in SERVERS.items():
+    for user in users:
+        for password in (user, "password", "breakwater", "changeme"):
+            if opens(lambda: login(user, password)):
+                print(name, user, password)
+if opens(lambda: redis.Redis("redis").get("x")):
+    print("redis without a login")
+if opens(lambda: pymongo.MongoClient("mongodb").breakwater.request_logs.find_one()):
+    print("mongodb without a login")
+"""
+    assert composed.python("web", attempt) == ""
+
+
+def test_no_secret_is_in_an_image_an_environment_a_command_or_a_log(composed):
+    canary = random_phone()
+    for answer in (composed.register(canary), composed.http.get("/", params={"phone_number": canary})):
+        assert answer.status_code in (200, 202)
+    time.sleep(2)
+    told = {
+        "containers": json.dumps(composed.containers()),
+        "images": run("docker", "history", "--no-trunc", "breakwater:test")
+        + run("docker", "inspect", "breakwater:test", "breakwater-proxy:test"),
+        "logs": composed.logs(),
+    }
+    for name, text in told.items():
+        assert canary not in text, name
+        for file in composed.secrets.iterdir():
+            assert file.read_text().strip() not in text, f"{file.name} in {name}"
+
+
+# The files themselves
+
+
+def test_every_service_is_confined(composed):
+    services = composed.config()["services"]
+    assert set(services) == SERVICES | {"mongo-express", "doctor"}
+    one_shot = ("migrate", "doctor")
+    for name, one in services.items():
+        assert one.get("read_only") is True, name
+        assert one.get("cap_drop") == ["ALL"], name
+        assert "cap_add" not in one, name
+        assert "no-new-privileges:true" in one.get("security_opt", []), name
+        assert one.get("init") is True, name
+        assert int(one.get("mem_limit", 0)) > 0, name
+        assert int(one.get("pids_limit", 0)) > 0, name
+        assert one["logging"]["options"].keys() >= {"max-size", "max-file"}, name
+        assert one["restart"] == ("no" if name in one_shot else "unless-stopped"), name
+        assert ("healthcheck" in one) == (name not in one_shot), name
+        assert bool(one.get("ports")) == (name == "nginx"), name
+        assert not one.get("privileged"), name
+        assert not any("docker.sock" in str(volume) for volume in one.get("volumes", [])), name
+        assert ":" in one["image"], name
+
+
+def test_no_process_runs_as_root(composed):
+    for one in composed.containers():
+        user = one["Config"]["User"].partition(":")[0]
+        assert user not in ("", "0", "root"), one["Name"]
+
+
+def test_code_cannot_be_written_and_no_compiler_is_there(composed):
+    look = """
+import os, shutil
+for folder, _, files in os.walk("/app"):
+    for path in (folder, *(os.path.join(folder, file) for file in files)):
+        if os.stat(path).st_uid == os.getuid() or os.stat(path).st_mode & 0o022:
+            print("writable", path)
+for program in ("gcc", "cc", "make", "g++", "git", "psql"):
+    if shutil.which(program):
+        print(program)
+"""
+    assert composed.python("web", look) == ""
+
+
+def test_web_and_worker_share_their_settings(composed):
+    services = composed.config()["services"]
+    web, worker = services["web"]["environment"], services["worker"]["environment"]
+    differ = {name for name in web.keys() | worker.keys() if web.get(name) != worker.get(name)}
+    logins = {
+        f"{server}_{what}"
+        for server in ("POSTGRES", "RABBITMQ", "REDIS", "MONGODB")
+        for what in ("USER", "PASSWORD_FILE")
+    }
+    assert differ == logins | {"BIND", "PORT"}
+
+
+def test_settings_name_services_and_files_and_never_localhost_or_a_password(composed):
+    for name, one in composed.config()["services"].items():
+        own = one.get("environment", {}).items() - composed.settings.items()  # not what .env holds
+        for variable, value in own:
+            assert not re.search(r"localhost|127\.0\.0\.1", str(value)), (name, variable)
+            if re.search("PASSWORD|SECRET|KEY", variable):
+                assert str(value).startswith("/run/secrets/"), (name, variable)
+
+
+def test_development_ports_are_on_this_machine_only(composed):
+    services = composed.config("docker-compose.yml", "docker-compose.dev.yml")["services"]
+    for name, ports in PORTS.items():
+        published = [
+            (port["host_ip"], port["target"], int(port["published"])) for port in services[name]["ports"]
+        ]
+        assert sorted(published) == [("127.0.0.1", port, port) for port in ports], name
+
+
+@cache
+def compose_text():
+    return (ROOT / "docker-compose.yml").read_text()
+
+
+def test_images_are_official_and_pinned_to_a_major_version():
+    images = set(re.findall(r"^    image: (\S+)$", compose_text(), re.MULTILINE))
+    official = {"postgres:17", "rabbitmq:4-management", "redis:8", "mongo:8", "mongo-express:1"}
+    assert {image for image in images if not image.startswith("breakwater")} == official
