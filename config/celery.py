@@ -8,6 +8,7 @@ import socket
 import ssl
 from typing import Any
 
+from billiard import pool
 from celery import Celery, signals
 from django.conf import settings
 
@@ -72,6 +73,10 @@ app.conf.update(
     worker_concurrency=settings.WORKER_CONCURRENCY,
 )
 
+
+# A process of the pool that ends waits for its parent to read its last result, 30 s by default; a
+# parent that shuts down may have stopped reading, and the whole worker should be gone by then.
+pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 50  # times 0.1 s
 
 # Python's own warnings become lines of the log, also those before Celery sets it up.
 logging.captureWarnings(True)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 
 from django.db import connection
@@ -10,16 +11,21 @@ from django.db import connection
 
 @contextmanager
 def worker(pool="prefork"):
-    """Run a worker in a process of its own, as `make run` does, and end it afterwards."""
+    """Run a worker in a process of its own, as `make run` does, and end it; a failed test shows its log."""
     command = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "-P", pool, "-c", "1"]
-    process = subprocess.Popen(
-        [*command, "--without-gossip", "--without-mingle"],
-        env=os.environ | {"POSTGRES_DB": connection.settings_dict["NAME"]},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(20)
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [*command, "--without-gossip", "--without-mingle"],
+            env=os.environ | {"POSTGRES_DB": connection.settings_dict["NAME"]},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield process
+        except BaseException:
+            log.seek(0)
+            sys.stdout.write(log.read().decode())
+            raise
+        finally:
+            process.terminate()
+            process.wait(30)
