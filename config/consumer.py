@@ -1,5 +1,6 @@
 """Celery's consumer, changed where it would lose a message, block on one, or fall over one."""
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,13 @@ class Consumer(consumer.Consumer):
         """Celery's steps, without the 28 queues for delayed tasks that a quorum queue makes it declare."""
 
         default_steps = [step for step in consumer.Consumer.Blueprint.default_steps if step != _DELAYED]
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Come back soon after the broker does: the pauses between Celery's own tries grow to 30 s."""
+        conn.ensure_connection = functools.partial(
+            conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=4
+        )
+        return super().ensure_connected(conn)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         """Return Celery's handler, safe from messages that raise inside it."""

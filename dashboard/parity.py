@@ -53,7 +53,7 @@ def announce(role: str) -> None:
                 delivery_mode=1,
                 retry=False,
             )
-    except (OperationalError, OSError, AMQPError):
+    except (OperationalError, OSError, AMQPError, RuntimeError):
         return
 
 

@@ -48,6 +48,10 @@ class Drainer:
             except (SpoolFull, SpoolFailed) as error:
                 log.error("a spool cannot be drained", extra={"reason": str(error)})
                 pause = LONGEST
+            except Exception:
+                # Whatever it was, a drainer that ends would leave the breaker open for ever.
+                log.exception("the drainer goes on after an error")
+                pause = LONGEST
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  not a secret
 
     async def drain(self) -> int:

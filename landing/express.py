@@ -102,7 +102,7 @@ async def status_of(task_id: str, headers: Iterable[tuple[bytes, bytes]]) -> Ans
         return None
     try:
         state = await _reader().state_of(task_id)
-    except (RedisError, OSError, TimeoutError, Overloaded):
+    except (RedisError, OSError, TimeoutError, RuntimeError, Overloaded):
         return None
     if state is None and not _is_young(task_id):
         return None

@@ -73,7 +73,8 @@ class Limiter:
                 keys=[f"limit:{sender}" for sender in senders],
                 args=[self._limit, self._period * 1000],
             )
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+            # RuntimeError is what uvloop raises for a connection that is reset under its hands.
             if self._breaker.failed():
                 log.warning("rate limits go on without Redis", extra={"reason": repr(error)})
             return self._local.take(senders)

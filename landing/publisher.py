@@ -73,7 +73,10 @@ class Publisher:
         try:
             async with asyncio.timeout(self._timeout):
                 await self._open()
-        except (AMQPError, OSError, TimeoutError) as error:
+        except (AMQPError, OSError, TimeoutError, RuntimeError, asyncio.CancelledError) as error:
+            self.close()
+            if _is_ending():
+                raise
             raise NotConfirmed from error
 
     def close(self) -> None:

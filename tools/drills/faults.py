@@ -1,0 +1,552 @@
+"""What can go wrong: each fault is done to a running site, and undone."""
+
+import os
+import random
+import signal
+import threading
+import time
+from contextlib import suppress
+
+import amqp
+import psycopg
+
+from tools.drills import room
+from tools.drills.load import CUT, HANGS
+from tools.drills.site import QUEUE, Site
+
+Allowed = frozenset[int | str]
+
+KEPT: Allowed = frozenset({202})
+REFUSED: Allowed = frozenset({202, 503})
+BROKEN: Allowed = frozenset({202, 503, CUT})
+FROZEN: Allowed = frozenset({202, 503, CUT, HANGS})
+
+
+class Fault:
+    """One fault.
+
+    name: how it is called on the command line and in the table.
+    client: what visitors may see while it lasts; 202 alone means that they must notice nothing.
+    holds: the share of the usual outage for which it is held; 0 for what is over when it is done.
+    usual: whether it is in a run that names no faults.
+    """
+
+    name = ""
+    client: Allowed = KEPT
+    holds = 1.0
+    usual = True
+
+    def missing(self) -> str:
+        """Why it cannot be done here, or nothing."""
+        return ""
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Do it."""
+        raise NotImplementedError
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Undo it."""
+
+
+class Kill(Fault):
+    """kill -9 of a server or of a whole application; started again after the outage."""
+
+    def __init__(self, name: str, client: Allowed = KEPT) -> None:
+        self.victim, self.client = name, client
+        self.name = f"kill-{name}"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Kill."""
+        site.kill(site.child(self.victim))
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Start."""
+        site.start(site.child(self.victim))
+
+
+class KillOne(Fault):
+    """kill -9 of one process of an application, which must bring itself back or be brought back."""
+
+    holds = 0.3
+
+    def __init__(self, app: str, *, main: bool, client: Allowed = KEPT) -> None:
+        self.app, self.main, self.client = app, main, client
+        self.name = f"kill-{app}-{'main' if main else 'child'}"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Freeze it, so that it dies with work in its hands, and kill it."""
+        leader, *children = site.child(self.app).family()
+        victim = leader if self.main or not children else chance.choice(children)
+        os.kill(victim.pid, signal.SIGSTOP)
+        time.sleep(0.3)
+        os.kill(victim.pid, signal.SIGKILL)
+
+
+class Pause(Fault):
+    """SIGSTOP and SIGCONT."""
+
+    def __init__(self, name: str, client: Allowed = KEPT) -> None:
+        self.victim, self.client = name, client
+        self.name = f"pause-{name}"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Freeze."""
+        site.child(self.victim).pause()
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Thaw."""
+        site.child(self.victim).resume()
+
+
+class PauseChild(Fault):
+    """SIGSTOP and SIGCONT of one of an application's processes."""
+
+    def __init__(self, app: str, client: Allowed = KEPT) -> None:
+        self.app, self.client = app, client
+        self.name = f"pause-{app}-child"
+        self._victim = 0
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Freeze one."""
+        self._victim = chance.choice(site.child(self.app).family()[1:]).pid
+        os.kill(self._victim, signal.SIGSTOP)
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Thaw it, unless its parent has ended it."""
+        with suppress(ProcessLookupError):
+            os.kill(self._victim, signal.SIGCONT)
+
+
+class Slow(Fault):
+    """0.4 s more for every packet in both directions."""
+
+    def __init__(self, server: str) -> None:
+        self.server, self.name = server, f"slow-{server}"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Slow down."""
+        site.links[self.server].delay = 0.4
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Speed up."""
+        site.links[self.server].mend()
+
+
+class Stall(Fault):
+    """Connections stay open and new ones are taken, and no byte comes through."""
+
+    def __init__(self, server: str) -> None:
+        self.server, self.name = server, f"stall-{server}"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Hold."""
+        site.links[self.server].stall()
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Let go: what was held comes through now, late."""
+        site.links[self.server].mend()
+
+
+class Reset(Fault):
+    """Every connection is reset, and each new one too."""
+
+    def __init__(self, server: str) -> None:
+        self.server, self.name = server, f"reset-{server}"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Reset."""
+        site.links[self.server].resets = True
+        site.links[self.server].cut()
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Stop it."""
+        site.links[self.server].mend()
+
+
+class CutNetwork(Fault):
+    """The kernel drops or rejects every packet between the product and a server."""
+
+    def __init__(self, server: str, verdict: str) -> None:
+        self.server, self.verdict = server, verdict
+        self.name = f"{'drop' if verdict == 'drop' else 'reject'}-{server}"
+
+    def missing(self) -> str:
+        """It takes a network of our own."""
+        return room.no_network()
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Cut."""
+        port = site.links[self.server].front
+        room.run("nft", "add table inet drill")
+        room.run("nft", "add chain inet drill in { type filter hook input priority 0 ; }")
+        for side in ("dport", "sport"):
+            room.run("nft", f"add rule inet drill in tcp {side} {port} {self.verdict}")
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Mend."""
+        room.run("nft", "delete table inet drill")
+
+
+class LostCommits(Fault):
+    """PostgreSQL commits, and the connection dies before its word arrives."""
+
+    name = "lost-commit-reply"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Lose them."""
+        site.links["postgres"].loses_commits = True
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Let them through."""
+        site.links["postgres"].mend()
+
+
+class Alarm(Fault):
+    """RabbitMQ blocks publishers for want of memory or disk."""
+
+    def __init__(self, name: str, raised: tuple[str, str], lowered: tuple[str, str]) -> None:
+        self.name, self.raised, self.lowered = name, raised, lowered
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Raise."""
+        site.servers.rabbitmq.ctl(*self.raised)
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Lower."""
+        site.servers.rabbitmq.ctl(*self.lowered)
+
+
+MEMORY_ALARM = Alarm(
+    "memory-alarm", ("set_vm_memory_high_watermark", "0"), ("set_vm_memory_high_watermark", "0.4")
+)
+DISK_ALARM = Alarm("disk-alarm", ("set_disk_free_limit", "1000GB"), ("set_disk_free_limit", "200MB"))
+
+
+_FORGET = """{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"%s">>, queue, <<"%s">>)),
+rabbit_amqqueue:internal_delete(amqqueue:get_name(Q), <<"drill">>)."""
+"""What is left to do when a quorum queue has lost its process and its log."""
+
+
+class DiskFull(Fault):
+    """No byte is left on RabbitMQ's disk, faster than its alarm can tell. It may cost RabbitMQ 3.10 its queue."""
+
+    name = "broker-disk-full"
+    # RabbitMQ's own log may be broken afterwards ("gap_between_snapshot_and_first_index"), and with it
+    # what was in the queue: nothing that the product could help, and nothing for every run.
+    usual = False
+
+    def missing(self) -> str:
+        """It takes a disk of our own."""
+        return room.no_disks()
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Fill it."""
+        site.disks["rabbitmq"].fill()
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Make room, and start RabbitMQ again, which may have lost its log writer."""
+        site.disks["rabbitmq"].empty()
+        site.kill(site.servers.rabbitmq)
+        site.start(site.servers.rabbitmq)
+        vhost = site.settings["RABBITMQ_VHOST"]
+        site.wait(3)
+        if "undefined" in site.servers.rabbitmq.ctl("eval", f"whereis('{vhost}_{QUEUE}')."):
+            site.servers.rabbitmq.ctl("eval", _FORGET % (vhost, QUEUE))
+            site.declare_queues()
+
+
+class SpoolFull(Fault):
+    """RabbitMQ is frozen and the spool takes a few hundred registrations only."""
+
+    name = "spool-full"
+    client = BROKEN  # the web is started anew with a small quota, and again at the end
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Make the spool small, then take the broker away."""
+        self._restart_web(site, quota="20000")
+        site.servers.rabbitmq.pause()
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Bring both back."""
+        site.servers.rabbitmq.resume()
+        self._restart_web(site, quota="268435456")
+
+    def _restart_web(self, site: Site, quota: str) -> None:
+        site.settings = site.settings | {"SPOOL_QUOTA": quota}
+        site.down.add("web")
+        site.web.stop()
+        site.start(site.web)
+        site.wait(2)
+
+
+class SpoolDiskFull(Fault):
+    """RabbitMQ is frozen and the spool's disk is full: a 503 is honest, a 202 would be a lie."""
+
+    name = "spool-disk-full"
+    client = REFUSED
+
+    def missing(self) -> str:
+        """It takes a disk of our own."""
+        return room.no_disks()
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Fill one, freeze the other."""
+        site.disks["spool"].fill()
+        site.servers.rabbitmq.pause()
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Bring both back."""
+        site.disks["spool"].empty()
+        site.servers.rabbitmq.resume()
+
+
+class QueueDeleted(Fault):
+    """Somebody deletes the queue. It is emptied first: what is in it when it goes, nobody can keep."""
+
+    name = "queue-deleted"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Hold publishers off by an alarm until all is stored, then delete."""
+        rabbitmq = site.servers.rabbitmq
+        rabbitmq.ctl(*MEMORY_ALARM.raised)
+        try:
+            site.wait_for(lambda: self._is_empty(site), 40, "an empty queue")
+            rabbitmq.ctl("delete_queue", QUEUE, "--vhost", site.settings["RABBITMQ_VHOST"])
+        finally:
+            rabbitmq.ctl(*MEMORY_ALARM.lowered)
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Declare it again."""
+        site.declare_queues()
+
+    def _is_empty(self, site: Site) -> bool:
+        told = site.servers.rabbitmq.ctl(
+            "list_queues",
+            "-q",
+            "--no-table-headers",
+            "-p",
+            site.settings["RABBITMQ_VHOST"],
+            "name",
+            "messages",
+        )
+        return [QUEUE, "0"] in [line.split() for line in told.splitlines()]
+
+
+class ReadOnly(Fault):
+    """PostgreSQL lets nobody write, as a standby does."""
+
+    name = "read-only"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Close it."""
+        site.sql("ALTER SYSTEM SET default_transaction_read_only = on")
+        site.sql("SELECT pg_reload_conf()")
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Open it."""
+        site.sql("ALTER SYSTEM RESET default_transaction_read_only")
+        site.sql("SELECT pg_reload_conf()")
+
+
+class Locked(Fault):
+    """Somebody holds a lock on the table that everything goes into."""
+
+    name = "table-locked"
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._holder: threading.Thread | None = None
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Take it."""
+        self._over.clear()
+        self._holder = threading.Thread(target=self._hold, args=[site], daemon=True)
+        self._holder.start()
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Give it back."""
+        self._over.set()
+        if self._holder:
+            self._holder.join(10)
+
+    def _hold(self, site: Site) -> None:
+        login = site.servers.environment()
+        with (
+            suppress(psycopg.Error),
+            psycopg.connect(
+                host=login["POSTGRES_HOST"],
+                port=login["POSTGRES_PORT"],
+                user=login["POSTGRES_USER"],
+                password=login["POSTGRES_PASSWORD"],
+                dbname=login["POSTGRES_DB"],
+            ) as connection,
+        ):
+            connection.execute("LOCK TABLE landing_submission IN ACCESS EXCLUSIVE MODE")
+            self._over.wait(120)
+            connection.rollback()
+
+
+class Redelivery(Fault):
+    """Somebody else takes messages, sends one in twenty a second time, and gives every one back."""
+
+    name = "redelivery"
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._thief: threading.Thread | None = None
+        self._copied = 0
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Start."""
+        self._over.clear()
+        self._thief = threading.Thread(target=self._steal, args=[site], daemon=True)
+        self._thief.start()
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Stop; what it still holds goes back with its connection."""
+        self._over.set()
+        if self._thief:
+            self._thief.join(10)
+
+    def _steal(self, site: Site) -> None:
+        with suppress(OSError, amqp.exceptions.AMQPError), site.broker() as connection:
+            channel = connection.channel()
+            channel.basic_qos(0, 1, False)
+
+            def give_back(message: amqp.Message) -> None:
+                self._copied += 1
+                if self._copied % 10 == 1:  # and about half of all messages come to us
+                    copy = amqp.Message(message.body, **message.properties)
+                    channel.basic_publish(copy, QUEUE, QUEUE)
+                channel.basic_reject(message.delivery_tag or 0, requeue=True)
+
+            channel.basic_consume(QUEUE, callback=give_back)
+            while not self._over.is_set():
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=0.2)
+
+
+class RollingRestart(Fault):
+    """A deployment: the web by HUP, the workers by TERM, or both and every server one after the other."""
+
+    holds = 0.0
+
+    def __init__(self, what: str) -> None:
+        self.what, self.name = what, f"restart-{what}"
+        self.client = KEPT if what == "worker" else BROKEN
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Restart in turn."""
+        if self.what in ("web", "all"):
+            os.kill(site.web.pid, signal.SIGHUP)
+            site.wait(4)
+        if self.what in ("worker", "all"):
+            site.worker.terminate()  # the supervisor starts it again
+            site.wait(4)
+        if self.what == "all":
+            for server in chance.sample(site.servers.all, len(site.servers.all)):
+                site.down.add(server.name)
+                server.stop()
+                site.start(server)
+
+
+class EverythingKilled(Fault):
+    """All processes die at once and come back in any order."""
+
+    name = "kill-all"
+    client = BROKEN
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Kill."""
+        site.kill_all()
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Start."""
+        site.start_all(_shuffled(site, chance))
+
+
+class StoresDown(Fault):
+    """Broker, databases, Redis and workers are all away; the web stands alone and keeps accepting."""
+
+    name = "all-but-web"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Kill."""
+        for child in site.children:
+            if child.name != "web":
+                site.kill(child)
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Start."""
+        site.start_all([name for name in _shuffled(site, chance) if name != "web"])
+
+
+class PowerCut(Fault):
+    """The machine loses its power: what was not synced is gone. MongoDB's disk is kept, see the runbook."""
+
+    client = BROKEN
+    holds = 0.0
+
+    def __init__(self, *, with_spool: bool) -> None:
+        self.with_spool = with_spool
+        self.name = "power-cut-spooling" if with_spool else "power-cut"
+
+    def missing(self) -> str:
+        """It takes disks of our own."""
+        return room.no_disks()
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Cut; for the spool, while RabbitMQ is away and the spool has something to lose."""
+        if self.with_spool:
+            site.kill(site.servers.rabbitmq)
+            site.wait(chance.uniform(1.0, 2.0))
+        site.cut_power()
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Start on what is left."""
+        site.start_all(_shuffled(site, chance))
+
+
+def _shuffled(site: Site, chance: random.Random) -> list[str]:
+    names = [child.name for child in site.children]
+    return chance.sample(names, len(names))
+
+
+SERVERS = ("rabbitmq", "postgres", "mongodb", "redis")
+
+
+def catalog() -> list[Fault]:
+    """Every fault there is, in the order of the matrix."""
+    return [
+        KillOne("web", main=False, client=BROKEN),
+        KillOne("web", main=True, client=BROKEN),
+        KillOne("worker", main=False),
+        KillOne("worker", main=True),
+        *(Kill(server) for server in SERVERS),
+        PauseChild("web", client=FROZEN),
+        PauseChild("worker"),
+        Pause("worker"),
+        *(Pause(server) for server in SERVERS),
+        *(Slow(server) for server in SERVERS),
+        *(Stall(server) for server in SERVERS),
+        *(Reset(server) for server in SERVERS),
+        *(CutNetwork(server, "drop") for server in SERVERS),
+        *(CutNetwork(server, "reject with tcp reset") for server in ("rabbitmq", "postgres")),
+        LostCommits(),
+        MEMORY_ALARM,
+        DISK_ALARM,
+        DiskFull(),
+        SpoolFull(),
+        SpoolDiskFull(),
+        QueueDeleted(),
+        ReadOnly(),
+        Locked(),
+        Redelivery(),
+        RollingRestart("web"),
+        RollingRestart("worker"),
+        RollingRestart("all"),
+        EverythingKilled(),
+        StoresDown(),
+        PowerCut(with_spool=False),
+        PowerCut(with_spool=True),
+    ]
