@@ -1,4 +1,4 @@
-"""With the path of an authority's certificate, a connection is encrypted and the server's name checked."""
+"""With the path of an authority's certificate, every connection is encrypted and the server's name checked."""
 
 import json
 import os
@@ -7,38 +7,100 @@ import sys
 
 import pytest
 
-SHOW = """
-import json, django
-import config
+from tests.tls_proxy import SERVERS
+
+# Says a word to each server through the product's own clients, and prints which of them answered.
+SPEAK = """
+import asyncio, json
+import config, django
 django.setup()
 from django.conf import settings
+from django.db import connection
 from config.celery import app
-options = settings.DATABASES["default"]["OPTIONS"]
-print(json.dumps([settings.RABBITMQ_URL, str(app.conf.broker_use_ssl), settings.REDIS_URL, options.get("sslmode")]))
+from landing import states
+from landing.publisher import Publisher
+from logs import utils as logs
+
+async def publish():
+    publisher = Publisher(settings.RABBITMQ_URL, timeout=5, ca_path=settings.RABBITMQ_CA_PATH)
+    await publisher.check()
+    publisher.close()
+
+def consume():
+    with app.connection_for_read(connect_timeout=5) as broker:
+        broker.connect()
+
+def read_state():
+    states._redis().get("a")
+
+words = {
+    "publisher": lambda: asyncio.run(publish()),
+    "worker": consume,
+    "redis": read_state,
+    "postgresql": connection.ensure_connection,
+    "mongodb": lambda: logs.find("a"),
+}
+answers = {}
+for name, say in words.items():
+    try:
+        say()
+        answers[name] = "answered"
+    except Exception as error:
+        answers[name] = "refused"
+print(json.dumps(answers))
 """
+ALL = ("publisher", "worker", "redis", "postgresql", "mongodb")
 
 
-def connections(**paths):
-    shown = subprocess.run(
-        [sys.executable, "-c", SHOW], env=os.environ | paths, capture_output=True, text=True, check=True
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """A certificate for `localhost` that is its own authority, and its key."""
+    folder = tmp_path_factory.mktemp("authority")
+    certificate, key = folder / "ca.pem", folder / "key.pem"
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    made += ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    subprocess.run(made, check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.fixture(scope="module")
+def encrypted(authority):
+    """The servers' settings with an encrypting proxy in front of each."""
+    command = [sys.executable, "-m", "tests.tls_proxy", *authority]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as proxy:
+        yield json.loads(proxy.stdout.readline())
+        proxy.terminate()
+
+
+def answers(settings):
+    said = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SPEAK],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
-    return json.loads(shown.stdout)
+    return json.loads(said.stdout.splitlines()[-1])
 
 
-def test_no_path_is_no_encryption():
-    rabbitmq, broker, redis, postgresql = connections()
-    assert rabbitmq.startswith("amqp://")
-    assert redis.startswith("redis://")
-    assert (broker, postgresql) == ("None", None)
+def test_every_client_speaks_to_a_server_that_the_authority_vouches_for(encrypted, authority):
+    paths = {f"{name}_CA_PATH": str(authority[0]) for name in SERVERS}
+    assert answers(encrypted | paths) == dict.fromkeys(ALL, "answered")
 
 
-@pytest.mark.parametrize("path", ["/run/secrets/ca.pem"])
-def test_a_path_makes_every_client_check_the_server(path):
-    names = ("RABBITMQ", "REDIS", "POSTGRES", "MONGODB")
-    rabbitmq, broker, redis, postgresql = connections(**{f"{name}_CA_PATH": path for name in names})
-    assert rabbitmq.startswith("amqps://")
-    assert path in broker
-    assert "CERT_REQUIRED" in broker
-    assert redis.startswith("rediss://")
-    assert "ssl_cert_reqs=required" in redis
-    assert postgresql == "verify-full"
+def test_no_client_speaks_to_a_server_with_another_name(encrypted, authority):
+    paths = {f"{name}_CA_PATH": str(authority[0]) for name in SERVERS}
+    elsewhere = {f"{name}_HOST": "127.0.0.1" for name in SERVERS}
+    assert answers(encrypted | paths | elsewhere) == dict.fromkeys(ALL, "refused")
