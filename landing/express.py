@@ -20,7 +20,7 @@ from landing.states import Reader, State
 from landing.submission import Submission, header_text, now
 from lib import phones, request_ids
 from lib.client_ip import client_ip
-from lib.group_commit import Overloaded
+from lib.group_commit import Interrupted, Overloaded
 
 YOUNG = 10.0
 """Seconds after which a state that Redis does not know is asked of PostgreSQL."""
@@ -102,7 +102,7 @@ async def status_of(task_id: str, headers: Iterable[tuple[bytes, bytes]]) -> Ans
         return None
     try:
         state = await _reader().state_of(task_id)
-    except (RedisError, OSError, TimeoutError, RuntimeError, Overloaded):
+    except (RedisError, OSError, TimeoutError, RuntimeError, Overloaded, Interrupted):
         return None
     if state is None and not _is_young(task_id):
         return None
