@@ -9,7 +9,6 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote
 from urllib.request import Request, urlopen
-from uuid import uuid4
 
 import amqp
 import orjson
@@ -18,8 +17,7 @@ from celery import current_app
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from landing import queues
-from landing.publisher import TASK
+from landing import calls, queues
 from landing.submission import now
 from lib import request_ids
 
@@ -155,15 +153,7 @@ def sendable(properties: dict[str, Any], *own: str) -> dict[str, Any]:
 
 def call(raws: list[Any]) -> tuple[bytes, dict[str, Any]]:
     """Return body and properties of a message that asks a worker to store raw registrations."""
-    task = current_app.amqp.as_task_v2(
-        str(uuid4()),
-        TASK,
-        args=(raws,),
-        kwargs={"queued_at": now().isoformat()},
-        argsrepr=f"({len(raws)} registrations)",
-        kwargsrepr="{}",
-        ignore_result=True,
-    )
+    task = calls.of(raws, queued_at=now().isoformat())
     properties = {
         "application_headers": task.headers,
         "correlation_id": task.properties["correlation_id"],

@@ -1,12 +1,11 @@
 """Registrations that no retry can save, kept apart with the reason."""
 
 import logging
-from uuid import uuid4
 
 from celery import current_app
 from kombu.exceptions import OperationalError
 
-from landing import queues
+from landing import calls, queues
 from landing.submission import now
 
 log = logging.getLogger(__name__)
@@ -19,15 +18,13 @@ REASON, BURIED_AT = "x-reason", "x-buried-at"
 OUTAGES = (OperationalError, OSError)
 
 
-def bury(task: str, raw: object, reason: str) -> None:
+def bury(raw: object, reason: str) -> None:
     """Put one raw registration on the dead-letter queue and wait for the confirm.
 
-    The message is a call of `task` with a batch of this one, so that moving it back to the live
+    The message is the call that stores a batch, of this one, so that moving it back to the live
     queue is all that a replay takes. Raises one of OUTAGES when the broker does not confirm.
     """
-    message = current_app.amqp.as_task_v2(
-        str(uuid4()), task, args=([raw],), argsrepr="(1 registration)", kwargsrepr="{}", ignore_result=True
-    )
+    message = calls.of([raw])
     transport = {"confirm_publish": True, "mandatory": True}
     with current_app.connection_for_write(transport_options=transport) as connection:
         # A connection of its own: a confirm that comes late can then not be taken for another's.

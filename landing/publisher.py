@@ -6,22 +6,18 @@ import socket
 import ssl
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
 
 import aio_pika
 import orjson
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aiormq.exceptions import AMQPError
-from celery import current_app
 
-from landing import queues
+from landing import calls, queues
 from landing.submission import Submission, now
 
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 5.0
-
-TASK = "landing.tasks.save_phones_async"
 
 
 class NotConfirmed(Exception):
@@ -109,16 +105,7 @@ def _is_ending() -> bool:
 
 def message_of(batch: Sequence[Any]) -> aio_pika.Message:
     """Return a batch in its wire form as the message that Celery would send for `save_phones_async.delay(batch)`."""
-    task = current_app.amqp.as_task_v2(
-        str(uuid4()),
-        TASK,
-        args=(batch,),
-        kwargs={"queued_at": now().isoformat()},
-        # Phones stay out of Flower and of Celery's logs.
-        argsrepr=f"({len(batch)} registrations)",
-        kwargsrepr="{}",
-        ignore_result=True,
-    )
+    task = calls.of(batch, queued_at=now().isoformat())
     return aio_pika.Message(
         orjson.dumps(task.body),
         # Celery takes a header that is missing for None, and a header costs more than a registration.

@@ -16,7 +16,7 @@ from celery.exceptions import Reject
 from django.db import DataError, IntegrityError, InterfaceError, connection
 from django.db import Error as DatabaseError
 
-from landing import dead_letters, outbox, registrations, states
+from landing import calls, dead_letters, outbox, registrations, states
 from landing.states import State
 from landing.submission import MalformedSubmission, Submission, now
 from lib.patience import Interrupted, hold
@@ -38,7 +38,7 @@ def end_waiting(**_: Any) -> None:
     _ending.set()
 
 
-@shared_task(name="landing.tasks.save_phones_async", ignore_result=True)
+@shared_task(name=calls.TASK, ignore_result=True)
 def save_phones_async(batch: list[Any], queued_at: str | None = None) -> None:
     """Store a batch of submissions in their wire form (Submission.to_wire)."""
     for start in range(0, len(batch), SLICE):
@@ -102,7 +102,7 @@ def _read(batch: list[Any]) -> tuple[list[Submission], list[tuple[Any, str]]]:
 
 
 def _bury(raw: Any, reason: str) -> None:
-    _hold(lambda: dead_letters.bury(save_phones_async.name, raw, reason), "bury a dead letter")
+    _hold(lambda: dead_letters.bury(raw, reason), "bury a dead letter")
     if request_id := _request_id(raw):
         states.write([request_id], State.DEAD)
 

@@ -41,7 +41,7 @@ def wire(phone_number="09123456789"):
 
 def buried(*raws, reason=MALFORMED):
     for raw in raws:
-        bury(save_phones_async.name, raw, reason)
+        bury(raw, reason)
 
 
 def rejected_by_rabbitmq(body, **properties):

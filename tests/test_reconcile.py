@@ -202,7 +202,7 @@ def test_pending_and_dead_ones_are_not_lost(reconcile):
     save_phones_async.delay(pending[:1])
     file = spool.create(Path(settings.SPOOL_DIR))
     file.append([orjson.dumps(pending[1])])
-    bury(save_phones_async.name, pending[2], "a test")
+    bury(pending[2], "a test")
     try:
         code, report = reconcile(accepted=ids)
     finally:

@@ -1,0 +1,23 @@
+"""The call of save_phones_async that asks a worker to store registrations, as Celery itself would send it."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from celery import current_app
+
+TASK = "landing.tasks.save_phones_async"
+
+
+def of(raws: Sequence[Any], **keywords: Any) -> Any:
+    """Return Celery's task message for a batch in its wire form: its body, headers and properties."""
+    return current_app.amqp.as_task_v2(
+        str(uuid4()),
+        TASK,
+        args=(raws,),
+        kwargs=keywords,
+        # Phones stay out of Flower and of Celery's logs.
+        argsrepr=f"({len(raws)} registrations)",
+        kwargsrepr="{}",
+        ignore_result=True,
+    )
