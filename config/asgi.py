@@ -75,7 +75,10 @@ async def _register(scope: Scope, body: bytes) -> Answer | None:
     if scope["query_string"]:  # ?format= is Django REST framework's
         return None
     peer = scope["client"][0] if scope["client"] else ""
-    return await express.register(peer, scope["headers"], body)
+    if (pending := express.register(peer, scope["headers"], body)) is None:
+        return None
+    await asyncio.wait([pending.kept])
+    return pending.answer()
 
 
 async def _live(receive: Receive, send: Send) -> None:

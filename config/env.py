@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
-from lib.client_ip import Network, networks
+from lib.client_ip import Networks
 
 Value = TypeVar("Value")
 
@@ -122,7 +122,7 @@ def names(name: str, default: str, meaning: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-def addresses(name: str, default: str, meaning: str) -> tuple[Network, ...]:
+def addresses(name: str, default: str, meaning: str) -> Networks:
     """Return a comma-separated list of IP addresses and CIDR ranges."""
     want = "IP addresses or ranges such as 10.0.0.0/8, separated by commas"
     return _read(name, default, meaning, _networks, want)
@@ -185,8 +185,8 @@ def _share(value: str) -> float:
     return float(value)
 
 
-def _networks(value: str) -> tuple[Network, ...]:
-    return networks([part.strip() for part in value.split(",") if part.strip()])
+def _networks(value: str) -> Networks:
+    return Networks([part.strip() for part in value.split(",") if part.strip()])
 
 
 def _rate(value: str) -> Rate | None:

@@ -13,7 +13,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it has no type hints
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": "config.protocol:Protocol",
         "lifespan": "on",
         "proxy_headers": False,
         "server_header": False,

@@ -329,7 +329,6 @@ LOGGING = {
         # Our own middleware logs each request, with its id.
         "django.server": {"propagate": False},
         "django.request": {"level": "ERROR"},
-        "aio_pika": {"level": "CRITICAL"},
         "aiormq": {"level": "CRITICAL"},
         "pymongo": {"level": "WARNING"},
     },

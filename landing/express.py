@@ -6,6 +6,8 @@ the intake, the ids and the problem documents are the same, and a property test 
 through both doors and compares the answers.
 """
 
+import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -21,6 +23,8 @@ from landing.submission import Submission, header_text, now
 from lib import phones, request_ids
 from lib.client_ip import client_ip
 from lib.group_commit import Interrupted, Overloaded
+
+log = logging.getLogger(__name__)
 
 YOUNG = 10.0
 """Seconds after which a state that Redis does not know is asked of PostgreSQL."""
@@ -65,8 +69,23 @@ class Answer:
     body: bytes
 
 
-async def register(peer: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Answer | None:
-    """Answer a POST to /api/register/, or return None if it is not plain.
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A registration on its way to a disk. When `kept` is done, answer() tells what came of it."""
+
+    kept: asyncio.Future[None]
+    request_id: str
+    _plain: Mapping[bytes, bytes]
+
+    def answer(self) -> Answer:
+        """Return the answer to its sender."""
+        if error := self.kept.exception():
+            return _refusal(error, self._plain)
+        return _receipt(self.request_id, self._plain)
+
+
+def register(peer: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Pending | None:
+    """Take a POST to /api/register/, or return None if it is not plain.
 
     peer: the address at the other end of the connection. headers: names in lower case, as ASGI
     has them. body: all of it.
@@ -89,11 +108,7 @@ async def register(peer: str, headers: Iterable[tuple[bytes, bytes]], body: byte
         user_agent=header_text(plain.get(b"user-agent", b"")),
         accepted_at=now(),
     )
-    try:
-        await intake.current().accept(submission)
-    except (intake.TooManyRequests, intake.Unavailable) as error:
-        return _refusal(error, plain)
-    return _receipt(submission.request_id, plain)
+    return Pending(intake.current().accept(submission), submission.request_id, plain)
 
 
 async def status_of(task_id: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
@@ -173,9 +188,11 @@ def too_slow(headers: Iterable[tuple[bytes, bytes]]) -> Answer:
     return _problem("too_slow", dict(headers), [(b"connection", b"close")])
 
 
-def _refusal(error: Exception, plain: Mapping[bytes, bytes]) -> Answer:
+def _refusal(error: BaseException, plain: Mapping[bytes, bytes]) -> Answer:
+    if (code := problems.code_of(error)) is None:
+        log.error("a registration failed", exc_info=error)
     retry = [(name.lower().encode(), value.encode()) for name, value in problems.retry_headers(error).items()]
-    return _problem(problems.code_of(error) or "internal", plain, [(b"allow", b"POST, OPTIONS"), *retry])
+    return _problem(code or "internal", plain, [(b"allow", b"POST, OPTIONS"), *retry])
 
 
 def _problem(code: str, plain: Mapping[bytes, bytes], headers: Headers) -> Answer:

@@ -18,7 +18,7 @@ from landing.publisher import NotConfirmed, Publisher
 from landing.submission import Submission
 from lib.breaker import Breaker
 from lib.client_ip import limit_key
-from lib.group_commit import GroupCommit, Interrupted, Overloaded
+from lib.group_commit import GroupCommit, Overloaded
 from lib.spool import Spool, SpoolFailed, SpoolFull
 
 log = logging.getLogger(__name__)
@@ -71,19 +71,28 @@ class Intake:
             self._accept_group, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT
         )
 
-    async def accept(self, submission: Submission) -> None:
-        """Return once the submission is kept: on the disk of RabbitMQ, by its confirm, or of the spool.
+    def accept(self, submission: Submission) -> asyncio.Future[None]:
+        """Return a future that is done once the submission is kept: on RabbitMQ's disk, by its confirm, or the spool's.
 
-        Raises TooManyRequests or Unavailable, and then the sender must not be told "accepted".
+        It fails with TooManyRequests or Unavailable, and then the sender must not be told "accepted".
         """
         try:
-            await self._groups.submit(submission)
-        except (Overloaded, Interrupted):
-            raise Unavailable from None
+            return self._groups.submit(submission)
+        except Overloaded:
+            refused = self.loop.create_future()
+            refused.set_exception(Unavailable())
+            return refused
 
     def accept_from_thread(self, submission: Submission) -> None:
-        """Do the same for code that runs in a thread, such as a Django view."""
-        asyncio.run_coroutine_threadsafe(self.accept(submission), self.loop).result()
+        """Wait until the submission is kept, in a thread, such as a Django view's.
+
+        Raises TooManyRequests or Unavailable.
+        """
+
+        async def accept() -> None:
+            await self.accept(submission)
+
+        asyncio.run_coroutine_threadsafe(accept(), self.loop).result()
 
     def on_disk(self, act: Callable[..., Result], *args: object) -> asyncio.Future[Result]:
         """Run an act on the spool in the one thread that may: it waits for the disk."""
@@ -97,9 +106,13 @@ class Intake:
         await self.on_disk(self.spool.close)
 
     async def _accept_group(self, group: Sequence[Submission]) -> Sequence[Exception | None]:
-        waits = await self._waits(group)
-        allowed = [submission for submission, wait in zip(group, waits, strict=True) if not wait]
-        failure = await self._keep(allowed) if allowed else None
+        try:
+            waits = await self._waits(group)
+            allowed = [submission for submission, wait in zip(group, waits, strict=True) if not wait]
+            failure = await self._keep(allowed) if allowed else None
+        except asyncio.CancelledError:
+            # A client library cancels what waits on a connection that it closes; nobody may hang for that.
+            return [Unavailable()] * len(group)
         return [TooManyRequests(wait) if wait else failure for wait in waits]
 
     async def _waits(self, group: Sequence[Submission]) -> Sequence[float]:

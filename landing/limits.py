@@ -19,6 +19,8 @@ from lib.breaker import Breaker
 
 log = logging.getLogger(__name__)
 
+# The senders come in one text, since each argument of its own costs the client more than its work
+# here. So the keys are not declared: one Redis, or a primary with replicas, but not a cluster.
 # Each key is a list of times in ms, newest first, never longer than the limit: its last element
 # tells whether the window is full. Redis runs a script as one step, so no two requests can both
 # take the last place.
@@ -27,15 +29,16 @@ local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local waits = {}
-for i, key in ipairs(KEYS) do
+for sender in string.gmatch(ARGV[3], '%S+') do
+  local key = 'limit:' .. sender
   local oldest = redis.call('LINDEX', key, limit - 1)
   if oldest and now - oldest < window then
-    waits[i] = window - (now - oldest)
+    waits[#waits + 1] = window - (now - oldest)
   else
     redis.call('LPUSH', key, now)
     redis.call('LTRIM', key, 0, limit - 1)
     redis.call('PEXPIRE', key, window)
-    waits[i] = 0
+    waits[#waits + 1] = 0
   end
 end
 return waits
@@ -70,8 +73,7 @@ class Limiter:
             return self._local.take(senders)
         try:
             waits = await self._script(
-                keys=[f"limit:{sender}" for sender in senders],
-                args=[self._limit, self._period * 1000],
+                args=[self._limit, self._period * 1000, " ".join(sender or "-" for sender in senders)]
             )
         except (RedisError, OSError, TimeoutError, RuntimeError) as error:
             # RuntimeError is what uvloop raises for a connection that is reset under its hands.

@@ -241,7 +241,7 @@ def answer_exception(error: Exception, context: Mapping[str, Any]) -> Response |
     )
 
 
-def code_of(error: Exception) -> str | None:
+def code_of(error: BaseException) -> str | None:
     """Return the code of the problem that an exception stands for, if it stands for one."""
     if isinstance(error, TooManyRequests):
         return "rate_limited"
@@ -255,7 +255,7 @@ def code_of(error: Exception) -> str | None:
     return None
 
 
-def retry_headers(error: Exception) -> dict[str, str]:
+def retry_headers(error: BaseException) -> dict[str, str]:
     """Return Retry-After in whole seconds, for errors that pass by themselves."""
     if isinstance(error, (TooManyRequests, Unavailable)):
         return {"Retry-After": str(max(1, ceil(error.retry_after)))}

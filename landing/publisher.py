@@ -7,10 +7,11 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
-import aio_pika
+import aiormq
 import orjson
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aiormq.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import AMQPError
+from pamqp.commands import Basic
 
 from landing import calls, queues
 from landing.submission import Submission, now
@@ -18,6 +19,8 @@ from landing.submission import Submission, now
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 5.0
+PERSISTENT = 2
+"""AMQP 0-9-1's delivery mode for a message that outlives the broker."""
 
 
 class NotConfirmed(Exception):
@@ -33,7 +36,7 @@ class Publisher:
         self._timeout = timeout
         self._connecting = asyncio.Lock()
         self._connection: AbstractConnection | None = None
-        self._exchange: AbstractExchange | None = None
+        self._channel: AbstractChannel | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     async def publish(self, batch: Sequence[Submission]) -> None:
@@ -50,8 +53,15 @@ class Publisher:
         """
         try:
             async with asyncio.timeout(self._timeout):
-                exchange = await self._open()
-                await exchange.publish(message_of(batch), queues.LIVE, mandatory=True)
+                channel = await self._open()
+                body, properties = message_of(batch)
+                await channel.basic_publish(
+                    body,
+                    exchange=queues.LIVE,
+                    routing_key=queues.LIVE,
+                    properties=properties,
+                    mandatory=True,
+                )
         except asyncio.CancelledError as error:
             # aiormq cancels what waits on a channel that it closes; that is not our own end.
             self.close()
@@ -59,7 +69,7 @@ class Publisher:
                 raise
             raise NotConfirmed from error
         except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
-            # RuntimeError is what aio-pika raises for a connection closed under its hands.
+            # RuntimeError is what aiormq raises for a connection closed under its hands.
             self.close()
             log.warning("publish not confirmed", extra={"reason": repr(error)})
             raise NotConfirmed from error
@@ -77,25 +87,22 @@ class Publisher:
 
     def close(self) -> None:
         """Drop the connection without waiting for the broker's good-bye."""
-        connection, self._connection, self._exchange = self._connection, None, None
+        connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             closing = asyncio.create_task(_close(connection))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    async def _open(self) -> AbstractExchange:
+    async def _open(self) -> AbstractChannel:
         async with self._connecting:
-            if self._exchange is None or self._connection is None or self._connection.is_closed:
-                self._connection = await aio_pika.connect(
+            if self._channel is None or self._connection is None or self._connection.is_closed:
+                self._connection = await aiormq.connect(
                     self._url,
-                    ssl_context=self._tls,
+                    context=self._tls,
                     client_properties={"connection_name": f"web {socket.gethostname()}"},
                 )
-                channel: AbstractChannel = await self._connection.channel(
-                    publisher_confirms=True, on_return_raises=True
-                )
-                self._exchange = await channel.get_exchange(queues.LIVE, ensure=False)
-            return self._exchange
+                self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+            return self._channel
 
 
 def _is_ending() -> bool:
@@ -103,18 +110,17 @@ def _is_ending() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def message_of(batch: Sequence[Any]) -> aio_pika.Message:
+def message_of(batch: Sequence[Any]) -> tuple[bytes, Basic.Properties]:
     """Return a batch in its wire form as the message that Celery would send for `save_phones_async.delay(batch)`."""
     task = calls.of(batch, queued_at=now().isoformat())
-    return aio_pika.Message(
-        orjson.dumps(task.body),
+    return orjson.dumps(task.body), Basic.Properties(
         # Celery takes a header that is missing for None, and a header costs more than a registration.
         headers={name: value for name, value in task.headers.items() if value is not None},
         content_type="application/json",
         content_encoding="utf-8",
         correlation_id=task.properties["correlation_id"],
         message_id=task.headers["id"],
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        delivery_mode=PERSISTENT,
     )
 
 

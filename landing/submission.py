@@ -70,7 +70,9 @@ class Submission:
 
 def inert(text: str) -> str:
     """Return text that no store refuses and no log line breaks at: harmful characters replaced, cut."""
-    return _HARMFUL.sub("\N{REPLACEMENT CHARACTER}", text[:LONGEST_TEXT])
+    text = text[:LONGEST_TEXT]
+    # Nearly every text is printable, and that is told at a tenth of the price.
+    return text if text.isprintable() else _HARMFUL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def header_text(raw: bytes) -> str:

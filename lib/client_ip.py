@@ -2,16 +2,34 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+from ipaddress import ip_address, ip_network
+from socket import AF_INET, inet_ntop, inet_pton
 
 MOST_HOPS = 16
 """A longer X-Forwarded-For is read only this far from its right end."""
 
 
-def client_ip(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
+class Networks:
+    """Addresses and CIDR ranges, such as those of trusted proxies: `address in networks`.
+
+    Raises ValueError for anything else. An address is text as client_ip() returns it.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._networks = tuple(ip_network(name, strict=False) for name in names)
+        self._has = lru_cache(maxsize=4096)(self._look_up)
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+    def __contains__(self, address: str) -> bool:
+        return self._has(address)
+
+    def _look_up(self, address: str) -> bool:
+        return any(ip_address(address) in network for network in self._networks)
+
+
+def client_ip(peer: str, forwarded_for: str, trusted: Networks) -> str:
     """Return the sender's address.
 
     peer: the address at the other end of the connection ("" for a local socket).
@@ -21,14 +39,12 @@ def client_ip(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
     Each proxy appends the address it saw, so the header is walked from the right, and the first
     address that is not a trusted proxy's is the sender's. What stands left of it is hearsay.
     """
-    sender = _parse(peer)
+    sender = _canonical(peer)
     for hop in reversed(forwarded_for.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
-        if sender is None or not any(sender in network for network in trusted):
-            break
-        if (before := _parse(hop)) is None:
+        if not sender or sender not in trusted or not (before := _canonical(hop)):
             break
         sender = before
-    return str(sender or "")
+    return sender
 
 
 def limit_key(ip: str) -> str:
@@ -41,15 +57,17 @@ def limit_key(ip: str) -> str:
     return str(ip_network((ip, 64), strict=False))
 
 
-def networks(names: Sequence[str]) -> tuple[Network, ...]:
-    """Return addresses and CIDR ranges as networks. Raises ValueError for anything else."""
-    return tuple(ip_network(name, strict=False) for name in names)
-
-
-@lru_cache(maxsize=4096)
-def _parse(text: str) -> Address | None:
-    """Read an address as proxies write it: with a port, brackets or a zone, or IPv4 in IPv6."""
+def _canonical(text: str) -> str:
+    """Return an address in its one spelling, or "" for what is none."""
     text = text.strip()
+    try:
+        return inet_ntop(AF_INET, inet_pton(AF_INET, text))  # plain IPv4, at a tenth of ip_address's price
+    except (OSError, ValueError):
+        return _read(text)
+
+
+def _read(text: str) -> str:
+    """Read an address as proxies may write it: with a port, brackets or a zone, or IPv4 in IPv6."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -57,5 +75,5 @@ def _parse(text: str) -> Address | None:
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
+        return ""
+    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from lib.client_ip import MOST_HOPS, client_ip, limit_key, networks
+from lib.client_ip import MOST_HOPS, Networks, client_ip, limit_key
 
 modest = hypothesis_settings(deadline=None, max_examples=200)
 
-PROXIES = networks(["10.0.0.0/8", "2001:db8:ffff::/48"])
+PROXIES = Networks(["10.0.0.0/8", "2001:db8:ffff::/48"])
 PROXY, SENDER, VICTIM = "10.0.0.1", "203.0.113.7", "198.51.100.1"
 
 CHAINS = {
@@ -59,7 +59,7 @@ def test_nothing_that_a_sender_puts_before_its_own_address_counts(forged):
 @modest
 @given(peer=st.text(max_size=50) | st.ip_addresses().map(str), forwarded_for=st.text())
 def test_the_answer_is_an_address_or_nothing(peer, forwarded_for):
-    answer = client_ip(peer, forwarded_for, networks(["0.0.0.0/0", "::/0"]))
+    answer = client_ip(peer, forwarded_for, Networks(["0.0.0.0/0", "::/0"]))
     assert answer == "" or str(ip_address(answer)) == answer
 
 
@@ -86,4 +86,4 @@ def test_ipv4_senders_are_counted_one_by_one():
 
 def test_a_network_that_is_none_is_an_error():
     with pytest.raises(ValueError, match="nonsense"):
-        networks(["10.0.0.0/8", "nonsense"])
+        Networks(["10.0.0.0/8", "nonsense"])

@@ -1,0 +1,114 @@
+"""The server's end of a connection, with a short way for registrations.
+
+For each request uvicorn makes a task, an event and an ASGI conversation, which together cost more
+than a registration does. So a POST that arrives whole, in one read, is handed straight to the
+express lane, and its answer is written when it is kept. Whatever the lane does not take, and
+whatever arrives in pieces, goes uvicorn's way to config/asgi.py, as if it had never been here.
+"""
+
+import asyncio
+import logging
+from functools import partial
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from config.asgi import REGISTER_PATH, security_headers
+from landing import express
+from landing.express import Pending
+
+log = logging.getLogger(__name__)
+
+_URL = REGISTER_PATH.encode()
+_SECURITY = security_headers.of(REGISTER_PATH)
+
+
+class Exchange:
+    """A registration under way, where uvicorn looks for its own RequestResponseCycle."""
+
+    message_event: Final = asyncio.Event()
+    """uvicorn sets it when the connection is lost; nobody waits for it."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+        self.response_complete = False
+        self.disconnected = False
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn speaks it, and the short way."""
+
+    cycle: RequestResponseCycle | Exchange | None  # type: ignore[assignment]
+    _body: bytes | None = None
+    """What has come of a registration's body, while it is on the short way."""
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has come."""
+        super().data_received(data)
+        if self._body is not None and not self.transport.is_closing():
+            self._leave()
+
+    def on_headers_complete(self) -> None:
+        """Start a request."""
+        if self._is_registration():
+            self._body = b""
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        if self._body is None:
+            super().on_body(body)
+        else:
+            self._body += body
+
+    def on_message_complete(self) -> None:
+        """Act on a whole request."""
+        if self._body is not None and (pending := self._register(self._body)):
+            self._body = None
+            exchange = self.cycle = Exchange(keep_alive=self.parser.should_keep_alive())
+            pending.kept.add_done_callback(partial(self._answer, exchange, pending))
+            return
+        if self._body is not None:
+            self._leave()
+        super().on_message_complete()
+
+    def _is_registration(self) -> bool:
+        return (
+            self.url == _URL
+            and self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
+            and not (self.expect_100_continue or self.parser.should_upgrade())
+            and (self.cycle is None or self.cycle.response_complete)
+        )
+
+    def _register(self, body: bytes) -> Pending | None:
+        try:
+            return express.register(self.client[0] if self.client else "", self.headers, body)
+        except Exception:
+            # Nothing was kept. A parser's callback must not raise; uvicorn's way answers 500 and logs why.
+            log.exception("the short way failed")
+            return None
+
+    def _leave(self) -> None:
+        """Go on as uvicorn would have done from the start."""
+        body, self._body = self._body, None
+        super().on_headers_complete()
+        if body:
+            super().on_body(body)
+
+    def _answer(self, exchange: Exchange, pending: Pending, _: object) -> None:
+        answer = pending.answer()
+        exchange.response_complete = True
+        if exchange.disconnected:
+            return
+        lines = [
+            b"%b: %b\r\n" % header
+            for header in (*self.server_state.default_headers, *answer.headers, *_SECURITY)
+        ]
+        if not exchange.keep_alive:
+            lines.append(b"connection: close\r\n")
+        self.transport.write(b"".join((STATUS_LINE[answer.status], *lines, b"\r\n", answer.body)))
+        if not exchange.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
