@@ -45,8 +45,8 @@ app.conf.update(
     task_create_missing_queues=False,
     task_queues=[queues.live],
     task_default_queue=queues.LIVE,
-    # One message is a batch of up to 500: one in work and one in reserve for each process.
-    worker_prefetch_multiplier=1 if settings.WORKER_POOL == "gevent" else 2,
+    # Enough to join for each process, when messages are small; one of ours is up to 500 registrations.
+    worker_prefetch_multiplier=1 if settings.WORKER_POOL == "gevent" else 32,
     worker_consumer="config.consumer:Consumer",
     # Quorum queues have no global prefetch; Celery finds out from the queues' arguments.
     worker_detect_quorum_queues=True,

@@ -7,6 +7,9 @@ from typing import Any
 
 from celery.worker import consumer
 
+from config import joining
+from landing import calls
+
 log = logging.getLogger(__name__)
 
 _DELAYED = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
@@ -20,6 +23,7 @@ class Consumer(consumer.Consumer):
 
     connection_errors: tuple[type[Exception], ...]
     channel_errors: tuple[type[Exception], ...]
+    strategies: dict[str, Any]
 
     class Blueprint(consumer.Consumer.Blueprint):  # type: ignore[misc,valid-type]  # celery-types calls it a variable
         """Celery's steps, without the 28 queues for delayed tasks that a quorum queue makes it declare."""
@@ -32,6 +36,12 @@ class Consumer(consumer.Consumer):
             conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=4
         )
         return super().ensure_connected(conn)
+
+    def update_strategies(self) -> None:
+        """Let messages of registrations wait together when the pool is busy."""
+        super().update_strategies()
+        alone, joined = self.strategies[calls.TASK], self.strategies[calls.JOINED]
+        self.strategies[calls.TASK] = joining.Joiner(alone, joined, self.pool.num_processes, self.timer)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         """Return Celery's handler, safe from messages that raise inside it."""

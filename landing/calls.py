@@ -7,6 +7,8 @@ from uuid import uuid4
 from celery import current_app
 
 TASK = "landing.tasks.save_phones_async"
+JOINED = "landing.tasks.save_batches_async"
+"""What a worker makes of several calls of TASK that it has at hand."""
 
 
 def of(raws: Sequence[Any], **keywords: Any) -> Any:

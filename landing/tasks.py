@@ -29,6 +29,9 @@ Result = TypeVar("Result")
 SLICE = 500
 """Registrations stored at once; a message of ours holds no more, but anybody's may."""
 
+Arrival = tuple[Submission, str | None]
+"""A submission, and when RabbitMQ was given it."""
+
 _ending = SharedFlag()
 
 
@@ -41,11 +44,18 @@ def end_waiting(**_: Any) -> None:
 @shared_task(name=calls.TASK, ignore_result=True)
 def save_phones_async(batch: list[Any], queued_at: str | None = None) -> None:
     """Store a batch of submissions in their wire form (Submission.to_wire)."""
-    for start in range(0, len(batch), SLICE):
-        submissions, malformed = _read(batch[start : start + SLICE])
+    save_batches_async([[batch, queued_at]])
+
+
+@shared_task(name=calls.JOINED, ignore_result=True)
+def save_batches_async(batches: list[Any]) -> None:
+    """Store several batches, each with the time it was queued at, in the same slices."""
+    raws = [(raw, queued_at) for batch, queued_at in batches for raw in batch]
+    for start in range(0, len(raws), SLICE):
+        arrivals, malformed = _read(raws[start : start + SLICE])
         for raw, reason in malformed:
             _bury(raw, reason)
-        _save(submissions, queued_at)
+        _save(arrivals)
 
 
 @shared_task(name="landing.tasks.save_phone_async")
@@ -65,14 +75,15 @@ def save_phone_async(
     save_phones_async([[phone_number, request_id, ip_address, referrer, user_agent, time]])
 
 
-def _save(batch: Sequence[Submission], queued_at: str | None) -> None:
-    registration_ids = _store(batch)
-    stored = [submission for submission in batch if submission.request_id in registration_ids]
+def _save(arrivals: Sequence[Arrival]) -> None:
+    registration_ids = _store([submission for submission, _ in arrivals])
     documents = [
-        _document(submission, registration_ids[submission.request_id], queued_at) for submission in stored
+        _document(submission, registration_ids[submission.request_id], queued_at)
+        for submission, queued_at in arrivals
+        if submission.request_id in registration_ids
     ]
     _hold(lambda: outbox.deliver(documents), "deliver request logs")
-    request_ids = [submission.request_id for submission in stored]
+    request_ids = [document["_id"] for document in documents]
     states.write(request_ids, State.STORED)
     log.info("stored", extra={"request_ids": request_ids})
 
@@ -91,14 +102,14 @@ def _store(batch: Sequence[Submission]) -> dict[str, int]:
         return _store(batch[:middle]) | _store(batch[middle:])
 
 
-def _read(batch: list[Any]) -> tuple[list[Submission], list[tuple[Any, str]]]:
-    submissions, malformed = [], []
-    for raw in batch:
+def _read(raws: Sequence[tuple[Any, str | None]]) -> tuple[list[Arrival], list[tuple[Any, str]]]:
+    arrivals, malformed = [], []
+    for raw, queued_at in raws:
         try:
-            submissions.append(Submission.from_wire(raw))
+            arrivals.append((Submission.from_wire(raw), queued_at))
         except MalformedSubmission as error:
             malformed.append((raw, f"malformed: {error}"))
-    return submissions, malformed
+    return arrivals, malformed
 
 
 def _bury(raw: Any, reason: str) -> None:

@@ -1,0 +1,70 @@
+"""Messages that a busy worker has at hand are stored together, and none suffers for another."""
+
+import pytest
+from celery import current_app
+
+from landing import queues
+from landing.models import StoredSubmission
+from landing.receipts import request_id_for
+from landing.submission import Submission, now
+from landing.tasks import save_phones_async
+from tests.messages import depth
+from tests.waiting import eventually
+from tests.workers import worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def send(count):
+    """Put one registration on the queue in each of many messages, as senders do who come one by one."""
+    for number in range(count):
+        phone = f"0912{number:07}"
+        submission = Submission(phone, request_id_for("", phone), "192.0.2.1", "", "", now())
+        save_phones_async.delay([submission.to_wire()], queued_at=now().isoformat())
+
+
+def give_back(count):
+    """Take messages and give them back, as a worker does that is killed."""
+    with current_app.connection_for_write() as connection:
+        queue = queues.live.bind(connection.default_channel)
+        taken = [queue.get() for _ in range(count)]
+        for message in taken:
+            message.requeue()
+
+
+def transactions():
+    """How many transactions have stored submissions."""
+    return StoredSubmission.objects.values("stored_at").distinct().count()
+
+
+def all_stored(count):
+    return StoredSubmission.objects.count() == count and depth(queues.live) == 0
+
+
+@pytest.mark.parametrize("pool", ["prefork", "gevent"])
+def test_small_messages_that_wait_are_stored_together(pool):
+    send(60)
+    with worker(pool):
+        eventually(lambda: all_stored(60), within=30)
+
+    assert transactions() < 45
+
+
+def test_a_message_that_was_delivered_before_is_stored_alone():
+    send(12)
+    give_back(12)
+    with worker():
+        eventually(lambda: all_stored(12), within=30)
+
+    assert transactions() == 12
+
+
+def test_a_message_that_fails_takes_no_other_with_it():
+    send(5)
+    phone = "09350000000"
+    culprit = Submission(phone, request_id_for("", phone), "", "", "", now())
+    save_phones_async.delay([culprit.to_wire()], queued_at="not a time")
+    send(5)
+    with worker():
+        # The culprit's row is stored before its document cannot be written.
+        eventually(lambda: all_stored(11) and depth(queues.dead) == 1, within=30)
