@@ -126,7 +126,8 @@ def _one_task(group: list[Waiting]) -> Joined:
     first = group[0].message
     count = sum(one.size for one in group)
     return Joined(
-        headers=first.headers | {"task": calls.JOINED, "argsrepr": f"({count} registrations)"},
+        headers=first.headers
+        | {"task": calls.JOINED, "shadow": calls.TASK, "argsrepr": f"({count} registrations)"},
         body=b"[[[" + b",".join(one.part for one in group) + b"]],{},{}]",
         properties=first.properties,
         delivery_info=first.delivery_info,
