@@ -2,10 +2,12 @@
 
 import os
 import random
+import shutil
 import signal
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import amqp
 import psycopg
@@ -13,6 +15,8 @@ import psycopg
 from tools.drills import room
 from tools.drills.load import CUT, HANGS
 from tools.drills.site import QUEUE, Site
+
+FAILING_DISK = Path(__file__).with_name("failing_disk.c")
 
 Allowed = frozenset[int | str]
 
@@ -273,10 +277,7 @@ class SpoolFull(Fault):
 
     def _restart_web(self, site: Site, quota: str) -> None:
         site.settings = site.settings | {"SPOOL_QUOTA": quota}
-        site.down.add("web")
-        site.web.stop()
-        site.start(site.web)
-        site.wait(2)
+        restart_web(site)
 
 
 class SpoolDiskFull(Fault):
@@ -298,6 +299,60 @@ class SpoolDiskFull(Fault):
         """Bring both back."""
         site.disks["spool"].empty()
         site.servers.rabbitmq.resume()
+
+
+class SpoolDiskFails(Fault):
+    """RabbitMQ is frozen and the spool's disk answers each fsync with EIO: what was written is not kept."""
+
+    name = "spool-eio"
+    client = BROKEN  # the web is started anew on that disk, and again at the end
+
+    def missing(self) -> str:
+        """It takes a C compiler."""
+        return "" if shutil.which("gcc") else "needs gcc: apt-get install gcc libc6-dev"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Give the web the failing disk, then take the broker away and let it fail."""
+        library = site.state_dir / "failing_disk.so"
+        room.run("gcc", "-shared", "-fPIC", "-o", str(library), str(FAILING_DISK), "-ldl")
+        self._restart_web(
+            site,
+            LD_PRELOAD=str(library),
+            FAILING_DISK=site.settings["SPOOL_DIR"],
+            FAILING_DISK_FLAG=str(self._flag(site)),
+        )
+        site.servers.rabbitmq.pause()
+        self._flag(site).touch()
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Bring both back."""
+        self._flag(site).unlink(missing_ok=True)
+        site.servers.rabbitmq.resume()
+        self._restart_web(site, LD_PRELOAD="")
+
+    def _flag(self, site: Site) -> Path:
+        return site.state_dir / "disk-fails"
+
+    def _restart_web(self, site: Site, **settings: str) -> None:
+        site.settings = site.settings | settings
+        restart_web(site)
+
+
+class QueueFull(Fault):
+    """The queue has reached its limit and refuses more, while nobody works on it."""
+
+    name = "queue-full"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Stop the workers and set a limit by a policy."""
+        site.worker.pause()
+        limit = (f"^{QUEUE}$", '{"max-length": 20}', "--apply-to", "queues")
+        site.servers.rabbitmq.ctl("set_policy", "-p", site.settings["RABBITMQ_VHOST"], "limit", *limit)
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Undo both."""
+        site.servers.rabbitmq.ctl("clear_policy", "-p", site.settings["RABBITMQ_VHOST"], "limit")
+        site.worker.resume()
 
 
 class QueueDeleted(Fault):
@@ -409,7 +464,8 @@ class Redelivery(Fault):
             self._thief.join(10)
 
     def _steal(self, site: Site) -> None:
-        with suppress(OSError, amqp.exceptions.AMQPError), site.broker() as connection:
+        # AttributeError is what py-amqp raises for a connection that broke under its hands.
+        with suppress(OSError, amqp.exceptions.AMQPError, AttributeError), site.broker() as connection:
             channel = connection.channel()
             channel.basic_qos(0, 1, False)
 
@@ -507,6 +563,14 @@ class PowerCut(Fault):
         site.start_all(_shuffled(site, chance))
 
 
+def restart_web(site: Site) -> None:
+    """Stop the web and start it with the site's settings."""
+    site.down.add("web")
+    site.web.stop()
+    site.start(site.web)
+    site.wait(2)
+
+
 def _shuffled(site: Site, chance: random.Random) -> list[str]:
     names = [child.name for child in site.children]
     return chance.sample(names, len(names))
@@ -538,6 +602,8 @@ def catalog() -> list[Fault]:
         DiskFull(),
         SpoolFull(),
         SpoolDiskFull(),
+        SpoolDiskFails(),
+        QueueFull(),
         QueueDeleted(),
         ReadOnly(),
         Locked(),
