@@ -178,6 +178,17 @@ FLOWER_PORT = env.integer("FLOWER_PORT", "5555", "The port that Flower listens o
 FLOWER_ADDRESS = env.text("FLOWER_ADDRESS", "127.0.0.1", "The address that Flower listens on.")
 FLOWER_URL = env.text("FLOWER_URL", "http://localhost:5555/", "Where `manage.py doctor` finds Flower.")
 
+env.section("The admin and exports: times as people read them")
+DISPLAY_TIME_ZONE = env.zone(
+    "DISPLAY_TIME_ZONE", "Asia/Tehran", "The time zone of the admin and of exports. Data are kept in UTC."
+)
+CALENDAR = env.choice(
+    "CALENDAR",
+    "jalali",
+    "The calendar of the Persian admin and of exports to CSV and XLSX. The English admin is Gregorian.",
+    ("jalali", "gregorian"),
+)
+
 env.section("Logs")
 LOG_LEVEL = env.choice(
     "LOG_LEVEL", "INFO", "The least grave event that is logged.", ("DEBUG", "INFO", "WARNING", "ERROR")
