@@ -198,6 +198,7 @@ env.raise_faults()
 FINGERPRINT = env.fingerprint(SECRET_KEY)
 
 INSTALLED_APPS = [
+    "landing",  # before the admin, whose frame it changes
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -209,7 +210,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "config",
-    "landing",
     "logs",
     "dashboard",
 ]
@@ -275,6 +275,8 @@ REDIS_URL = (
 )
 
 LANGUAGES = [("fa", "فارسی"), ("en", "English")]
+LANGUAGE_COOKIE_PATH = "/admin/"  # the pages of visitors have their language in their address
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 USE_TZ = True
 TIME_ZONE = "UTC"
 

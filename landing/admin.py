@@ -1,17 +1,40 @@
 """The admin: registrations and submissions, found by phone and request_id, fast on millions of rows."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, render
+from django.urls import URLPattern, path
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 
+from landing import audit, times
+from landing.filters import ReferrerFilter, SeenFilter
 from landing.models import ParkedLog, Registration, StoredSubmission
+from landing.words import shown, word
 from lib import phones, request_ids
 
 MOST_COUNTED = 10_000
+
+admin.site.site_header = admin.site.site_title = word("Breakwater")
+admin.site.index_title = word("Operation")
+
+
+def time_column(field: str, description: str) -> Any:
+    """Return a column that shows a time in the reader's calendar."""
+
+    @admin.display(description=word(description))
+    def show(_: Any, row: Any) -> str:
+        time: datetime | None = getattr(row, field)
+        return times.show(time)
+
+    return show
 
 
 class BoundedPaginator(Paginator[Any]):
@@ -30,6 +53,7 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = 50
+    sortable_by: ClassVar[tuple[str, ...]] = ()  # a table is in the order of its key; another would sort it
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody adds a row by hand."""
@@ -44,17 +68,42 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
 class RegistrationAdmin(ReadOnlyAdmin):
     """Phones are masked; a whole number or a request_id in the search box finds its registration."""
 
-    list_display = ("id", "masked_phone", "status", "first_seen", "last_seen")
-    list_filter = ("status",)
+    list_display = ("id", "masked_phone", "status", "shown_first_seen", "shown_last_seen")
+    list_filter = ("status", SeenFilter, ReferrerFilter)
     ordering = ("-id",)
     search_fields: ClassVar[tuple[str, ...]] = ("phone_number",)
-    search_help_text = "A phone number in any spelling, or a request_id"
-    fields = ("masked_phone", "status", "first_seen", "last_seen")
+    search_help_text = word("A phone number in any spelling, or a request_id")
+    fields = ("masked_phone", "status", "shown_first_seen", "shown_last_seen")
+    change_form_template = "landing/admin/registration.html"
 
-    @admin.display(description="phone number")
+    shown_first_seen = time_column("first_seen", "first seen")
+    shown_last_seen = time_column("last_seen", "last seen")
+
+    @admin.display(description=word("phone number"))
     def masked_phone(self, registration: Registration) -> str:
         """Return the phone number with its middle hidden."""
-        return phones.mask(registration.phone_number)
+        return _left_to_right(phones.mask(registration.phone_number))
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the address that shows a whole number."""
+        reveal = self.admin_site.admin_view(self.reveal)
+        return [path("<int:pk>/reveal/", reveal, name="landing_registration_reveal"), *super().get_urls()]
+
+    def reveal(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the whole phone number to who may see it, once that is in the audit log."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not (self.has_view_permission(request) and request.user.has_perm("landing.reveal_phone")):
+            raise PermissionDenied
+        registration = get_object_or_404(Registration, pk=pk)
+        audit.record(request, "revealed a phone number", str(registration), registration)
+        context = self.admin_site.each_context(request) | {
+            "title": shown("phone number"),
+            "phone_number": registration.phone_number,
+            "opts": self.opts,
+            "original": registration,
+        }
+        return render(request, "landing/admin/revealed.html", context)
 
     def get_search_results(
         self,
@@ -76,10 +125,14 @@ class RegistrationAdmin(ReadOnlyAdmin):
 class StoredSubmissionAdmin(ReadOnlyAdmin):
     """Found by request_id."""
 
-    list_display = ("request_id", "registration", "accepted_at", "stored_at")
+    list_display = ("request_id", "registration", "shown_accepted_at", "shown_stored_at")
     ordering = ("-request_id",)
     search_fields: ClassVar[tuple[str, ...]] = ("request_id",)
-    search_help_text = "A request_id"
+    search_help_text = word("A request_id")
+    fields = list_display
+
+    shown_accepted_at = time_column("accepted_at", "accepted at")
+    shown_stored_at = time_column("stored_at", "stored at")
 
     def get_search_results(
         self,
@@ -98,5 +151,67 @@ class StoredSubmissionAdmin(ReadOnlyAdmin):
 class ParkedLogAdmin(ReadOnlyAdmin):
     """Documents that wait for MongoDB."""
 
-    list_display = ("request_id", "parked_at")
+    list_display = ("request_id", "shown_parked_at")
     ordering = ("-parked_at",)
+    fields = ("request_id", "shown_parked_at", "document")
+
+    shown_parked_at = time_column("parked_at", "parked at")
+
+
+@admin.register(LogEntry)
+class AuditAdmin(ReadOnlyAdmin):
+    """Who did what; for superusers. Nobody changes or deletes it here."""
+
+    list_display = ("time", "who", "what", "about")
+    list_display_links = None
+    list_select_related = ("user",)
+    ordering = ("-pk",)
+    search_fields: ClassVar[tuple[str, ...]] = ("user__username",)
+    search_help_text = word("A user's name")
+
+    time = time_column("action_time", "time")
+
+    @admin.display(description=word("who"))
+    def who(self, entry: LogEntry) -> str:
+        """Return the user's name."""
+        return entry.user.get_username()
+
+    @admin.display(description=word("what"))
+    def what(self, entry: LogEntry) -> str:
+        """Return the deed; Django's own entries say what they changed."""
+        flags = {1: "added", 2: "changed", 3: "deleted"}
+        said = entry.change_message
+        ours = said and not said.startswith("[")
+        return shown(said if ours else flags.get(entry.action_flag, ""))
+
+    @admin.display(description=word("about"))
+    def about(self, entry: LogEntry) -> str:
+        """Return which row."""
+        return entry.object_repr
+
+    def get_search_results(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        search_term: str,
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by the whole name."""
+        term = search_term.strip()
+        return (queryset.filter(user__username=term) if term else queryset), False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Superusers see it."""
+        return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Superusers see it."""
+        return self.has_view_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes what was done."""
+        return False
+
+
+def _left_to_right(text: str) -> str:
+    """Return text that a right-to-left page does not turn round."""
+    return format_html('<bdi dir="ltr">{}</bdi>', text)

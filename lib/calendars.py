@@ -20,9 +20,12 @@ _FIRST_GREGORIAN_YEAR = 1700
 def show(time: datetime, calendar: str, zone: ZoneInfo) -> str:
     """Return a time to the second: 2026-11-24 12:20:11, or 1405/09/03 12:20:11 in the Jalali calendar."""
     local = time.astimezone(zone)
-    if calendar == JALALI:
-        return f"{_jalali(local.date())} {local:%H:%M:%S}"
-    return f"{local:%Y-%m-%d %H:%M:%S}"
+    return f"{show_day(local.date(), calendar)} {local:%H:%M:%S}"
+
+
+def show_day(day: date, calendar: str) -> str:
+    """Return a day: 2026-11-24, or 1405/09/03 in the Jalali calendar."""
+    return _jalali(day) if calendar == JALALI else day.isoformat()
 
 
 def in_persian_digits(text: str) -> str:
@@ -36,8 +39,7 @@ def read(text: str, calendar: str, zone: ZoneInfo, now: datetime) -> datetime:
     A time without a zone is one of `zone`; a day alone is its midnight. Jalali days are understood
     where the calendar is Jalali. Raises ValueError, whose text tells what is wanted.
     """
-    plain = digits.ar_to_fa(text.strip())
-    plain = digits.fa_to_en(plain)
+    plain = digits.fa_to_en(digits.ar_to_fa(text.strip()))
     try:
         if ago := _AGO.fullmatch(plain):
             return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
