@@ -69,6 +69,59 @@ FA = {
     "replayed dead letters": "نامه‌های مرده را دوباره فرستاد",
     "discarded dead letters": "نامه‌های مرده را دور ریخت",
     "A user's name": "نام کاربری",
+    # Exports
+    "export": "خروجی",
+    "exports": "خروجی‌ها",
+    "format": "قالب",
+    "with the referrer": "همراه با ارجاع‌دهنده",
+    "state": "وضعیت",
+    "rows": "سطرها",
+    "size": "اندازه",
+    "chosen": "انتخاب",
+    "file": "پرونده",
+    "deleted at": "زمان حذف",
+    "waiting for a worker": "در انتظار",
+    "being written": "در حال نوشتن",
+    "ready": "آماده",
+    "failed": "ناموفق",
+    "Download": "دریافت",
+    "everything": "همه",
+    "First seen from this time: 24h, 7d, or a day such as {day}. Zone: {zone}.": (
+        "نخستین بار از این زمان: 24h یا 7d یا روزی مانند {day}. منطقهٔ زمانی: {zone}."
+    ),
+    "First seen before this time.": "نخستین بار پیش از این زمان.",
+    "MongoDB is asked for it, which takes longer.": "از MongoDB پرسیده می‌شود و بیشتر طول می‌کشد.",
+    "Your export will be written soon; this page shows when it is ready.": (
+        "خروجی شما به‌زودی نوشته می‌شود؛ همین صفحه آماده شدنش را نشان می‌دهد."
+    ),
+    "There are {most} exports already. Wait until one is deleted.": (
+        "اکنون {most} خروجی هست. صبر کنید تا یکی حذف شود."
+    ),
+    # Dead letters
+    "dead letter": "نامهٔ مرده",
+    "dead letters": "نامه‌های مرده",
+    "reason": "دلیل",
+    "Replay": "فرستادن دوباره",
+    "Discard": "دور ریختن",
+    "unreadable": "ناخوانا",
+    "RabbitMQ does not answer, or did not confirm. Nothing is lost: look again.": (
+        "RabbitMQ پاسخ نداد یا تأیید نکرد. چیزی گم نشده است؛ دوباره نگاه کنید."
+    ),
+    "There are no dead letters.": "نامهٔ مرده‌ای نیست.",
+    "Only the oldest {most} are shown.": "تنها {most} نامهٔ کهنه‌تر نشان داده شده است.",
+    "Choose at least one.": "دست‌کم یکی را انتخاب کنید.",
+    "They are gone from the queue already: look again.": "دیگر در صف نیستند؛ دوباره نگاه کنید.",
+    "Send these {count} to the live queue again?": "این {count} نامه دوباره به صف فرستاده شود؟",
+    "Give up these {count} for good? They are accepted registrations.": (
+        "این {count} نامه برای همیشه دور ریخته شود؟ اینها ثبت‌نام‌هایی پذیرفته‌شده‌اند."
+    ),
+    "Each registration of a batch as a message of its own": "هر ثبت‌نام یک دسته در پیامی جدا",
+    "Why": "چرا",
+    "Write why: it goes to the audit log.": "بنویسید چرا؛ در گزارش کارها نوشته می‌شود.",
+    "{count} replayed.": "{count} نامه دوباره فرستاده شد.",
+    "{count} discarded.": "{count} نامه دور ریخته شد.",
+    "and {count} more": "و {count} تای دیگر",
+    "No, go back": "نه، بازگشت",
 }
 
 
