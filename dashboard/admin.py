@@ -7,16 +7,20 @@ from typing import Any, ClassVar
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.text import capfirst
 
 from dashboard import dead_letters, export_jobs
 from dashboard.dead_letters import Choice, Letter, masked_phone
 from dashboard.messages import BrokerErrors
-from dashboard.models import DeadLetter, Export, ExportChunk
+from dashboard.models import AuditEntry, DeadLetter, Export, ExportChunk
 from landing import audit, times
 from landing.admin import ReadOnlyAdmin, time_column
 from landing.words import shown, word
@@ -138,10 +142,6 @@ class ExportAdmin(ReadOnlyAdmin):
         """One permission is for all of it."""
         return request.user.has_perm(MAY_EXPORT)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """They go by themselves."""
-        return False
-
     def get_urls(self) -> list[URLPattern]:
         """Add the address of the file."""
         download = self.admin_site.admin_view(self.download)
@@ -152,11 +152,20 @@ class ExportAdmin(ReadOnlyAdmin):
         unfinished = Export.objects.filter(state__in=(Export.State.WAITING, Export.State.RUNNING)).exists()
         return super().changelist_view(request, {"unfinished": unfinished, **(extra_context or {})})
 
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show one button: an export is asked for once."""
+        one = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, one | (extra_context or {}))
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         """Write who asks, and that it was asked."""
         obj.requested_by = request.user.get_username()
         super().save_model(request, obj, form, change)
-        audit.record(request, "asked for an export", f"{obj}: {obj.format}, {self.chosen(obj)}", obj)
+        audit.record(
+            request, "asked for an export", f"export {obj.pk}: {obj.format}, {self.chosen(obj)}", obj
+        )
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Nothing more: save_model has said it."""
@@ -176,7 +185,7 @@ class ExportAdmin(ReadOnlyAdmin):
         export = Export.objects.filter(pk=pk, state=Export.State.READY).first()
         if export is None:
             raise Http404
-        audit.record(request, "downloaded an export", f"{export}: {export.rows} rows", export)
+        audit.record(request, "downloaded an export", f"export {export.pk}: {export.rows} rows", export)
         headers = {
             "Content-Disposition": f'attachment; filename="{export.file_name}"',
             # One that breaks off is then seen to be no whole one.
@@ -192,6 +201,18 @@ def _chunks(export: Export) -> Iterator[bytes]:
     numbers = ExportChunk.objects.filter(export=export).order_by("number").values_list("number", flat=True)
     for number in list(numbers):
         yield bytes(ExportChunk.objects.get(export=export, number=number).body)
+
+
+class AccountAdmin(UserAdmin[User]):
+    """Accounts are switched off and not deleted: what they did would vanish from the audit log with them."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes one."""
+        return False
+
+
+admin.site.unregister(User)
+admin.site.register(User, AccountAdmin)
 
 
 @admin.register(DeadLetter)
@@ -282,9 +303,59 @@ class DeadLetterAdmin(admin.ModelAdmin[DeadLetter]):
         self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200
     ) -> HttpResponse:
         may = {act: request.user.has_perm(permission) for act, permission in self.permissions.items()}
-        title = {"title": self.opts.verbose_name_plural, "opts": self.opts, "may": may}
+        title = {"title": capfirst(self.opts.verbose_name_plural), "opts": self.opts, "may": may}
         whole = self.admin_site.each_context(request) | title | context
         return render(request, f"dashboard/admin/{template}", whole, status=status)
+
+
+@admin.register(AuditEntry)
+class AuditAdmin(ReadOnlyAdmin):
+    """Who did what; for superusers. Nobody changes or deletes it here."""
+
+    list_display = ("time", "who", "what", "about")
+    list_display_links = None
+    list_select_related = ("user",)
+    ordering = ("-pk",)
+    search_fields: ClassVar[tuple[str, ...]] = ("user__username",)
+    search_help_text = word("A user's name")
+
+    time = time_column("action_time", "time")
+
+    @admin.display(description=word("who"))
+    def who(self, entry: AuditEntry) -> str:
+        """Return the user's name."""
+        return entry.user.get_username()
+
+    @admin.display(description=word("what"))
+    def what(self, entry: AuditEntry) -> str:
+        """Return the deed; Django's own entries say what they changed."""
+        flags = {1: "added", 2: "changed", 3: "deleted"}
+        said = entry.change_message
+        ours = said and not said.startswith("[")
+        return shown(said if ours else flags.get(entry.action_flag, ""))
+
+    @admin.display(description=word("about"))
+    def about(self, entry: AuditEntry) -> str:
+        """Return which row."""
+        return entry.object_repr
+
+    def get_search_results(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        search_term: str,
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by the whole name."""
+        term = search_term.strip()
+        return (queryset.filter(user__username=term) if term else queryset), False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Superusers see it."""
+        return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Superusers see it."""
+        return self.has_view_permission(request)
 
 
 def _line(letter: Letter) -> dict[str, Any]:

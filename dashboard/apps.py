@@ -9,4 +9,4 @@ class DashboardConfig(AppConfig):
     """Exports and dead letters in the admin, and the operators' commands."""
 
     name = "dashboard"
-    verbose_name = word("Operation")
+    verbose_name = word("Operations")

@@ -2,11 +2,12 @@
 
 from datetime import datetime, timedelta
 
+from django.contrib.admin.models import LogEntry
 from django.db import models
 from django.db.models.functions import Now
 
 from landing.models import Registration
-from landing.words import word
+from landing.words import shown, word
 from lib.tables import FORMATS
 
 KEPT_FOR = timedelta(hours=24)
@@ -25,7 +26,9 @@ class Export(models.Model):
         FAILED = "failed", word("failed")
         EXPIRED = "expired", word("deleted")
 
-    format = models.CharField(word("format"), max_length=5, choices=[(one, one) for one in FORMATS])
+    format = models.CharField(
+        word("format"), max_length=5, choices=[(one, one) for one in FORMATS], default="xlsx"
+    )
     since = models.DateTimeField(word("from"), null=True, blank=True)
     until = models.DateTimeField(word("to before"), null=True, blank=True)
     status = models.CharField(word("status"), max_length=9, choices=Registration.Status, blank=True)
@@ -48,7 +51,7 @@ class Export(models.Model):
         default_permissions = ()
 
     def __str__(self) -> str:
-        return f"export {self.pk}"
+        return f"{shown('export')} {self.pk}"
 
     @property
     def file_name(self) -> str:
@@ -94,3 +97,12 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return "dead letter"
+
+
+class AuditEntry(LogEntry):
+    """Django's admin log, as superusers read it: who did what."""
+
+    class Meta:
+        proxy = True
+        verbose_name, verbose_name_plural = word("audit entry"), word("audit log")
+        default_permissions = ()

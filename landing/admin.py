@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.admin.models import LogEntry
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -23,7 +22,7 @@ from lib import phones, request_ids
 MOST_COUNTED = 10_000
 
 admin.site.site_header = admin.site.site_title = word("Breakwater")
-admin.site.index_title = word("Operation")
+admin.site.index_title = word("Administration of registrations")
 
 
 def time_column(field: str, description: str) -> Any:
@@ -53,6 +52,7 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = 50
+    show_facets = admin.ShowFacets.NEVER  # it would count the table for each choice of each filter
     sortable_by: ClassVar[tuple[str, ...]] = ()  # a table is in the order of its key; another would sort it
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -61,6 +61,10 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody changes a row by hand."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes a row by hand; in the container stack the web has no right to."""
         return False
 
 
@@ -96,7 +100,7 @@ class RegistrationAdmin(ReadOnlyAdmin):
         if not (self.has_view_permission(request) and request.user.has_perm("landing.reveal_phone")):
             raise PermissionDenied
         registration = get_object_or_404(Registration, pk=pk)
-        audit.record(request, "revealed a phone number", str(registration), registration)
+        audit.record(request, "revealed a phone number", f"registration {pk}", registration)
         context = self.admin_site.each_context(request) | {
             "title": shown("phone number"),
             "phone_number": registration.phone_number,
@@ -156,60 +160,6 @@ class ParkedLogAdmin(ReadOnlyAdmin):
     fields = ("request_id", "shown_parked_at", "document")
 
     shown_parked_at = time_column("parked_at", "parked at")
-
-
-@admin.register(LogEntry)
-class AuditAdmin(ReadOnlyAdmin):
-    """Who did what; for superusers. Nobody changes or deletes it here."""
-
-    list_display = ("time", "who", "what", "about")
-    list_display_links = None
-    list_select_related = ("user",)
-    ordering = ("-pk",)
-    search_fields: ClassVar[tuple[str, ...]] = ("user__username",)
-    search_help_text = word("A user's name")
-
-    time = time_column("action_time", "time")
-
-    @admin.display(description=word("who"))
-    def who(self, entry: LogEntry) -> str:
-        """Return the user's name."""
-        return entry.user.get_username()
-
-    @admin.display(description=word("what"))
-    def what(self, entry: LogEntry) -> str:
-        """Return the deed; Django's own entries say what they changed."""
-        flags = {1: "added", 2: "changed", 3: "deleted"}
-        said = entry.change_message
-        ours = said and not said.startswith("[")
-        return shown(said if ours else flags.get(entry.action_flag, ""))
-
-    @admin.display(description=word("about"))
-    def about(self, entry: LogEntry) -> str:
-        """Return which row."""
-        return entry.object_repr
-
-    def get_search_results(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Any],
-        search_term: str,
-    ) -> tuple[QuerySet[Any], bool]:
-        """Search by the whole name."""
-        term = search_term.strip()
-        return (queryset.filter(user__username=term) if term else queryset), False
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Superusers see it."""
-        return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        """Superusers see it."""
-        return self.has_view_permission(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes what was done."""
-        return False
 
 
 def _left_to_right(text: str) -> str:

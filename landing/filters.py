@@ -27,6 +27,8 @@ HOSTS = 15
 REMEMBERED = 60
 """Seconds for which the referrers are not asked again."""
 
+_ENDS = {"since": "first_seen__gte", "until": "first_seen__lt"}
+
 
 class SeenFilter(admin.ListFilter):
     """Registrations first seen from one time to before another, in either calendar."""
@@ -36,20 +38,20 @@ class SeenFilter(admin.ListFilter):
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
-        for name in self.expected_parameters():
+        for name in _ENDS:
             if name in params:
                 self.used_parameters[name] = get_last_value_from_parameters(params, name)
                 del params[name]
 
-    def expected_parameters(self) -> list[str]:
+    def expected_parameters(self) -> list[str | None]:
         """Return the names in the address."""
-        return ["since", "until"]
+        return [*_ENDS]
 
     def has_output(self) -> bool:
         """There is always something to choose."""
         return True
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
         """Yield the days that people ask for, as links."""
         today = times.today()
         starts = {
@@ -68,7 +70,7 @@ class SeenFilter(admin.ListFilter):
 
     def fields(self) -> dict[str, str]:
         """Return what was typed, by name."""
-        return {name: str(self.used_parameters.get(name, "")) for name in self.expected_parameters()}
+        return {name: str(self.used_parameters.get(name, "")) for name in _ENDS}
 
     def example(self) -> str:
         """Return a day as it can be typed."""
@@ -79,18 +81,17 @@ class SeenFilter(admin.ListFilter):
         return [
             (name, value)
             for name, values in self.request.GET.lists()
-            if name not in (*self.expected_parameters(), "p")
+            if name not in (*_ENDS, "p")
             for value in values
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Leave out what is not of this time; a time that is none finds nothing, and is told."""
-        lookups = {"since": "first_seen__gte", "until": "first_seen__lt"}
         for name, text in self.fields().items():
             if not text:
                 continue
             try:
-                queryset = queryset.filter(**{lookups[name]: times.read(text)})
+                queryset = queryset.filter(**{_ENDS[name]: times.read(text)})
             except ValueError:
                 messages.error(request, shown("That is no time: {time}", time=text))
                 return queryset.none()

@@ -4,7 +4,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
-from landing.words import word
+from landing.words import shown, word
 
 
 class Registration(models.Model):
@@ -34,12 +34,18 @@ class Registration(models.Model):
             ("reveal_phone", "Can see a whole phone number"),
             ("export_registration", "Can export registrations"),
         ]
-        # Rows come in the order of this time, nearly: a few bytes for every hundred pages find a day's
-        # rows, and an insert pays nothing for them as it would for a B-tree.
-        indexes = [BrinIndex(fields=["first_seen"], name="registration_first_seen", autosummarize=True)]
+        indexes = [
+            # Rows come in the order of this time, nearly: a few bytes for every hundred pages find a day's
+            # rows, and an insert pays nothing for them as it would for a B-tree.
+            BrinIndex(fields=["first_seen"], name="registration_first_seen", autosummarize=True),
+            # The rare status is found at once; a registration that is pending is not in it.
+            models.Index(
+                fields=["id"], condition=models.Q(status="confirmed"), name="registration_confirmed"
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"registration {self.pk}"
+        return f"{shown('registration')} {self.pk}"
 
 
 class StoredSubmission(models.Model):

@@ -8,9 +8,12 @@ from typing import Any
 from django.utils.functional import lazystr
 from django.utils.translation import get_language
 
+from lib.calendars import in_persian_digits
+
 FA = {
     "Breakwater": "موج‌شکن",
-    "Operation": "مدیریت",
+    "Administration of registrations": "مدیریت ثبت‌نام‌ها",
+    "Operations": "عملیات",
     # Tables and columns
     "Registrations": "ثبت‌نام‌ها",
     "registration": "ثبت‌نام",
@@ -59,7 +62,7 @@ FA = {
     "time": "زمان",
     "who": "چه کسی",
     "what": "چه کاری",
-    "about": "دربارهٔ",
+    "about": "دربارهٔ چه",
     "added": "افزود",
     "changed": "تغییر داد",
     "deleted": "حذف کرد",
@@ -132,8 +135,11 @@ def word(english: str) -> Any:
 
 def shown(english: str, **values: object) -> str:
     """Return a text in the language of now, with values put in."""
-    text = FA.get(english, english) if get_language() == "fa" else english
-    return text.format(**values) if values else text
+    if get_language() != "fa":
+        return english.format(**values) if values else english
+    text = FA.get(english, english)
+    persian = {name: in_persian_digits(str(value)) for name, value in values.items()}
+    return text.format(**persian) if values else text
 
 
 class _Word:

@@ -25,7 +25,7 @@ def show(time: datetime, calendar: str, zone: ZoneInfo) -> str:
 
 def show_day(day: date, calendar: str) -> str:
     """Return a day: 2026-11-24, or 1405/09/03 in the Jalali calendar."""
-    return _jalali(day) if calendar == JALALI else day.isoformat()
+    return _show_jalali(day) if calendar == JALALI else day.isoformat()
 
 
 def in_persian_digits(text: str) -> str:
@@ -56,7 +56,8 @@ def read(text: str, calendar: str, zone: ZoneInfo, now: datetime) -> datetime:
 def month_start(day: date, calendar: str) -> date:
     """Return the first day of a day's month."""
     if calendar == JALALI:
-        return JalaliDate.to_jalali(day).replace(day=1).to_gregorian()  # type: ignore[no-any-return]
+        first: date = _jalali(day).replace(day=1).to_gregorian()  # type: ignore[no-untyped-call]
+        return first
     return day.replace(day=1)
 
 
@@ -69,9 +70,15 @@ def _in_iso(text: str, calendar: str) -> str:
         return f"{date(year, month, day).isoformat()}{parts[4]}"
     if calendar != JALALI:
         raise ValueError(text)
-    return f"{JalaliDate(year, month, day).to_gregorian().isoformat()}{parts[4]}"
+    jalali = JalaliDate(year, month, day)  # type: ignore[no-untyped-call]
+    return f"{jalali.to_gregorian().isoformat()}{parts[4]}"
 
 
 @lru_cache(maxsize=4096)
-def _jalali(day: date) -> str:
-    return JalaliDate.to_jalali(day).strftime("%Y/%m/%d")
+def _show_jalali(day: date) -> str:
+    return str(_jalali(day).strftime("%Y/%m/%d"))
+
+
+def _jalali(day: date) -> JalaliDate:
+    jalali: JalaliDate = JalaliDate.to_jalali(day)  # type: ignore[no-untyped-call]
+    return jalali

@@ -91,6 +91,13 @@ def test_no_row_is_made_by_hand(admin_client, model):
     assert admin_client.get(f"/admin/landing/{model}/add/").status_code == 403
 
 
+def test_no_row_is_deleted_by_hand(admin_client, submitted):
+    registration = Registration.objects.get(phone_number=PHONE)
+    page = f"/admin/landing/registration/{registration.pk}/delete/"
+    assert admin_client.post(page, {"post": "yes"}).status_code == 403
+    assert Registration.objects.filter(pk=registration.pk).exists()
+
+
 def test_no_row_is_changed_by_hand(admin_client, submitted):
     registration = Registration.objects.get(phone_number=PHONE)
     for page in (f"registration/{registration.pk}", f"storedsubmission/{submitted.request_id}"):
@@ -156,12 +163,22 @@ def test_the_audit_log_is_for_superusers_and_nobody_changes_it(admin_client, cli
     registration = Registration.objects.get(phone_number=PHONE)
     admin_client.post(f"/admin/landing/registration/{registration.pk}/reveal/")
     entry = LogEntry.objects.get()
-    listed = admin_client.get("/admin/admin/logentry/", headers={"Accept-Language": "en"}).content.decode()
+    listed = admin_client.get(
+        "/admin/dashboard/auditentry/", headers={"Accept-Language": "en"}
+    ).content.decode()
     assert "revealed a phone number" in listed
     for page in (f"{entry.pk}/delete/", f"{entry.pk}/change/"):
-        assert admin_client.post(f"/admin/admin/logentry/{page}").status_code == 403
+        assert admin_client.post(f"/admin/dashboard/auditentry/{page}").status_code == 403
     client.force_login(staff("view_logentry", "view_registration"))
-    assert client.get("/admin/admin/logentry/").status_code == 403
+    assert client.get("/admin/dashboard/auditentry/").status_code == 403
+
+
+def test_an_account_is_not_deleted_with_what_it_did(admin_client, submitted):
+    registration = Registration.objects.get(phone_number=PHONE)
+    admin_client.post(f"/admin/landing/registration/{registration.pk}/reveal/")
+    boss = get_user_model().objects.get(username="admin")
+    assert admin_client.post(f"/admin/auth/user/{boss.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert LogEntry.objects.count() == 1
 
 
 def listed(client, **query):
