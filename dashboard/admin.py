@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import render
+from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.text import capfirst
@@ -115,7 +116,7 @@ class ExportAdmin(ReadOnlyAdmin):
         state = str(export.get_state_display())
         if export.error:
             return f"{state}: {export.error}"
-        return f"{state} ({export.bytes / 1e6:.1f} MB)" if export.bytes else state
+        return f"{state} ({filesizeformat(export.bytes)})" if export.bytes else state
 
     @admin.display(description=word("file"))
     def file(self, export: Export) -> str:

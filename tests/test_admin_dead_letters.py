@@ -1,7 +1,11 @@
 """Dead letters in the admin: seen masked, sent again or given up after a question, and written down."""
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
 
+import httpx
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
@@ -107,6 +111,32 @@ def test_only_the_oldest_are_shown_and_that_is_said(admin_client, letters, monke
     page = admin_client.get(URL, headers=ENGLISH).content.decode()
     assert page.count("0912***6789") == 2
     assert "Only the oldest 2 are shown." in page
+
+
+def as_web(monkeypatch, settings):
+    """Talk to RabbitMQ as a user with the rights that docker/rabbitmq gives to the web, and no more."""
+    rights = json.loads(Path("docker/rabbitmq/definitions.json").read_text())["permissions"]
+    (web,) = [one for one in rights if one["user"] == "web"]
+    login = (settings.RABBITMQ_USER, settings.RABBITMQ_PASSWORD)
+    vhost = quote(settings.RABBITMQ_VHOST, safe="")
+    with httpx.Client(base_url=settings.RABBITMQ_MANAGEMENT_URL, auth=login, trust_env=False) as api:
+        api.put("/api/users/web", json={"password": "web", "tags": ""}).raise_for_status()
+        wanted = {name: web[name] for name in ("configure", "write", "read")}
+        api.put(f"/api/permissions/{vhost}/web", json=wanted).raise_for_status()
+    url = f"amqp://web:web@{settings.RABBITMQ_HOST}:{settings.RABBITMQ_PORT}/{vhost}"
+    for name in ("broker_read_url", "broker_write_url"):
+        monkeypatch.setattr(app.conf, name, url)
+
+
+def test_the_rights_of_the_web_in_the_container_stack_are_enough(
+    admin_client, letters, monkeypatch, settings
+):
+    as_web(monkeypatch, settings)
+    assert admin_client.get(URL, headers=ENGLISH).content.decode().count("0912***6789") == 3
+    act(admin_client, act="replay", key=letters[0], sure="yes")
+    act(admin_client, act="discard", key=letters[1], sure="yes", note="test data")
+    monkeypatch.undo()
+    assert (depth(queues.dead), depth(queues.live)) == (1, 1)
 
 
 def test_rabbitmq_away_is_said_and_nothing_else_breaks(admin_client, monkeypatch):

@@ -3,7 +3,9 @@
 import csv
 import io
 import subprocess
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -209,3 +211,46 @@ def test_a_worker_that_ends_takes_its_export_along_and_leaves_no_process(exporte
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert connection.settings_dict["NAME"]
     assert not [line for line in listed.splitlines() if "manage.py export --json --format=csv" in line]
+
+
+@contextmanager
+def rights_of(role):
+    """Talk to PostgreSQL with the rights that the container stack gives to a process, and no more."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {role}")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")
+
+
+def test_the_rights_of_web_and_worker_in_the_container_stack_are_enough(client, django_user_model):
+    submitted()
+    with connection.cursor() as cursor:
+        for role in ("breakwater_web", "breakwater_worker"):
+            cursor.execute(f"DROP ROLE IF EXISTS {role}")
+            cursor.execute(f"CREATE ROLE {role}")
+            cursor.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
+        cursor.execute(Path("docker/postgres/grants.sql").read_text())
+    try:
+        client.force_login(django_user_model.objects.create_superuser("boss"))
+        with rights_of("breakwater_web"):
+            export = asked(client)
+        with rights_of("breakwater_worker"):
+            assert export_jobs.work()
+        with rights_of("breakwater_web"):
+            assert PHONE[-4:].encode() in b"".join(file_of(client, export).streaming_content)
+            assert client.get("/admin/dashboard/export/").status_code == 200
+            registration = Registration.objects.get()
+            page = client.post(f"/admin/landing/registration/{registration.pk}/reveal/")
+            assert PHONE in page.content.decode()
+            assert client.get("/admin/dashboard/auditentry/").status_code == 200
+        Export.objects.update(finished_at=datetime.now(UTC) - timedelta(hours=25))
+        with rights_of("breakwater_worker"):
+            export_jobs.clean()
+        assert not ExportChunk.objects.exists()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP OWNED BY breakwater_web, breakwater_worker")
+            cursor.execute("DROP ROLE breakwater_web, breakwater_worker")
