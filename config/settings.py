@@ -277,6 +277,8 @@ REDIS_URL = (
 LANGUAGES = [("fa", "فارسی"), ("en", "English")]
 LANGUAGE_COOKIE_PATH = "/admin/"  # the pages of visitors have their language in their address
 LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SECURE = HTTPS
 USE_TZ = True
 TIME_ZONE = "UTC"
 

@@ -4,9 +4,12 @@ import csv
 import io
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -233,7 +236,25 @@ def test_standard_output_is_the_rows_and_nothing_else():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_mongodb_away_leaves_no_file_and_says_so(tmp_path, servers):
+def test_a_terminal_sees_a_bar_with_the_time_that_is_left(tmp_path):
+    submitted()
+    terminal, side = pty.openpty()
+    command = [sys.executable, "manage.py", "export", "--format=csv", f"--output={tmp_path / 'out.csv'}"]
+    environment = os.environ | {"POSTGRES_DB": connection.settings_dict["NAME"], "TERM": "xterm"}
+    running = subprocess.Popen(command, env=environment, stderr=side, stdout=subprocess.DEVNULL)
+    os.close(side)
+    seen = b""
+    with suppress(OSError):  # the end of a terminal is an error
+        while more := os.read(terminal, 65536):
+            seen += more
+    os.close(terminal)
+    assert running.wait(60) == 0
+    assert b"1/1" in seen
+    assert re.search(rb"\d:\d\d:\d\d", seen)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_mongodb_away_leaves_no_file_and_says_so(tmp_path):
     logged(submitted())
     running = process("--format=csv", "--referrer", f"--output={tmp_path / 'out.csv'}")
     running.communicate(timeout=60)
