@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -138,6 +139,11 @@ def rate(name: str, default: str, meaning: str) -> Rate | None:
     return _read(name, default, meaning, _rate, "a rate such as 10/minute, or off")
 
 
+def zone(name: str, default: str, meaning: str) -> ZoneInfo:
+    """Return a time zone by its name in the tz database."""
+    return _read(name, default, meaning, _zone, "a time zone such as Asia/Tehran or UTC")
+
+
 def fingerprint(key: str) -> dict[str, str]:
     """Return a short hash of each setting that all processes must share, keyed, so that it tells no value."""
     return {
@@ -187,6 +193,13 @@ def _share(value: str) -> float:
 
 def _networks(value: str) -> Networks:
     return Networks([part.strip() for part in value.split(",") if part.strip()])
+
+
+def _zone(value: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(value)
+    except (OSError, KeyError) as error:  # a directory of the database, or a name that it lacks
+        raise ValueError(value) from error
 
 
 def _rate(value: str) -> Rate | None:

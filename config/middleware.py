@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 
 from landing import problems
@@ -36,8 +36,8 @@ class RequestMiddleware:
         started = time.perf_counter()
         request_id = request_ids.new(settings.SECRET_KEY.encode())
         request.META["breakwater.request_id"] = request_id
-        language = problems.language_of(request.headers.get("Accept-Language", ""))
-        with translation.override(language):
+        language = _language_of(request)
+        with translation.override(language), timezone.override(settings.DISPLAY_TIME_ZONE):
             response = self._get_response(request)
         patch_vary_headers(response, ["Accept-Language"])
         response.headers.setdefault("Content-Language", language)
@@ -55,3 +55,11 @@ class RequestMiddleware:
             },
         )
         return response
+
+
+def _language_of(request: HttpRequest) -> str:
+    """Return what was chosen in the admin, or what the browser asks for."""
+    chosen = request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME)
+    if chosen in dict(settings.LANGUAGES):
+        return str(chosen)
+    return problems.language_of(request.headers.get("Accept-Language", ""))

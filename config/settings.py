@@ -178,6 +178,17 @@ FLOWER_PORT = env.integer("FLOWER_PORT", "5555", "The port that Flower listens o
 FLOWER_ADDRESS = env.text("FLOWER_ADDRESS", "127.0.0.1", "The address that Flower listens on.")
 FLOWER_URL = env.text("FLOWER_URL", "http://localhost:5555/", "Where `manage.py doctor` finds Flower.")
 
+env.section("The admin and exports: times as people read them")
+DISPLAY_TIME_ZONE = env.zone(
+    "DISPLAY_TIME_ZONE", "Asia/Tehran", "The time zone of the admin and of exports. Data are kept in UTC."
+)
+CALENDAR = env.choice(
+    "CALENDAR",
+    "jalali",
+    "The calendar of the Persian admin and of exports to CSV and XLSX. The English admin is Gregorian.",
+    ("jalali", "gregorian"),
+)
+
 env.section("Logs")
 LOG_LEVEL = env.choice(
     "LOG_LEVEL", "INFO", "The least grave event that is logged.", ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -187,6 +198,7 @@ env.raise_faults()
 FINGERPRINT = env.fingerprint(SECRET_KEY)
 
 INSTALLED_APPS = [
+    "landing",  # before the admin, whose frame it changes
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -198,7 +210,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "config",
-    "landing",
     "logs",
     "dashboard",
 ]
@@ -264,6 +275,10 @@ REDIS_URL = (
 )
 
 LANGUAGES = [("fa", "فارسی"), ("en", "English")]
+LANGUAGE_COOKIE_PATH = "/admin/"  # the pages of visitors have their language in their address
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SECURE = HTTPS
 USE_TZ = True
 TIME_ZONE = "UTC"
 

@@ -18,6 +18,8 @@ import orjson
 from dashboard.messages import Message, Queue, Sender, call, request_id_of, sendable
 from landing import queues
 from landing.dead_letters import BURIED_AT, REASON
+from landing.submission import inert
+from lib import phones
 
 log = logging.getLogger(__name__)
 
@@ -70,15 +72,23 @@ class Letter:
         return deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
 
 
+def masked_phone(raw: Any) -> str:
+    """Return the phone number of a raw registration, fit for a screen, whatever it is."""
+    return inert(phones.mask(raw[0])) if isinstance(raw, list) and raw and isinstance(raw[0], str) else "***"
+
+
 @dataclass(frozen=True)
 class Choice:
-    """Which letters are meant: all, or those whose reason begins so, or the one with this id."""
+    """Which letters are meant: all, those whose reason begins so, the one with this id, those with these keys."""
 
     reason: str = ""
     request_id: str = ""
+    keys: frozenset[bytes] = frozenset()
 
     def takes(self, letter: Letter) -> bool:
         """Return whether a letter is meant."""
+        if self.keys and letter.key not in self.keys:
+            return False
         if self.request_id and self.request_id not in (*letter.request_ids, letter.digest):
             return False
         return letter.reason.startswith(self.reason)
@@ -102,7 +112,9 @@ def count() -> int:
         return queue.ready()
 
 
-def replay(choice: Choice, done: Callable[[Letter], None], *, one_by_one: bool = False) -> int:
+def replay(
+    choice: Choice, done: Callable[[Letter], None], *, one_by_one: bool = False, most: int | None = None
+) -> int:
     """Send the chosen letters to the live queue and return how many went.
 
     Each is acknowledged here only when RabbitMQ has confirmed it there: what is interrupted in
@@ -110,11 +122,11 @@ def replay(choice: Choice, done: Callable[[Letter], None], *, one_by_one: bool =
     meanwhile is not taken a second time.
 
     one_by_one: each registration of a batch as a message of its own, so that the one that kills
-    workers no longer takes its neighbours along.
+    workers no longer takes its neighbours along. most: no more letters than so many are looked at.
     """
     moved = 0
     with Queue(queues.DEAD) as queue, Sender() as sender:
-        for message in queue.messages():
+        for message in queue.messages(most):
             if not choice.takes(letter := Letter(message)):
                 continue
             for body, properties in _sendings(letter, one_by_one=one_by_one):
@@ -125,11 +137,14 @@ def replay(choice: Choice, done: Callable[[Letter], None], *, one_by_one: bool =
     return moved
 
 
-def discard(keys: set[bytes], note: str) -> int:
-    """Give up the letters with these keys for good, with a line in the log for each; return how many."""
+def discard(keys: set[bytes], note: str, *, most: int | None = None) -> int:
+    """Give up the letters with these keys for good, with a line in the log for each; return how many.
+
+    most: no more letters than so many are looked at.
+    """
     gone = 0
     with Queue(queues.DEAD) as queue:
-        for message in queue.messages():
+        for message in queue.messages(most):
             if (letter := Letter(message)).key not in keys:
                 continue
             names = letter.request_ids or [letter.digest]

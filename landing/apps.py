@@ -2,9 +2,11 @@
 
 from django.apps import AppConfig
 
+from landing.words import word
+
 
 class LandingConfig(AppConfig):
     """A registration, from POST to row."""
 
     name = "landing"
-    verbose_name = "Registrations"
+    verbose_name = word("Registrations")

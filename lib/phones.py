@@ -61,6 +61,11 @@ def mask(phone: str) -> str:
     return f"{phone[:4]}***{phone[-4:]}" if len(phone) > 8 else "***"
 
 
+def group(phone: str) -> str:
+    """Return a canonical phone number in groups, 0912-345-6789: Excel would take bare digits for a number."""
+    return f"{phone[:4]}-{phone[4:7]}-{phone[7:]}"
+
+
 def _reason(spelled: str) -> str:
     if not spelled:
         return "blank"

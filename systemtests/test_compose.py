@@ -607,13 +607,15 @@ EVERYBODY = [
     ("mongo", "users"),
     ("rabbitmq", "declare"),
     ("rabbitmq", "delete"),
-    ("rabbitmq", "read dead"),
     ("rabbitmq", "publish default"),
 ]
 WEB_TOO = [
     ("sql", "INSERT INTO landing_submission SELECT"),
     ("sql", "INSERT INTO landing_registration SELECT"),
     ("sql", "UPDATE landing_registration SET last_seen = now()"),
+    ("sql", "UPDATE dashboard_export SET state = 'ready'"),
+    ("sql", "DELETE FROM dashboard_exportchunk"),
+    ("sql", "DELETE FROM django_admin_log"),
     ("redis", "SET celery-task-meta-x 1"),
     ("mongo", "insert"),
     ("rabbitmq", "get"),
@@ -627,7 +629,7 @@ WORKER_TOO = [
     ("sql", "SELECT * FROM django_session"),
     ("redis", "LPUSH limit:x 1"),
     ("redis", "EVAL return 0"),
-    ("mongo", "find"),
+    ("rabbitmq", "read dead"),
     ("rabbitmq", "publish live"),
 ]
 

@@ -8,8 +8,14 @@ GRANT SELECT, INSERT, UPDATE (accepted_at) ON landing_submission TO breakwater_w
 -- It parks what MongoDB cannot take, locks it (UPDATE), and moves it on.
 GRANT SELECT, INSERT, UPDATE, DELETE ON landing_parked_log TO breakwater_worker;
 
+-- It writes the exports that were asked for in the admin, and deletes their files after a day.
+GRANT SELECT, INSERT, UPDATE, DELETE ON dashboard_export, dashboard_exportchunk TO breakwater_worker;
+
 -- The web tells the state of a submission, and its admin shows the tables. It writes none of them.
 GRANT SELECT ON landing_registration, landing_submission, landing_parked_log TO breakwater_web;
+-- It asks for exports and sends their files.
+GRANT SELECT, INSERT ON dashboard_export TO breakwater_web;
+GRANT SELECT ON dashboard_exportchunk TO breakwater_web;
 -- Logging in to the admin: sessions, users and their groups, and the admin's own log.
 GRANT SELECT ON django_migrations, django_content_type, auth_permission TO breakwater_web;
 GRANT SELECT, INSERT, UPDATE, DELETE ON

@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from dashboard import dead_letters, terminal
-from dashboard.dead_letters import Choice, Letter
+from dashboard.dead_letters import Choice, Letter, masked_phone
 from dashboard.messages import BrokerErrors, request_id_of
 from landing import queues
 from landing.submission import inert
-from lib import phones
 from lib.json_log import mask_phones
 
 EXAMPLES = """
@@ -177,7 +176,7 @@ def _line(letter: Letter) -> dict[str, Any]:
         "request_ids": letter.request_ids or [letter.digest],
         "reason": letter.reason,
         "time": letter.died_at and letter.died_at.isoformat(timespec="seconds"),
-        "phones": [_masked_phone(raw) for raw in letter.registrations or []],
+        "phones": [masked_phone(raw) for raw in letter.registrations or []],
         "readable": letter.registrations is not None,
     }
 
@@ -199,10 +198,6 @@ def _table(lines: list[dict[str, Any]]) -> Table:
 def _in_words(letter: Letter) -> str:
     first, *more = letter.request_ids or [letter.digest]
     return f"{first}{f' and {len(more)} more' if more else ''} ({letter.reason})"
-
-
-def _masked_phone(raw: Any) -> str:
-    return inert(phones.mask(raw[0])) if isinstance(raw, list) and raw and isinstance(raw[0], str) else "***"
 
 
 def _whole(letter: Letter, request_id: str, reveal: bool) -> dict[str, Any]:
@@ -228,4 +223,4 @@ def _fields(raw: Any, reveal: bool) -> dict[str, Any]:
     if not isinstance(raw, list):
         return {"registration": HIDDEN}
     fields = {name: mask_phones(inert(str(value))) for name, value in zip(FIELDS, raw, strict=False)}
-    return fields | {"phone_number": _masked_phone(raw)}
+    return fields | {"phone_number": masked_phone(raw)}

@@ -1,0 +1,123 @@
+"""Registrations into a file: which of them, which columns, and how their values are spelled."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import IO, Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from landing.models import ParkedLog, Registration, StoredSubmission
+from lib import calendars, phones, tables
+from logs import utils as logs
+
+COLUMNS = ("id", "phone_number", "status", "first_seen", "last_seen", "submissions")
+REFERRER = "referrer"
+
+PAGE = 2000
+"""Rows that are in memory at once."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which registrations, and as what.
+
+    Those first seen from `since` to before `until`, with this status; None and "" leave nothing out.
+    referrer: one more column, from where the first submission came; MongoDB is asked for it.
+    """
+
+    format: str
+    since: datetime | None = None
+    until: datetime | None = None
+    status: str = ""
+    referrer: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The header of the file."""
+        return (*COLUMNS, REFERRER) if self.referrer else COLUMNS
+
+
+def count(question: Question) -> int:
+    """Return how many registrations are meant. Raises django.db.Error."""
+    with transaction.atomic():
+        _take_time()
+        return _registrations(question).count()
+
+
+def write(question: Question, file: IO[bytes], step: Callable[[int], object]) -> int:
+    """Write the registrations into a file and return how many; call step with the rows of each page.
+
+    All rows are as they were at one moment. Memory stays the same however many they are.
+    Raises django.db.Error, StoreUnavailable (of the referrers) or OSError, and then the file is not whole.
+    """
+    writer = tables.FORMATS[question.format](file, question.columns)
+    spelled = _for_programs if question.format == "jsonl" else _for_people
+    written = 0
+    with transaction.atomic():
+        _take_time()
+        for page in _pages(question):
+            for row in page:
+                writer.write(spelled(row, question.format))
+            written += len(page)
+            step(len(page))
+    writer.close()
+    return written
+
+
+def _registrations(question: Question) -> QuerySet[Registration]:
+    rows = Registration.objects.order_by("pk")
+    if question.since:
+        rows = rows.filter(first_seen__gte=question.since)
+    if question.until:
+        rows = rows.filter(first_seen__lt=question.until)
+    return rows.filter(status=question.status) if question.status else rows
+
+
+def _pages(question: Question) -> Iterator[list[Sequence[Any]]]:
+    """Yield the rows page by page from a cursor that PostgreSQL keeps."""
+    mine = StoredSubmission.objects.filter(registration=OuterRef("pk")).order_by()
+    counted = mine.values("registration").annotate(number=Count("pk")).values("number")
+    rows = _registrations(question).annotate(number=Coalesce(Subquery(counted), 0))
+    columns = ["pk", "phone_number", "status", "first_seen", "last_seen", "number"]
+    if question.referrer:
+        rows = rows.annotate(first=Subquery(mine.order_by("accepted_at", "pk").values("pk")[:1]))
+        columns.append("first")
+    cursor = rows.values_list(*columns).iterator(chunk_size=PAGE)
+    while page := list(islice(cursor, PAGE)):
+        yield _with_referrers(page) if question.referrer else page
+
+
+def _with_referrers(page: list[Sequence[Any]]) -> list[Sequence[Any]]:
+    """Return rows with the referrer in the place of their first request_id."""
+    ids = [str(row[-1]) for row in page if row[-1]]
+    found = {str(document["_id"]): document for document in logs.find_many(ids)}
+    missing = [one for one in ids if one not in found]
+    parked = ParkedLog.objects.filter(pk__in=missing) if missing else ()
+    found |= {str(one.pk): one.document for one in parked}
+    return [(*row[:-1], str(found.get(str(row[-1]), {}).get("referrer") or "")) for row in page]
+
+
+def _for_people(row: Sequence[Any], format: str) -> tables.Row:  # noqa: A002  the word for it
+    pk, phone, status, first_seen, last_seen, *rest = row
+    times = [
+        calendars.show(time, settings.CALENDAR, settings.DISPLAY_TIME_ZONE)
+        for time in (first_seen, last_seen)
+    ]
+    return pk, phones.group(phone) if format == "csv" else phone, status, *times, *rest
+
+
+def _for_programs(row: Sequence[Any], _: str) -> tables.Row:
+    pk, phone, status, first_seen, last_seen, *rest = row
+    times = [time.astimezone(settings.DISPLAY_TIME_ZONE).isoformat() for time in (first_seen, last_seen)]
+    return pk, phone, status, *times, *rest
+
+
+def _take_time() -> None:
+    """Let this transaction's statements take longer than those that somebody waits for."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")

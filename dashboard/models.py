@@ -1,0 +1,108 @@
+"""Exports that were asked for in the admin, and their files; and the dead letters' place in the admin."""
+
+from datetime import datetime, timedelta
+
+from django.contrib.admin.models import LogEntry
+from django.db import models
+from django.db.models.functions import Now
+
+from landing.models import Registration
+from landing.words import shown, word
+from lib.tables import FORMATS
+
+KEPT_FOR = timedelta(hours=24)
+"""How long a file can be downloaded: it is full of phone numbers."""
+
+
+class Export(models.Model):
+    """One export: what is asked, and how far it is."""
+
+    class State(models.TextChoices):
+        """Where it is."""
+
+        WAITING = "waiting", word("waiting for a worker")
+        RUNNING = "running", word("being written")
+        READY = "ready", word("ready")
+        FAILED = "failed", word("failed")
+        EXPIRED = "expired", word("deleted")
+
+    format = models.CharField(
+        word("format"), max_length=5, choices=[(one, one) for one in FORMATS], default="xlsx"
+    )
+    since = models.DateTimeField(word("from"), null=True, blank=True)
+    until = models.DateTimeField(word("to before"), null=True, blank=True)
+    status = models.CharField(word("status"), max_length=9, choices=Registration.Status, blank=True)
+    referrer = models.BooleanField(word("with the referrer"), default=False)
+    # A name and no key: users can be deleted, and the web may change no export.
+    requested_by = models.CharField(word("who"), max_length=150)
+    requested_at = models.DateTimeField(word("time"), db_default=Now())
+    state = models.CharField(
+        word("state"), max_length=7, choices=State, default=State.WAITING, db_default=State.WAITING
+    )
+    alive_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    rows = models.BigIntegerField(word("rows"), null=True)
+    bytes = models.BigIntegerField(default=0, db_default=0)
+    error = models.TextField(blank=True, default="", db_default="")
+
+    class Meta:
+        verbose_name, verbose_name_plural = word("export"), word("exports")
+        # landing.export_registration is the one permission for all that concerns exports.
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{shown('export')} {self.pk}"
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file for who downloads it."""
+        return f"registrations-{self.pk}.{self.format}"
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the file is deleted (UTC)."""
+        return self.finished_at + KEPT_FOR if self.finished_at else None
+
+
+class ExportChunk(models.Model):
+    """A piece of an export's file.
+
+    It is in PostgreSQL since that is the one place which all containers share: a worker writes it, and
+    whichever web container is asked sends it. dashboard/export_jobs.py bounds what may be there.
+    """
+
+    export = models.ForeignKey(Export, models.CASCADE, related_name="chunks")
+    number = models.IntegerField()
+    body = models.BinaryField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["export", "number"], name="export_chunk_number")]
+
+    def __str__(self) -> str:
+        return f"chunk {self.number} of export {self.export_id}"
+
+
+class DeadLetter(models.Model):
+    """No table: a place in the admin and permissions. Dead letters are in RabbitMQ alone."""
+
+    class Meta:
+        managed = False
+        verbose_name, verbose_name_plural = word("dead letter"), word("dead letters")
+        default_permissions = ("view",)
+        permissions = [
+            ("replay_deadletter", "Can replay dead letters"),
+            ("discard_deadletter", "Can discard dead letters"),
+        ]
+
+    def __str__(self) -> str:
+        return "dead letter"
+
+
+class AuditEntry(LogEntry):
+    """Django's admin log, as superusers read it: who did what."""
+
+    class Meta:
+        proxy = True
+        verbose_name, verbose_name_plural = word("audit entry"), word("audit log")
+        default_permissions = ()

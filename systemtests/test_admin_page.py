@@ -1,0 +1,92 @@
+"""The admin in a real browser, as an operator uses it, with a worker that writes the exports."""
+
+import csv
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from systemtests.stack import eventually, new_phone
+from systemtests.test_page import open_browser
+
+
+class Admin:
+    """What an operator does and sees."""
+
+    def __init__(self, browser, stack):
+        self.browser = browser
+        self.stack = stack
+
+    def open(self, path="/admin/"):
+        self.browser.get(f"{self.stack.url}{path}")
+        return self
+
+    def all(self, selector):
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def click(self, selector):
+        self.browser.find_element(By.CSS_SELECTOR, selector).click()
+        return self
+
+    def type(self, selector, text):
+        self.browser.find_element(By.CSS_SELECTOR, selector).send_keys(text)
+        return self
+
+    def text(self):
+        return self.browser.find_element(By.TAG_NAME, "body").text
+
+    def log_in(self):
+        lines = (self.stack.state_dir / "secrets").read_text().splitlines()
+        password = dict(line.split("=", 1) for line in lines if "=" in line)["ADMIN_PASSWORD"]
+        self.open().type("#id_username", "admin").type("#id_password", password)
+        self.click("#login-form [type=submit]")
+
+    def complaints(self):
+        """What the console has said: errors, refusals by the CSP."""
+        return [one["message"] for one in self.browser.get_log("browser") if one["level"] != "INFO"]
+
+
+@pytest.fixture(scope="module")
+def admin(stack, tmp_path_factory):
+    browser = open_browser(tmp_path_factory.mktemp("admin"))
+    admin = Admin(browser, stack)
+    admin.log_in()
+    yield admin
+    browser.quit()
+
+
+def test_the_language_can_be_switched_and_stays(admin):
+    admin.open()
+    admin.click("#language-form button")
+    other = admin.browser.find_element(By.TAG_NAME, "html").get_attribute("lang")
+    admin.open("/admin/landing/registration/")
+    assert admin.browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == other
+    assert admin.complaints() == []
+
+
+def test_a_phone_is_found_masked_and_revealed(admin):
+    phone = new_phone()
+    admin.stack.registered(phone)
+    admin.open(f"/admin/landing/registration/?q={phone}").click("#result_list th a")
+    assert phone not in admin.text()
+    admin.click("button.reveal")
+    assert phone in admin.text()
+    admin.open("/admin/dashboard/auditentry/")
+    assert phone not in admin.text()
+    assert len(admin.all("#result_list tbody tr")) >= 1
+    assert admin.complaints() == []
+
+
+def test_an_export_is_written_in_the_background_and_downloaded(admin, tmp_path):
+    phone = new_phone()
+    admin.stack.registered(phone)
+    admin.browser.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    admin.open("/admin/dashboard/export/add/").click("#id_format option[value=csv]").click("[name=_save]")
+    eventually(lambda: admin.open("/admin/dashboard/export/").all("td.field-file a"), within=40)
+    admin.click("td.field-file a")
+    path = eventually(lambda: next(iter(tmp_path.glob("registrations-*.csv")), None))
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        phones = [row["phone_number"].replace("-", "") for row in csv.DictReader(file)]
+    assert phone in phones
+    assert admin.complaints() == []

@@ -1,0 +1,256 @@
+"""Exports from the admin: a worker writes them beside its work, and who may have them gets them whole."""
+
+import csv
+import io
+import subprocess
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.db import connection
+
+from dashboard import export_jobs
+from dashboard.models import Export, ExportChunk
+from landing import registrations
+from landing.models import Registration
+from landing.submission import Submission
+from lib import tables
+from tests.waiting import eventually
+from tests.workers import worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PHONE, OTHER_PHONE = "09123456789", "09351112233"
+ADD = "/admin/dashboard/export/add/"
+
+
+@pytest.fixture(autouse=True)
+def _on_the_tests_database(monkeypatch):
+    monkeypatch.setenv("POSTGRES_DB", connection.settings_dict["NAME"])
+
+
+@pytest.fixture
+def exporter(client):
+    """A member of staff who may export and nothing else."""
+    person = get_user_model().objects.create_user("exporter", is_staff=True)
+    person.user_permissions.set(Permission.objects.filter(codename="export_registration"))
+    client.force_login(person)
+    return client
+
+
+def submitted(phone=PHONE, at=None):
+    at = at or datetime.now(UTC)
+    registrations.store([Submission(phone, str(uuid4()), "192.0.2.1", "", "", at)])
+
+
+def asked(client, **fields):
+    answer = client.post(ADD, {"format": "csv"} | fields)
+    assert answer.status_code == 302, answer.content.decode()
+    return Export.objects.latest("pk")
+
+
+def file_of(client, export):
+    return client.get(f"/admin/dashboard/export/{export.pk}/file/")
+
+
+@pytest.mark.parametrize("form", tables.FORMATS)
+def test_what_is_asked_for_is_written_and_downloaded_whole(exporter, form):
+    submitted()
+    export = asked(exporter, format=form)
+    assert export.state == Export.State.WAITING
+    assert export_jobs.work()
+    export.refresh_from_db()
+    assert (export.state, export.rows, export.requested_by) == (Export.State.READY, 1, "exporter")
+    answer = file_of(exporter, export)
+    body = b"".join(answer.streaming_content)
+    assert len(body) == int(answer["Content-Length"]) == export.bytes
+    assert answer["Content-Disposition"] == f'attachment; filename="registrations-{export.pk}.{form}"'
+    assert "no-store" in answer["Cache-Control"]
+    if form == "csv":
+        [row] = csv.DictReader(io.StringIO(body.decode("utf-8-sig")))
+        assert row["phone_number"] == "0912-345-6789"
+
+
+def test_only_what_was_chosen_is_in_it(exporter):
+    submitted(PHONE, datetime(2026, 3, 21, 8, 30, tzinfo=UTC))
+    submitted(OTHER_PHONE, datetime(2026, 3, 20, 8, 30, tzinfo=UTC))
+    export = asked(exporter, format="jsonl", since="۱۴۰۵/۰۱/۰۱", status="pending")
+    export_jobs.work()
+    body = b"".join(file_of(exporter, export).streaming_content)
+    assert body.count(b"\n") == 1
+    assert PHONE.encode() in body
+
+
+def test_a_file_of_many_chunks_comes_in_order(exporter, monkeypatch):
+    monkeypatch.setattr(export_jobs, "CHUNK", 64)
+    for number in range(30):
+        submitted(f"0912{number:07}")
+    export = asked(exporter)
+    export_jobs.work()
+    assert ExportChunk.objects.count() > 10
+    body = b"".join(file_of(exporter, export).streaming_content).decode("utf-8-sig")
+    assert [row["id"] for row in csv.DictReader(io.StringIO(body))] == [
+        str(pk) for pk in Registration.objects.order_by("pk").values_list("pk", flat=True)
+    ]
+
+
+def test_asking_and_downloading_are_in_the_audit_log(exporter):
+    submitted()
+    export = asked(exporter)
+    export_jobs.work()
+    file_of(exporter, export)
+    said = list(LogEntry.objects.order_by("pk").values_list("user__username", "change_message", "object_id"))
+    assert said == [
+        ("exporter", "asked for an export", str(export.pk)),
+        ("exporter", "downloaded an export", str(export.pk)),
+    ]
+
+
+def test_who_may_not_export_gets_nothing(exporter, client):
+    submitted()
+    export = asked(exporter)
+    export_jobs.work()
+    client.force_login(get_user_model().objects.create_user("other", is_staff=True))
+    assert file_of(client, export).status_code == 403
+    assert client.post(ADD, {"format": "csv"}).status_code == 403
+    assert client.get("/admin/dashboard/export/").status_code == 403
+    client.logout()
+    assert file_of(client, export)["Location"].startswith("/admin/login/")
+    assert Export.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "fields", [{"format": "exe"}, {"since": "soon"}, {"status": "x"}, {"until": "1404/12/30"}]
+)
+def test_a_wrong_wish_is_explained(exporter, fields):
+    answer = exporter.post(ADD, {"format": "csv"} | fields)
+    assert answer.status_code == 200
+    assert answer.context["errors"]
+    assert not Export.objects.exists()
+
+
+def test_there_are_never_more_than_a_few(exporter):
+    for _ in range(export_jobs.MOST_KEPT):
+        Export.objects.create(format="csv", requested_by="exporter")
+    assert exporter.post(ADD, {"format": "csv"}).context["errors"]
+
+
+def test_a_file_is_deleted_after_a_day(exporter):
+    submitted()
+    export = asked(exporter)
+    export_jobs.work()
+    Export.objects.update(finished_at=datetime.now(UTC) - timedelta(hours=25))
+    assert not export_jobs.work()
+    assert not ExportChunk.objects.exists()
+    assert file_of(exporter, export).status_code == 404
+    assert exporter.get("/admin/dashboard/export/").status_code == 200
+
+
+def test_one_is_written_at_a_time_and_one_whose_worker_is_gone_is_given_up():
+    running = Export.objects.create(
+        format="csv", state=Export.State.RUNNING, alive_at=datetime.now(UTC), requested_by="a"
+    )
+    ExportChunk.objects.create(export=running, number=1, body=b"half")
+    waiting = Export.objects.create(format="csv", requested_by="a")
+    assert not export_jobs.work()
+    Export.objects.filter(pk=running.pk).update(alive_at=datetime.now(UTC) - timedelta(minutes=6))
+    assert export_jobs.work()
+    running.refresh_from_db()
+    waiting.refresh_from_db()
+    assert (running.state, waiting.state) == (Export.State.FAILED, Export.State.READY)
+    assert not ExportChunk.objects.filter(export=running).exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("MOST_BYTES", 10), ("DEADLINE", timedelta(0))])
+def test_one_that_is_too_large_or_too_slow_leaves_no_file(exporter, monkeypatch, name, value):
+    monkeypatch.setattr(export_jobs, name, value)
+    submitted()
+    export = asked(exporter)
+    export_jobs.work()
+    export.refresh_from_db()
+    assert export.state == Export.State.FAILED
+    assert "manage.py export" in export.error
+    assert not ExportChunk.objects.exists()
+    assert file_of(exporter, export).status_code == 404
+
+
+def test_one_whose_process_dies_leaves_no_file(exporter, monkeypatch):
+    monkeypatch.setattr(export_jobs, "_command", lambda _: ["sh", "-c", "echo half; kill -9 $$"])
+    export = asked(exporter)
+    export_jobs.work()
+    export.refresh_from_db()
+    assert export.state == Export.State.FAILED
+    assert not ExportChunk.objects.exists()
+
+
+def test_a_worker_writes_it_by_itself_and_stores_registrations_meanwhile(exporter):
+    submitted()
+    with worker():
+        export = asked(exporter)
+        eventually(lambda: Export.objects.get(pk=export.pk).state == Export.State.READY, within=60)
+    assert file_of(exporter, export).status_code == 200
+
+
+def test_a_worker_that_ends_takes_its_export_along_and_leaves_no_process(exporter):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO landing_registration (phone_number, first_seen, last_seen) "
+            "SELECT '09' || lpad(n::text, 9, '0'), now(), now() FROM generate_series(1, 300000) AS n"
+        )
+    with worker() as process:
+        export = asked(exporter)
+        eventually(lambda: Export.objects.get(pk=export.pk).bytes, within=60)
+        process.terminate()
+        process.wait(30)
+    assert Export.objects.get(pk=export.pk).state != Export.State.READY
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert connection.settings_dict["NAME"]
+    assert not [line for line in listed.splitlines() if "manage.py export --json --format=csv" in line]
+
+
+@contextmanager
+def rights_of(role):
+    """Talk to PostgreSQL with the rights that the container stack gives to a process, and no more."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {role}")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")
+
+
+def test_the_rights_of_web_and_worker_in_the_container_stack_are_enough(client, django_user_model):
+    submitted()
+    with connection.cursor() as cursor:
+        for role in ("breakwater_web", "breakwater_worker"):
+            cursor.execute(f"DROP ROLE IF EXISTS {role}")
+            cursor.execute(f"CREATE ROLE {role}")
+            cursor.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
+        cursor.execute(Path("docker/postgres/grants.sql").read_text())
+    try:
+        client.force_login(django_user_model.objects.create_superuser("boss"))
+        with rights_of("breakwater_web"):
+            export = asked(client)
+        with rights_of("breakwater_worker"):
+            assert export_jobs.work()
+        with rights_of("breakwater_web"):
+            assert PHONE[-4:].encode() in b"".join(file_of(client, export).streaming_content)
+            assert client.get("/admin/dashboard/export/").status_code == 200
+            registration = Registration.objects.get()
+            page = client.post(f"/admin/landing/registration/{registration.pk}/reveal/")
+            assert PHONE in page.content.decode()
+            assert client.get("/admin/dashboard/auditentry/").status_code == 200
+        Export.objects.update(finished_at=datetime.now(UTC) - timedelta(hours=25))
+        with rights_of("breakwater_worker"):
+            export_jobs.clean()
+        assert not ExportChunk.objects.exists()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP OWNED BY breakwater_web, breakwater_worker")
+            cursor.execute("DROP ROLE breakwater_web, breakwater_worker")
