@@ -31,6 +31,12 @@ def client_ip(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
     return str(sender or "")
 
 
+def belongs(peer: str, networks: Sequence[Network]) -> bool:
+    """Return whether an address lies in one of the networks. What is no address ("", a socket's path) does not."""
+    address = _parse(peer)
+    return address is not None and any(address in network for network in networks)
+
+
 def limit_key(ip: str) -> str:
     """Return what a rate limit counts an address of client_ip() by: itself, or an IPv6 address's /64.
 
