@@ -60,14 +60,15 @@ def points(since: int) -> list[dict[str, Any]]:
 
 
 def point(start: int, counts: dict[str, int]) -> dict[str, Any]:
-    """Return one point of the charts from the counts of its ten seconds."""
+    """Return one point of the charts from what is known of its ten seconds: nothing, if nobody told anything."""
+    known = bool(counts)
     refused = {
         name.removeprefix(REFUSED): count for name, count in counts.items() if name.startswith(REFUSED)
     }
     return {
         "start": start,
-        "accepted": counted(counts, "accepted"),
-        "stored": counts.get("stored", 0),
+        "accepted": counted(counts, "accepted") if known else None,
+        "stored": counts.get("stored", 0) if known else None,
         "refused": refused,
         "p50": metrics.quantile(counts, LATENCY, 0.5),
         "p99": metrics.quantile(counts, LATENCY, 0.99),

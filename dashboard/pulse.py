@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from celery import signals
@@ -48,7 +49,7 @@ class Pulse:
         self._thread.start()
 
     def stop(self) -> None:
-        """Beat a last time and end."""
+        """Add what is left, take leave and end. Who was killed takes no leave, and is called silent for a while."""
         self._stop.set()
         self._thread.join(timeout=2 * totals.TIMEOUT + gauges.DEADLINE)
 
@@ -74,7 +75,9 @@ class Pulse:
     def _run(self) -> None:
         while not self._stop.wait(EVERY):
             self.beat()
-        self.beat()
+        with suppress(*totals.Unavailable):
+            self._adder.flush()
+            totals.forget([self.name])
 
 
 # -- workers: what each has in hand, and up to when it has stored
