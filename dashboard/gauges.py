@@ -81,6 +81,13 @@ def read() -> dict[str, Reading]:
     return {name: _reading(answer) for name, answer in answers.items()}
 
 
+def dead_letters() -> int | None:
+    """Return how many dead letters there are, within DEADLINE; None if RabbitMQ does not tell."""
+    answer = _PROBES["rabbitmq"].answer()
+    wait([answer], timeout=DEADLINE)
+    return _reading(answer).values.get("dead_letters")
+
+
 def _reading(answer: "Future[tuple[float, Values]]") -> Reading:
     if not answer.done():
         return Reading("no answer in time")
@@ -94,9 +101,10 @@ class _Queues:
 
     def __init__(self) -> None:
         self._connection: Any = None
+        self._channel: Any = None
 
     def __call__(self) -> Values:
-        known = self._connection is not None
+        known = self._channel is not None
         try:
             return self._count()
         except (OperationalError, AMQPError, OSError):
@@ -106,14 +114,15 @@ class _Queues:
         return self._count()  # the connection was older than the broker's last restart
 
     def _count(self) -> Values:
-        if self._connection is None:
+        if self._channel is None:
             limits = {"read_timeout": DEADLINE, "write_timeout": DEADLINE}
             self._connection = current_app.connection_for_read(
                 connect_timeout=DEADLINE, heartbeat=0, transport_options=limits
             )
-        channel = self._connection.default_channel
-        live = channel.queue_declare(queues.LIVE, passive=True)
-        dead = channel.queue_declare(queues.DEAD, passive=True)
+            self._connection.connect()  # once: default_channel would try for ever
+            self._channel = self._connection.channel()
+        live = self._channel.queue_declare(queues.LIVE, passive=True)
+        dead = self._channel.queue_declare(queues.DEAD, passive=True)
         return {
             "queue": live.message_count,
             "workers": live.consumer_count,
@@ -123,7 +132,7 @@ class _Queues:
     def _drop(self) -> None:
         with suppress(OperationalError, AMQPError, OSError):
             self._connection.collect()
-        self._connection = None
+        self._connection = self._channel = None
 
 
 def spooled() -> dict[str, tuple[int, int, float]]:

@@ -263,3 +263,12 @@ def test_a_dead_letter_is_a_hop_with_its_reason():
     [hop] = [hop for hop in trace.of(UUID(buried.request_id)).hops if hop.name == "dead"]
     assert hop.facts["reason"] == "refused by PostgreSQL: a test"
     assert hop.time is not None
+
+
+def test_a_broker_that_is_away_is_asked_again_and_found_when_it_is_back(servers):
+    with without(servers.rabbitmq):
+        for _ in range(2):
+            assert live.now()["dependencies"]["rabbitmq"] != "ok"
+        # Nothing goes on trying behind the page: a thread that did would hold up the process's end.
+        eventually(gauges._PROBES["rabbitmq"].answer().done)
+    eventually(lambda: live.now()["gauges"]["queue"] == 0, within=20)
