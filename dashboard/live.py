@@ -135,14 +135,14 @@ def _oldest(queue: int | None, redis: Mapping[str, Any], spools: Mapping[str, An
 
     A spool's first row and what workers have in hand say when they were accepted. The queue's head
     cannot be looked at without taking it out, but it came after the last that was stored, and after
-    the last moment in which the queue was seen empty.
+    the last moment in which the queue was seen empty. A queue that cannot be asked may hold some.
     """
-    if queue is None or not redis:
+    if not redis:
         return None
     waiting = [accepted_at for _, _, accepted_at in (spools or {}).values()]
     waiting += _in_hand(redis["processes"])
     marks = redis["marks"]
-    if queue and marks:
+    if queue != 0 and marks:
         waiting.append(max(marks.get("stored_up_to", 0), marks.get("empty_at", 0)))
     return max(0.0, time.time() - min(waiting)) if waiting else 0.0
 

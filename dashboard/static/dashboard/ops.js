@@ -124,17 +124,19 @@ function rates(state) {
     seen.length = 0;
     return {};
   }
-  const now = { time: state.time, accepted: sumOf(state.counts, "accepted"), stored: state.counts.stored ?? 0 };
+  const { time, counts } = state;
+  const now = { time, accepted: sumOf(counts, "accepted"), stored: counts.stored ?? 0, refused: sumOf(counts, "refused") };
   if (seen.length && seen.at(-1).accepted > now.accepted) seen.length = 0; // Redis was emptied
   seen.push(now);
   while (seen.length > 2 && seen[1].time <= now.time - RATE_OVER) seen.shift();
   const first = seen[0], span = now.time - first.time;
   if (span < 1) return {};
-  return { accepted: (now.accepted - first.accepted) / span, stored: (now.stored - first.stored) / span };
+  const rate = (name) => (now[name] - first[name]) / span;
+  return { accepted: rate("accepted"), stored: rate("stored"), refused: rate("refused") };
 }
 
 function showFigures(state, hour) {
-  const { accepted, stored } = rates(state);
+  const { accepted, stored, refused } = rates(state);
   const known = Boolean(state.counts);
   const inHour = (of) => hour.reduce((sum, point) => sum + of(point), 0);
   const more = (count) => (known ? fill(texts.words.in_hour, { count: number.format(count) }) : texts.words.unknown);
@@ -146,11 +148,11 @@ function showFigures(state, hour) {
   by("p50").textContent =
     state.latency?.p50 == null ? texts.words.last_minute : fill(texts.words.median, { time: duration(state.latency.p50) });
   [by("oldest").textContent, by("oldest-unit").textContent] = parts(state.gauges.oldest);
-  by("refused").textContent = known ? number.format(inHour(refusedIn)) : "–";
-  by("refused-more").textContent = known
-    ? fill(texts.words.in_all, { count: number.format(sumOf(state.counts, "refused")) })
-    : texts.words.unknown;
-  document.querySelector(".flow").dataset.flows = accepted > 0 || stored > 0 ? "yes" : "no";
+  by("refused").textContent = shown(refused);
+  by("refused-more").textContent = more(inHour(refusedIn));
+  const flows = { web: accepted, rabbitmq: stored, workers: stored };
+  for (const [name, rate] of Object.entries(flows))
+    document.querySelector(`[data-part="${name}"]`).dataset.flows = rate > 0 ? "yes" : "no";
 }
 
 const aSecond = (count) => (count == null ? null : count / BUCKET);
