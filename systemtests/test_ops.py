@@ -67,14 +67,18 @@ def test_the_page_changes_while_visitors_register(page):
         ("redis", "Each web process limits by itself"),
         ("mongodb", "their request logs wait in PostgreSQL"),
         ("rabbitmq", "Registrations are kept in the spool"),
+        ("postgres", "workers hold their batches"),
     ],
 )
 def test_a_banner_says_what_goes_on_without_a_server(page, server, says):
+    part = {"postgres": "postgresql"}.get(server, server)
     with page.stack.paused(server):
         eventually(lambda: says in banner(page), within=30)
         assert page.text("#status") == "Degraded"
-        assert page.find(f'.flow [data-part="{server}"]').get_attribute("data-ok") == "no"
+        assert page.find(f'.flow [data-part="{part}"]').get_attribute("data-ok") == "no"
         assert page.stack.register().status_code == 202
+        if server == "postgres":
+            eventually(lambda: "holds a batch" in page.text("#processes"), within=30)
         if server == "redis":
             eventually(lambda: "not known while Redis is away" in banner(page))
             assert page.text("#queue") != "–"

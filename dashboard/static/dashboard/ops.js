@@ -16,6 +16,7 @@ const by = (id) => document.getElementById(id);
 const points = new Map(); // the beginning of each ten seconds → its point
 const seen = []; // the last answers' counts and times, for "a second"
 let countsWereKnown = false;
+let pass = document.getElementById("settings").dataset.pass; // good while PostgreSQL, which knows logins, is away
 
 const number = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
 const small = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
@@ -58,7 +59,7 @@ async function ask() {
   // The newest points still grow; after an absence of Redis all of them may have.
   const since = countsWereKnown && known.length ? Math.max(...known) - 3 * BUCKET : 0;
   const answer = await fetch(`${stateUrl}?since=${since}`, {
-    headers: { Accept: "application/json" },
+    headers: { Accept: "application/json", "X-Ops-Pass": pass },
     signal: AbortSignal.timeout(ANSWER_WITHIN),
   });
   if (answer.status === 403) return "login";
@@ -73,6 +74,7 @@ async function run() {
       location.assign(loginUrl);
       return;
     }
+    pass = state.pass ?? pass;
     show(state);
   } catch {
     status("lost");
