@@ -19,6 +19,7 @@ from django.db import Error as DatabaseError
 from landing import calls, dead_letters, outbox, registrations, states
 from landing.states import State
 from landing.submission import MalformedSubmission, Submission, now
+from lib import metrics
 from lib.patience import Interrupted, hold
 from lib.shared_flag import SharedFlag
 
@@ -72,6 +73,7 @@ def _save(batch: Sequence[Submission], queued_at: str | None) -> None:
         _document(submission, registration_ids[submission.request_id], queued_at) for submission in stored
     ]
     _hold(lambda: outbox.deliver(documents), "deliver request logs")
+    metrics.count("stored", len(stored))
     request_ids = [submission.request_id for submission in stored]
     states.write(request_ids, State.STORED)
     log.info("stored", extra={"request_ids": request_ids})
