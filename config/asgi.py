@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import re
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
@@ -10,12 +11,13 @@ from a2wsgi import WSGIMiddleware
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from config import health
+from config import health, scrape
 from config.headers import Headers, SecurityHeaders
-from dashboard import parity
+from dashboard import live, parity
 from landing import express, intake
 from landing.drainer import Drainer
 from landing.express import Answer
+from lib import metrics
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -54,15 +56,20 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
         return
     if body is None:
         return
+    started = time.perf_counter()
     if answer := await _register(scope, body):
         await _send(send, answer, security_headers.of(path))
     else:
         await django(_for_wsgi(scope, body), _replay(body), security_headers.wrap(path, send))
+    if path == REGISTER_PATH and scope["method"] == "POST":
+        metrics.observe("register_seconds", time.perf_counter() - started)
 
 
 async def _without_body(scope: Scope) -> Answer | None:
     if check := _HEALTH.get(scope["path"]):
         return await check()
+    if scope["path"] == scrape.PATH:
+        return await scrape.metrics(scope)
     task = _STATUS_PATH.fullmatch(scope["path"])
     if task and scope["method"] == "GET" and not scope["query_string"]:
         return await express.status_of(task[1], scope["headers"])
@@ -88,12 +95,15 @@ async def _live(receive: Receive, send: Send) -> None:
     gc.freeze()
     process = intake.start(asyncio.get_running_loop())
     drainer = Drainer(process)
+    pulse = live.pulse()
+    pulse.start()
     running = [asyncio.create_task(drainer.run()), asyncio.create_task(_announce())]
     await send({"type": "lifespan.startup.complete"})
     await receive()
     for task in running:
         task.cancel()
     drainer.close()
+    await asyncio.to_thread(pulse.stop)
     await process.close()
     await send({"type": "lifespan.shutdown.complete"})
 

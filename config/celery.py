@@ -31,7 +31,13 @@ app.conf.update(
     result_backend_transport_options={"retry_policy": {"max_retries": 1, "timeout": 1.0}},
     redis_socket_timeout=1.0,
     redis_socket_connect_timeout=1.0,
-    imports=["landing.tasks", "landing.watchdog", "dashboard.parity", "dashboard.export_jobs"],
+    imports=[
+        "landing.tasks",
+        "landing.watchdog",
+        "dashboard.parity",
+        "dashboard.pulse",
+        "dashboard.export_jobs",
+    ],
     # Nothing but JSON is ever unpacked: pickle in a queue is code from whoever can write to it.
     task_serializer="json",
     result_serializer="json",

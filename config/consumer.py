@@ -9,6 +9,7 @@ from celery.worker import consumer
 
 from config import joining
 from landing import calls
+from lib import metrics
 
 log = logging.getLogger(__name__)
 
@@ -63,4 +64,5 @@ class Consumer(consumer.Consumer):
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Make a message that cannot be read a dead letter. Its body, which may be personal, is not logged."""
         log.error("unreadable message is a dead letter", extra={"reason": type(exc).__name__})
+        metrics.count("dead_lettered:unreadable")
         message.reject_log_error(log, self.connection_errors)

@@ -1,7 +1,8 @@
 """/livez and /readyz: asked often, so answered without Django.
 
 /livez: this process answers. /readyz: what the next registration needs, which is RabbitMQ or the
-spool. Whatever else is away, the answer is "degraded", and registrations go on.
+spool. Whatever else is away, the answer is "degraded", and registrations go on. Dead letters are
+told beside it: they need a person, and make nobody less ready.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 from redis.asyncio import Redis
 
+from dashboard import gauges
 from landing import intake
 from landing.express import Answer
 from landing.publisher import NotConfirmed
@@ -32,12 +34,13 @@ async def livez() -> Answer:
 async def readyz() -> Answer:
     """Return 200 and each dependency's state, or 503 when nothing could be accepted."""
     probes = {"rabbitmq": _rabbitmq, "spool": _spool, "redis": _redis, "postgresql": _postgresql}
-    states = await asyncio.gather(*map(_state, probes.values()))
+    dead_letters, *states = await asyncio.gather(_dead_letters(), *map(_state, probes.values()))
     checks = dict(zip(probes, states, strict=True))
+    detail = {"checks": checks, "dead_letters": dead_letters}
     if checks["rabbitmq"] != "ok" and checks["spool"] != "ok":
-        return _answer(503, {"status": "unavailable", "checks": checks})
+        return _answer(503, {"status": "unavailable", **detail})
     degraded = any(state != "ok" for state in states)
-    return _answer(200, {"status": "degraded" if degraded else "ready", "checks": checks})
+    return _answer(200, {"status": "degraded" if degraded else "ready", **detail})
 
 
 def _answer(status: int, content: Mapping[str, Any]) -> Answer:
@@ -59,6 +62,10 @@ async def _state(check: Callable[[], Awaitable[None]]) -> str:
     except Exception as error:  # noqa: BLE001  whatever a client library raises, the answer is "not ok"
         return type(error).__name__  # the text may hold host names or credentials
     return "ok"
+
+
+async def _dead_letters() -> int | None:
+    return await asyncio.to_thread(gauges.dead_letters)
 
 
 async def _rabbitmq() -> None:

@@ -8,6 +8,7 @@ whatever arrives in pieces, goes uvicorn's way to config/asgi.py, as if it had n
 
 import asyncio
 import logging
+import time
 from functools import partial
 from typing import Final
 
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from config.asgi import REGISTER_PATH, security_headers
 from landing import express
 from landing.express import Pending
+from lib import metrics
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ class Exchange:
     """uvicorn sets it when the connection is lost; nobody waits for it."""
 
     def __init__(self, *, keep_alive: bool) -> None:
+        self.started = time.perf_counter()
         self.keep_alive = keep_alive
         self.response_complete = False
         self.disconnected = False
@@ -100,6 +103,7 @@ class Protocol(HttpToolsProtocol):
     def _answer(self, exchange: Exchange, pending: Pending, _: object) -> None:
         answer = pending.answer()
         exchange.response_complete = True
+        metrics.observe("register_seconds", time.perf_counter() - exchange.started)
         if exchange.disconnected:
             return
         lines = [

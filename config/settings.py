@@ -39,6 +39,11 @@ HTTPS = env.flag(
 RATE_LIMIT = env.rate(
     "RATE_LIMIT", "10/minute", "The most registrations from one IPv4 address or IPv6 /64, or off."
 )
+METRICS_NETWORKS = env.addresses(
+    "METRICS_NETWORKS",
+    "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
+    "Who may ask /metrics: addresses or CIDR ranges of the connection itself, with no proxy in between.",
+)
 LANGUAGE_CODE = env.choice(
     "DEFAULT_LANGUAGE", "fa", "The language of pages and errors when the visitor asks for none.", ("fa", "en")
 )

@@ -36,6 +36,7 @@ urlpatterns = [
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("admin/language/", set_language, name="admin_language"),
     path("admin/", admin.site.urls),
+    path("ops/", include("dashboard.urls")),
 ]
 
 

@@ -7,6 +7,7 @@ from kombu.exceptions import OperationalError
 
 from landing import calls, queues
 from landing.submission import now
+from lib import metrics
 
 log = logging.getLogger(__name__)
 
@@ -41,4 +42,6 @@ def bury(raw: object, reason: str) -> None:
             timeout=CONFIRM_TIMEOUT,
             confirm_timeout=CONFIRM_TIMEOUT,
         )
+    # The reason's beginning: what follows the colon may be anything, and each label costs.
+    metrics.count(f"dead_lettered:{reason.partition(':')[0]}")
     log.error("registration is a dead letter", extra={"reason": reason})

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from landing.intake import Intake
 from landing.publisher import NotConfirmed, Publisher
-from lib import spool
+from lib import metrics, spool
 from lib.spool import SpoolFailed, SpoolFile, SpoolFull
 
 log = logging.getLogger(__name__)
@@ -95,6 +95,7 @@ class Drainer:
             self._broker_answers()
             await self._intake.on_disk(file.delete, rows)
             moved += len(rows)
+            metrics.count("drained", len(rows))
             # A spool that is poured out at once would raise the alarm again that filled it.
             await asyncio.sleep(len(rows) / settings.SPOOL_DRAIN_RATE)
         return moved

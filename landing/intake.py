@@ -5,6 +5,7 @@ import logging
 import math
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from django.conf import settings
 from landing.limits import Limiter
 from landing.publisher import NotConfirmed, Publisher
 from landing.submission import Submission
+from lib import metrics
 from lib.breaker import Breaker
 from lib.client_ip import limit_key
 from lib.group_commit import GroupCommit, Overloaded
@@ -129,17 +131,20 @@ class Intake:
             home = "spool"
         else:
             return Unavailable()
+        metrics.count(f"accepted:{home}", len(batch))
         request_ids = [submission.request_id for submission in batch]
         log.info("accepted", extra={"home": home, "request_ids": request_ids})
         return None
 
     async def _publish(self, batch: Sequence[Submission]) -> bool:
+        started = time.perf_counter()
         try:
             await self.publisher.publish(batch)
         except NotConfirmed as error:
             if self.broker.failed():
                 log.warning("registrations go to the spool", extra={"reason": str(error)})
             return False
+        metrics.observe("confirm_seconds", time.perf_counter() - started)
         return True
 
     async def _append(self, batch: Sequence[Submission]) -> bool:

@@ -15,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from lib import metrics
 from lib.breaker import Breaker
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class LocalLog:
 
     def take(self, senders: Sequence[str]) -> list[float]:
         """Take one place for each sender; return the seconds each has to wait, 0 where it got it."""
+        metrics.count("limited_without_redis", len(senders))
         return [self._take(sender) for sender in senders]
 
     def _take(self, sender: str) -> float:

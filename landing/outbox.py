@@ -12,6 +12,7 @@ from django.db import Error as DatabaseError
 from django.db import connection, transaction
 
 from landing.models import ParkedLog
+from lib import metrics
 from lib.breaker import Breaker
 from logs import utils as logs
 
@@ -42,6 +43,7 @@ def deliver(documents: Sequence[logs.Document]) -> None:
         park(documents)
     else:
         _breaker.worked()
+        metrics.count("documents:mongodb", len(documents))
 
 
 def park(documents: Sequence[logs.Document]) -> None:
@@ -50,6 +52,7 @@ def park(documents: Sequence[logs.Document]) -> None:
         [ParkedLog(request_id=one["_id"], document=_to_json(one)) for one in documents],
         ignore_conflicts=True,
     )
+    metrics.count("documents:parked", len(documents))
 
 
 def redrive() -> int:
@@ -62,6 +65,7 @@ def redrive() -> int:
         parked = list(ParkedLog.objects.select_for_update(skip_locked=True).order_by("parked_at")[:BATCH])
         logs.log_requests([_from_json(one.document) for one in parked])
         ParkedLog.objects.filter(pk__in=[one.pk for one in parked]).delete()
+    metrics.count("documents:mongodb", len(parked))
     return len(parked)
 
 

@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from landing.intake import TooManyRequests, Unavailable
+from lib import metrics
 
 CONTENT_TYPE = "application/problem+json"
 _LANGUAGES = ("fa", "en")
@@ -125,6 +126,9 @@ _PROBLEMS = {
     ),
 }
 
+# What refuses no registration: it is not counted among the refusals.
+_OF_OTHER_REQUESTS = frozenset({"forbidden", "not_found", "method_not_allowed", "not_acceptable"})
+
 # What is wrong with a phone number: InvalidPhone.reason, and "required" when there is none.
 _PHONE_REASONS = {
     "required": ("The phone number is missing.", "شمارهٔ تلفن وارد نشده است."),
@@ -190,6 +194,8 @@ def body(code: str, request_id: str, accept_language: str, reason: str = "") -> 
         "code": code,
         "request_id": request_id,
     }
+    if code != "invalid_phone" and code not in _OF_OTHER_REQUESTS:
+        metrics.count(f"refused:{code}")
     if reason:
         problem["detail"] = explain_phone(reason, accept_language)
         problem["errors"] = [{"field": "phone_number", "code": reason, "detail": problem["detail"]}]
@@ -198,6 +204,7 @@ def body(code: str, request_id: str, accept_language: str, reason: str = "") -> 
 
 def explain_phone(reason: str, accept_language: str) -> str:
     """Return what is wrong with a phone number, in the visitor's language."""
+    metrics.count("refused:invalid_phone")
     english, persian = _PHONE_REASONS[reason]
     return persian if language_of(accept_language) == "fa" else english
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from landing.submission import Submission
+from lib import metrics
 
 # One statement, so one round trip and one commit: registrations first, their ids into the
 # submissions. Phones are taken in order, so that two batches lock rows in the same order and
@@ -33,6 +34,7 @@ SELECT request_id, registered.id FROM batch JOIN registered USING (phone_number)
 """
 
 
+@metrics.timed("store_seconds")
 def store(batch: Sequence[Submission]) -> dict[str, int]:
     """Store a batch in one transaction; return the registration's id for each request_id.
 

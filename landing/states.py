@@ -16,12 +16,15 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from landing.submission import now
+from lib.breaker import Breaker
 from lib.group_commit import GroupCommit
 
 log = logging.getLogger(__name__)
 
 KEY = "celery-task-meta-"
 """Celery's own prefix, so that AsyncResult(task_id) and Flower read the same state."""
+
+_breaker = Breaker(pause=1.0)
 
 DEAD_TTL = 30 * 86400
 """Seconds that Redis remembers a failure; only the dead-letter queue knows it after that."""
@@ -65,8 +68,10 @@ def write(task_ids: Sequence[str], state: State) -> None:
     """Tell Redis the state of many tasks in one round trip.
 
     Redis only caches what PostgreSQL or the dead-letter queue holds: its failure is logged and
-    passed over.
+    passed over, and it is left alone for a second, so that batches do not wait for it one by one.
     """
+    if _breaker.is_open:
+        return
     ttl = DEAD_TTL if state is State.DEAD else settings.STATE_TTL
     try:
         with _redis().pipeline(transaction=False) as pipeline:
@@ -74,7 +79,10 @@ def write(task_ids: Sequence[str], state: State) -> None:
                 pipeline.set(KEY + task_id, _meta(task_id, state), ex=ttl)
             pipeline.execute()
     except (RedisError, OSError) as error:
-        log.warning("task states not written to Redis", extra={"reason": repr(error)})
+        if _breaker.failed():
+            log.warning("task states not written to Redis", extra={"reason": repr(error)})
+    else:
+        _breaker.worked()
 
 
 def _meta(task_id: str, state: State) -> bytes:

@@ -19,6 +19,7 @@ from django.db import Error as DatabaseError
 from landing import calls, dead_letters, outbox, registrations, states
 from landing.states import State
 from landing.submission import MalformedSubmission, Submission, now
+from lib import metrics
 from lib.patience import Interrupted, hold
 from lib.shared_flag import SharedFlag
 
@@ -83,6 +84,7 @@ def _save(arrivals: Sequence[Arrival]) -> None:
         if submission.request_id in registration_ids
     ]
     _hold(lambda: outbox.deliver(documents), "deliver request logs")
+    metrics.count("stored", len(documents))
     request_ids = [document["_id"] for document in documents]
     states.write(request_ids, State.STORED)
     log.info("stored", extra={"request_ids": request_ids})

@@ -12,7 +12,7 @@ MOST_HOPS = 16
 class Networks:
     """Addresses and CIDR ranges, such as those of trusted proxies: `address in networks`.
 
-    Raises ValueError for anything else. An address is text as client_ip() returns it.
+    Raises ValueError for anything else. What is no address ("", a socket's path) is in none.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -26,7 +26,8 @@ class Networks:
         return self._has(address)
 
     def _look_up(self, address: str) -> bool:
-        return any(ip_address(address) in network for network in self._networks)
+        canonical = _canonical(address)
+        return bool(canonical) and any(ip_address(canonical) in network for network in self._networks)
 
 
 def client_ip(peer: str, forwarded_for: str, trusted: Networks) -> str:
@@ -41,7 +42,7 @@ def client_ip(peer: str, forwarded_for: str, trusted: Networks) -> str:
     """
     sender = _canonical(peer)
     for hop in reversed(forwarded_for.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
-        if not sender or sender not in trusted or not (before := _canonical(hop)):
+        if sender not in trusted or not (before := _canonical(hop)):
             break
         sender = before
     return sender

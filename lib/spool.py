@@ -29,6 +29,12 @@ CREATE TABLE IF NOT EXISTS spool (
 """
 _INSERT = "INSERT INTO spool (body, checksum) VALUES (?, ?)"
 _OLDEST = "SELECT number, body, checksum FROM spool WHERE NOT damaged ORDER BY number LIMIT ?"
+# Rows go from the oldest on, so their numbers have no gaps: the last and the first tell how many
+# there are, where count(*) reads them all.
+_EXTENT = """
+SELECT (SELECT max(number) FROM spool) - (SELECT min(number) FROM spool) + 1,
+       (SELECT body FROM spool ORDER BY number LIMIT 1)
+"""
 _SUFFIX = ".spool"
 
 LARGE = 16 * 1024 * 1024
@@ -49,6 +55,15 @@ class Row:
 
     number: int
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much waits in one file: rows (damaged ones too), its size in bytes, the body that came first."""
+
+    rows: int
+    size: int
+    oldest: bytes
 
 
 class SpoolFile:
@@ -224,14 +239,30 @@ def bodies(directory: Path) -> Iterator[bytes]:
         yield body
 
 
+def extents(directory: Path) -> dict[str, Extent]:
+    """Return how much waits in each file of a directory that holds any, by its name. Raises SpoolFailed.
+
+    It costs the same however much there is.
+    """
+    return {
+        path.name: Extent(rows, path.stat().st_size, oldest)
+        for path, (rows, oldest) in _select_from_each(_EXTENT, directory)
+        if rows
+    }
+
+
 def _select(query: str, directory: Path) -> Iterator[tuple[Any, ...]]:
+    return (row for _, row in _select_from_each(query, directory))
+
+
+def _select_from_each(query: str, directory: Path) -> Iterator[tuple[Path, tuple[Any, ...]]]:
     """Yield a query's rows from each file of a directory, changing nothing."""
     for path in sorted(directory.glob(f"*{_SUFFIX}")):
         try:
             with closing(
                 sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
             ) as database:
-                yield from database.execute(query)
+                yield from ((path, row) for row in database.execute(query))
         except sqlite3.Error as error:
             if path.exists():  # or it has just been drained
                 raise SpoolFailed(f"{path} cannot be read: {error}") from error

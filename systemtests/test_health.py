@@ -18,6 +18,7 @@ def test_a_sound_stack_is_alive_and_ready(stack):
     assert stack.ready() == {
         "status": "ready",
         "checks": {"rabbitmq": "ok", "spool": "ok", "redis": "ok", "postgresql": "ok"},
+        "dead_letters": 0,
     }
 
 

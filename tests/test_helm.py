@@ -298,7 +298,8 @@ def test_as_in_compose_nobody_comes_in_but_through_the_front():
 def test_the_ingress_leads_to_the_web_and_not_into_the_admin():
     rules = find("operators", "Ingress", "web")["spec"]["rules"]
     paths = {path["path"]: path["backend"]["service"]["name"] for path in rules[0]["http"]["paths"]}
-    assert paths == {"/admin": "bw-breakwater-closed", "/": "bw-breakwater-web"}
+    closed = dict.fromkeys(("/admin", "/ops", "/metrics"), "bw-breakwater-closed")
+    assert paths == closed | {"/": "bw-breakwater-web"}
     assert "selector" not in find("operators", "Service", "closed")["spec"]
     assert {
         one["http"]["paths"][0]["path"] for one in find("external", "Ingress", "web")["spec"]["rules"]

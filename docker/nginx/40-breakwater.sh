@@ -52,7 +52,7 @@ case ${DEFAULT_LANGUAGE:-fa} in fa | en) ;; *) die "DEFAULT_LANGUAGE=${DEFAULT_L
   echo '}'
 } > $out/settings.conf
 
-# ADMIN_FROM: addresses and ranges from which /admin/ can be reached.
+# ADMIN_FROM: addresses and ranges from which /admin/ and /ops/ can be reached.
 {
   for range in $(echo "${ADMIN_FROM:-127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7}" | tr ',' ' '); do
     echo "allow $range;"

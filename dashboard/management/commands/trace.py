@@ -6,13 +6,11 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import Error as DatabaseError
 from rich.table import Table
 
 from dashboard import terminal, trace
 from dashboard.trace import Hop
 from lib import request_ids
-from logs.utils import StoreUnavailable
 
 
 class Command(BaseCommand):
@@ -20,7 +18,7 @@ class Command(BaseCommand):
 
     help = (
         "Print each hop of one request: accepted, queued, stored, logged. "
-        "Example: manage.py trace 0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b. Exit code 1 if nothing is known of it."
+        "Example: manage.py trace 0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b. Exit code 1 if nothing is known of it, 2 if a store does not answer."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,16 +32,15 @@ class Command(BaseCommand):
         request_id = request_ids.parse(options["request_id"])
         if request_id is None:
             raise CommandError("That is no request_id: it looks like 0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b.")
-        try:
-            hops = trace.of(request_id)
-        except (StoreUnavailable, DatabaseError) as error:
-            raise CommandError(f"A store does not answer: {error}", returncode=2) from error
-        if not hops:
-            raise CommandError(f"Nothing is known of {request_id}.")
+        found = trace.of(request_id)
         if options["json"]:
-            self.stdout.write(json.dumps([dataclasses.asdict(hop) for hop in hops], default=str))
-        else:
-            self.stdout.write(terminal.rendered(_table(hops)))
+            self.stdout.write(json.dumps([dataclasses.asdict(hop) for hop in found.hops], default=str))
+        elif found.hops:
+            self.stdout.write(terminal.rendered(_table(found.hops)))
+        if found.silent:
+            raise CommandError(f"No answer from {', '.join(found.silent)}; there may be more.", returncode=2)
+        if not found.hops:
+            raise CommandError(f"Nothing is known of {request_id}.")
 
 
 def _table(hops: list[Hop]) -> Table:

@@ -1,0 +1,174 @@
+"""The state of the product in this moment, put together from the gauges and from what was counted."""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dashboard import gauges, totals
+from dashboard.gauges import Reading
+from dashboard.pulse import Pulse
+from landing import intake
+from lib import metrics
+
+SILENT_AFTER = 10.0
+"""Seconds after which a process that has said nothing is called silent."""
+FORGOTTEN_AFTER = 120.0
+"""Seconds after which it is not spoken of any more: it was stopped, or replaced after its end."""
+
+REFUSED = "refused:"
+LATENCY = "register_seconds"
+
+# In a bucket of the charts gauges stand beside the counts.
+_SAMPLED = {"queue": "gauge:queue", "oldest": "gauge:oldest", "spool_rows": "gauge:spool_rows"}
+
+
+def pulse() -> Pulse:
+    """Return the pulse of a web process, which samples the gauges too."""
+    return Pulse(
+        "web",
+        lambda: {"spools": intake.current().broker.is_open, "spooled": gauges.spooled()},
+        sample,
+    )
+
+
+def now() -> dict[str, Any]:
+    """Return the figures of this moment. What cannot be known, since its server is away, is None."""
+    readings = gauges.read()
+    figures = _figures(readings)
+    states = {name: reading.state for name, reading in readings.items()}
+    if states["rabbitmq"] == "ok" and figures["spooling"]:
+        states["rabbitmq"] = "does not confirm"
+    return {
+        "time": time.time(),
+        "counts": readings["redis"].values.get("totals"),
+        "gauges": figures,
+        "dependencies": states,
+        "processes": _processes(readings["redis"]),
+        "degraded": degradations(states, figures),
+    }
+
+
+def degradations(states: Mapping[str, str], figures: Mapping[str, Any]) -> list[str]:
+    """Return what is not as it should be: names of dependencies, and "workers" when none consumes."""
+    found = [name for name, state in states.items() if state != "ok"]
+    return [*found, "workers"] if figures["workers"] == 0 else found
+
+
+def points(since: int) -> list[dict[str, Any]]:
+    """Return the points of the charts that begin at `since` (a Unix time) or later. Raises totals.Unavailable."""
+    return [point(start, counts) for start, counts in totals.hour(since).items()]
+
+
+def point(start: int, counts: dict[str, int]) -> dict[str, Any]:
+    """Return one point of the charts from what is known of its ten seconds: nothing, if nobody told anything."""
+    known = bool(counts)
+    refused = {
+        name.removeprefix(REFUSED): count for name, count in counts.items() if name.startswith(REFUSED)
+    }
+    return {
+        "start": start,
+        "accepted": counted(counts, "accepted") if known else None,
+        "stored": counts.get("stored", 0) if known else None,
+        "refused": refused,
+        "p50": metrics.quantile(counts, LATENCY, 0.5),
+        "p99": metrics.quantile(counts, LATENCY, 0.99),
+        **{name: counts.get(key) for name, key in _SAMPLED.items()},
+    }
+
+
+def latency() -> dict[str, float | None]:
+    """Return p50 and p99 (seconds) of the registrations of the last minute. Raises totals.Unavailable."""
+    together: dict[str, int] = {}
+    for counts in totals.hour(int(time.time()) - 60).values():
+        for field in metrics.buckets(LATENCY):
+            together[field] = together.get(field, 0) + counts.get(field, 0)
+    return {"p50": metrics.quantile(together, LATENCY, 0.5), "p99": metrics.quantile(together, LATENCY, 0.99)}
+
+
+def counted(counts: Mapping[str, int], name: str) -> int:
+    """Return the sum over all labels of what is counted under a name."""
+    return sum(count for key, count in counts.items() if key.startswith(f"{name}:"))
+
+
+def sample(bucket: int) -> None:
+    """Write the gauges into a bucket, forget processes that ended, note an empty queue. Raises totals.Unavailable."""
+    readings = gauges.read()
+    figures = _figures(readings)
+    known = {key: int(figures[name]) for name, key in _SAMPLED.items() if figures[name] is not None}
+    if known:
+        totals.sample(bucket, known)
+    said = readings["redis"].values.get("processes", {})
+    totals.forget([name for name, one in said.items() if time.time() - one["at"] > FORGOTTEN_AFTER])
+    if figures["queue"] == 0 and not _in_hand(said):
+        totals.mark("empty_at", time.time())
+
+
+def _figures(readings: Mapping[str, Reading]) -> dict[str, Any]:
+    broker, redis = readings["rabbitmq"].values, readings["redis"].values
+    said = redis.get("processes", {})
+    spools = _spools(readings)
+    return {
+        "queue": broker.get("queue"),
+        "dead_letters": broker.get("dead_letters"),
+        "workers": broker.get("workers"),
+        "oldest": _oldest(broker.get("queue"), redis, spools),
+        "spool_rows": None if spools is None else sum(rows for rows, _, _ in spools.values()),
+        "spool_bytes": None if spools is None else sum(size for _, size, _ in spools.values()),
+        "parked": readings["postgresql"].values.get("parked"),
+        "spooling": any(one.get("spools") for one in said.values() if _is_fresh(one)),
+    }
+
+
+def _spools(readings: Mapping[str, Reading]) -> dict[str, Any] | None:
+    """Return all spools by the names of their files, which web processes with one directory see alike."""
+    if not readings["spool"].ok:
+        return None
+    spools: dict[str, Any] = {}
+    for one in readings["redis"].values.get("processes", {}).values():
+        if _is_fresh(one):
+            spools |= one.get("spooled", {})
+    return spools | dict(readings["spool"].values)
+
+
+def _oldest(queue: int | None, redis: Mapping[str, Any], spools: Mapping[str, Any] | None) -> float | None:
+    """Return for how long, in seconds, the oldest registration that is not stored has waited at most.
+
+    A spool's first row and what workers have in hand say when they were accepted. The queue's head
+    cannot be looked at without taking it out, but it came after the last that was stored, and after
+    the last moment in which the queue was seen empty. A queue that cannot be asked may hold some.
+    """
+    if not redis:
+        return None
+    waiting = [accepted_at for _, _, accepted_at in (spools or {}).values()]
+    waiting += _in_hand(redis["processes"])
+    marks = redis["marks"]
+    if queue != 0 and marks:
+        waiting.append(max(marks.get("stored_up_to", 0), marks.get("empty_at", 0)))
+    return max(0.0, time.time() - min(waiting)) if waiting else 0.0
+
+
+def _in_hand(said: Mapping[str, Any]) -> list[float]:
+    return [one["in_hand"] for one in said.values() if one.get("in_hand") and _is_fresh(one)]
+
+
+def _is_fresh(said: Mapping[str, Any]) -> bool:
+    return bool(time.time() - said["at"] < SILENT_AFTER)
+
+
+def _processes(redis: Reading) -> list[dict[str, Any]] | None:
+    if not redis.ok:
+        return None
+    return sorted(_described(redis.values["processes"].items()), key=lambda one: one["name"])
+
+
+def _described(said: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[dict[str, Any]]:
+    for name, one in said:
+        silent = time.time() - one["at"]
+        if silent < FORGOTTEN_AFTER:
+            held = time.time() - one["in_hand"] if one.get("in_hand") else None
+            yield {
+                "name": name,
+                "role": one["role"],
+                "silent": silent if silent > SILENT_AFTER else None,
+                "held": held,
+            }

@@ -1,0 +1,126 @@
+"""The pulse of each process: every two seconds it adds its counts to the totals and says how it is.
+
+A kill -9 loses the counts of the last two seconds, never a registration. One of the web processes
+samples the gauges into each point of the charts: whichever asks Redis first.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from celery import signals
+
+from dashboard import gauges, totals
+from lib import metrics
+from lib.breaker import Breaker
+
+log = logging.getLogger(__name__)
+
+EVERY = 2.0
+
+Say = Callable[[], dict[str, object]]
+Sample = Callable[[int], None]
+
+
+class Pulse:
+    """Beats in a thread of its own.
+
+    say: tells how the process is, each time anew. sample: writes the gauges into a bucket of the
+    charts, when it is this process's turn.
+    """
+
+    def __init__(self, role: str, say: Say, sample: Sample | None = None) -> None:
+        self.name = f"{role} {socket.gethostname()} {os.getpid()}"
+        self._role = role
+        self._say = say
+        self._sample = sample
+        self._adder = totals.Adder()
+        self._stop = threading.Event()
+        self._outage = Breaker(pause=0)
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Add what is left, take leave and end. Who was killed takes no leave, and is called silent for a while."""
+        self._stop.set()
+        self._thread.join(timeout=2 * totals.TIMEOUT + gauges.DEADLINE)
+
+    def beat(self) -> None:
+        """Add, tell, and sample if it is this process's turn. An outage of Redis is waited out."""
+        try:
+            self._adder.flush()
+            said = self._say()
+            totals.announce(self.name, {"role": self._role, "at": int(time.time()), **said})
+            if (stored_up_to := said.get("stored_up_to")) and isinstance(stored_up_to, float):
+                totals.mark("stored_up_to", stored_up_to)
+            bucket = totals.bucket_of(time.time())
+            if self._sample and totals.is_mine(bucket):
+                self._sample(bucket)
+        except totals.Unavailable as error:
+            if self._outage.failed():
+                log.warning("counts wait for Redis", extra={"reason": repr(error)})
+        except Exception:
+            log.exception("the pulse goes on after an error")
+        else:
+            self._outage.worked()
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY):
+            self.beat()
+        with suppress(*totals.Unavailable):
+            self._adder.flush()
+            totals.forget([self.name])
+
+
+# -- workers: what each has in hand, and up to when it has stored
+
+_in_hand: dict[str, float] = {}
+_stored_up_to = 0.0
+_pulse: Pulse | None = None
+
+
+def _worker() -> dict[str, object]:
+    return {"in_hand": min(list(_in_hand.values()), default=None), "stored_up_to": _stored_up_to}
+
+
+@signals.task_prerun.connect
+def take_in_hand(task_id: str, args: Any, task: Any, **_: Any) -> None:
+    """Note the oldest registration of a batch, and whether RabbitMQ hands it out again."""
+    first = args[0][0] if args and isinstance(args[0], list) and args[0] else None
+    _in_hand[task_id] = gauges.moment_in(first)
+    if (task.request.delivery_info or {}).get("redelivered"):
+        metrics.count("redelivered")
+
+
+@signals.task_postrun.connect
+def put_down(task_id: str, state: str, args: Any, **_: Any) -> None:
+    """Note that a batch is done with."""
+    global _stored_up_to  # noqa: PLW0603
+    _in_hand.pop(task_id, None)
+    if state == "SUCCESS" and args and isinstance(args[0], list) and args[0]:
+        _stored_up_to = max(_stored_up_to, gauges.moment_in(args[0][-1]))
+
+
+@signals.worker_process_init.connect
+@signals.worker_ready.connect
+def start_worker(**_: Any) -> None:
+    """Begin in a worker's main process and, after the fork, in each of its pool."""
+    global _pulse  # noqa: PLW0603
+    _pulse = Pulse("worker", _worker)
+    _pulse.start()
+
+
+@signals.worker_process_shutdown.connect
+@signals.worker_shutdown.connect
+def stop_worker(**_: Any) -> None:
+    """Add what was counted last."""
+    if _pulse:
+        _pulse.stop()

@@ -1,0 +1,169 @@
+"""The operator's pages: the live page and the trace. Staff only, by the same login as the admin."""
+
+import tomllib
+from collections.abc import Callable
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core import signing
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods
+
+from dashboard import live, totals, trace
+from landing import problems
+from lib import phones, request_ids
+
+TEXTS = Path(__file__).parent / "texts"
+
+SEES_SUBMISSIONS = "landing.view_storedsubmission"
+"""The permission, beside being staff, to look at what single visitors have sent."""
+
+PASS_LASTS = 3600
+"""Seconds for which an open page goes on while PostgreSQL, which knows sessions and staff, is away."""
+
+_PASS = signing.TimestampSigner(salt="ops")
+
+View = Callable[..., HttpResponseBase]
+
+
+def for_staff(view: View) -> View:
+    """Let staff in; ask everybody else to log in, as the admin does."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not _is_staff(request):
+            return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+        return view(request, *args, **kwargs)
+
+    return never_cache(guarded)
+
+
+def for_who_sees_submissions(view: View) -> View:
+    """Let in who is staff and may look at submissions."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.has_perm(SEES_SUBMISSIONS):
+            return problems.answer(request, "forbidden")
+        return view(request, *args, **kwargs)
+
+    return for_staff(guarded)
+
+
+@require_GET
+@for_staff
+def ops(request: HttpRequest) -> HttpResponse:
+    """Show the live page. Its figures come from `state`."""
+    return render(request, "dashboard/ops.html", _context(request, "ops") | {"pass": _new_pass(request)})
+
+
+@require_GET
+@never_cache
+def state(request: HttpRequest) -> HttpResponse:
+    """Answer the figures of this moment, and the points of the charts that begin at ?since= (a Unix time) or later.
+
+    Who is staff is PostgreSQL's to say. While it is away, the pass counts that the page was given
+    with its last answer: it is then that somebody needs to see what goes on.
+    """
+    if not request.COOKIES.get(settings.SESSION_COOKIE_NAME):
+        return problems.answer(request, "forbidden")
+    now = live.now()
+    knows = now["dependencies"]["postgresql"] == "ok"
+    if not (_is_staff(request) if knows else _has_pass(request)):
+        return problems.answer(request, "forbidden")
+    since = request.GET.get("since", "")
+    try:
+        points = live.points(int(since) if since.isdecimal() and len(since) < 12 else 0)
+        latency = live.latency()
+    except totals.Unavailable:
+        points, latency = None, None
+    answer = now | {"points": points, "latency": latency}
+    return JsonResponse(answer | {"pass": _new_pass(request)} if knows else answer)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_who_sees_submissions
+def search(request: HttpRequest) -> HttpResponse:
+    """Ask for a request_id or a phone number. By POST: a phone number has no business in an address."""
+    asked = request.POST.get("asked", "")[: phones.LONGEST_INPUT].strip()
+    if request_id := request_ids.parse(asked):
+        return redirect(f"{reverse('ops_trace', args=[request_id])}?lang={_language(request)}")
+    found: dict[str, Any] = {}
+    if request.method == "POST":
+        found = _found_by_phone(asked)
+    return _render_trace(request, {"asked": asked} | found)
+
+
+@require_GET
+@for_who_sees_submissions
+def trace_of(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """Show the timeline of one request."""
+    return _render_trace(
+        request, {"asked": str(request_id), "trace": trace.of(request_id), "request_id": request_id}
+    )
+
+
+def _found_by_phone(asked: str) -> dict[str, Any]:
+    try:
+        phone_number = phones.normalise(asked)
+    except phones.InvalidPhone:
+        return {"neither": True}
+    submissions = trace.submissions_of(phone_number)
+    # The number itself is not shown again, neither in the box nor above what was found.
+    return {
+        "asked": "",
+        "phone": phones.mask(phone_number),
+        "submissions": submissions,
+        "cut": len(submissions) == trace.MOST_SUBMISSIONS and trace.MOST_SUBMISSIONS,
+    }
+
+
+def _render_trace(request: HttpRequest, found: dict[str, Any]) -> HttpResponse:
+    context = _context(request, "ops_search") | found
+    code = 400 if found.get("neither") else 200
+    return render(request, "dashboard/trace.html", context, status=code)
+
+
+def _context(request: HttpRequest, here: str) -> dict[str, Any]:
+    language = _language(request)
+    return {
+        "texts": _texts(language),
+        "language": language,
+        "other_language": "en" if language == "fa" else "fa",
+        "here": here,
+    }
+
+
+def _language(request: HttpRequest) -> str:
+    chosen = request.GET.get("lang", "")
+    return (
+        chosen if chosen in ("fa", "en") else problems.language_of(request.headers.get("Accept-Language", ""))
+    )
+
+
+@cache
+def _texts(language: str) -> dict[str, Any]:
+    return tomllib.loads((TEXTS / f"{language}.toml").read_text("utf-8"))
+
+
+def _new_pass(request: HttpRequest) -> str:
+    return _PASS.sign(str(request.user.pk))
+
+
+def _has_pass(request: HttpRequest) -> bool:
+    try:
+        _PASS.unsign(request.headers.get("X-Ops-Pass", ""), max_age=PASS_LASTS)
+    except signing.BadSignature:
+        return False
+    return True
+
+
+def _is_staff(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and getattr(request.user, "is_staff", False))

@@ -1,0 +1,95 @@
+"""What happens to a registration is counted, once, under the name that the docs give it."""
+
+import asyncio
+
+import orjson
+import pytest
+
+from landing import dead_letters, express, outbox, registrations
+from landing.limits import LocalLog
+from landing.tasks import save_phones_async
+from lib import metrics
+from logs import utils as logs
+from tests.test_ops import submission
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+JSON = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_counted():
+    metrics.take()
+
+
+def counted(name):
+    return {key: count for key, count in metrics.take().items() if key.partition(":")[0] == name}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ('{"phone_number": "0912"}', "invalid_phone"),
+        ("{}", "invalid_phone"),
+        ("{", "malformed_json"),
+        ("[]", "invalid_body"),
+        (f'{{"x": "{"a" * 20_000}"}}', "too_large"),
+    ],
+)
+def test_a_refusal_is_counted_by_its_reason(client, body, reason):
+    assert client.post("/api/register/", body, content_type="application/json").status_code >= 400
+    assert counted("refused") == {f"refused:{reason}": 1}
+
+
+def test_the_page_without_scripts_is_counted_like_the_api(client):
+    assert client.post("/en/", {"phone_number": "0912"}).status_code == 400
+    assert counted("refused") == {"refused:invalid_phone": 1}
+
+
+def test_an_address_where_nothing_is_refuses_no_registration(client):
+    assert client.get("/nothing/").status_code == 404
+    assert client.get("/api/register/").status_code == 405
+    assert counted("refused") == {}
+
+
+def test_both_doors_count_what_they_accept(client):
+    body = {"phone_number": "09123456789"}
+    assert client.post("/api/register/", body, content_type="application/json").status_code == 202
+    from landing import intake
+
+    loop = intake.current().loop
+    answer = asyncio.run_coroutine_threadsafe(
+        express.register("192.0.2.1", JSON, orjson.dumps(body)), loop
+    ).result()
+    assert answer.status == 202
+    taken = metrics.take()
+    assert taken["accepted:rabbitmq"] == 2
+    assert sum(taken.get(field, 0) for field in metrics.buckets("confirm_seconds")[:-1]) == 2
+
+
+def test_a_batch_is_counted_as_stored_and_logged():
+    save_phones_async([submission().to_wire() for _ in range(3)])
+    taken = metrics.take()
+    assert taken["stored"] == 3
+    assert taken["documents:mongodb"] == 3
+    assert sum(taken.get(field, 0) for field in metrics.buckets("store_seconds")[:-1]) == 1
+
+
+def test_documents_are_counted_as_parked_and_then_as_delivered(monkeypatch):
+    stored = submission()
+    registrations.store([stored])
+    outbox.park([{"_id": stored.request_id}])
+    assert counted("documents") == {"documents:parked": 1}
+    assert outbox.redrive() == 1
+    assert counted("documents") == {"documents:mongodb": 1}
+    assert logs.find(stored.request_id)
+
+
+def test_a_dead_letter_is_counted_by_the_kind_of_its_reason():
+    dead_letters.bury(["x"], "malformed: not six texts")
+    assert counted("dead_lettered") == {"dead_lettered:malformed": 1}
+
+
+def test_limits_without_redis_are_counted():
+    LocalLog(10, 60).take(["203.0.113.1", "203.0.113.2"])
+    assert counted("limited_without_redis") == {"limited_without_redis": 2}

@@ -1,0 +1,293 @@
+"""The operator's pages: who may see them, what they say when a server is away, and what the trace makes of any input."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.core import signing
+
+from dashboard import gauges, live, totals, trace
+from landing import dead_letters, outbox, registrations
+from landing.submission import Submission
+from lib import metrics
+from logs import utils as logs
+from tests.messages import depth
+from tests.test_outages import hung, without
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.django_db
+
+PAGES = ["/ops/", "/ops/trace/", f"/ops/trace/{uuid4()}/"]
+PHONE = "09123456789"
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(autouse=True)
+def _asked_anew(monkeypatch):
+    """No test is told what another was."""
+    monkeypatch.setattr(gauges, "FRESH", 0)
+    metrics.take()
+
+
+@pytest.fixture
+def operator(client):
+    """Staff who may look at submissions."""
+    user = get_user_model().objects.create_user("operator", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_storedsubmission"))
+    client.force_login(user)
+    return client
+
+
+def submission(phone=PHONE, ago=0):
+    return Submission(
+        phone, str(uuid4()), "192.0.2.1", "https://campaign.example/", "", NOW - timedelta(seconds=ago)
+    )
+
+
+# -- who may see what
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_who_is_not_logged_in_is_asked_to(client, page):
+    answer = client.get(page)
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/admin/login/?next=/ops/")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_who_is_no_staff_is_asked_for_another_login(client, page):
+    client.force_login(get_user_model().objects.create_user("visitor"))
+    assert client.get(page).status_code == 302
+
+
+def test_the_figures_are_refused_to_everybody_else(client):
+    assert client.get("/ops/state/").status_code == 403
+    client.force_login(get_user_model().objects.create_user("visitor"))
+    assert client.get("/ops/state/").status_code == 403
+
+
+def test_staff_without_the_permission_sees_figures_and_no_visitors(client):
+    client.force_login(get_user_model().objects.create_user("watcher", is_staff=True))
+    assert client.get("/ops/").status_code == 200
+    assert client.get("/ops/state/").status_code == 200
+    for page in PAGES[1:]:
+        assert client.get(page).status_code == 403
+    assert client.post("/ops/trace/", {"asked": PHONE}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/ops/", "/ops/state/", "/ops/trace/"])
+def test_nothing_of_it_is_kept_by_a_cache(operator, path):
+    assert "no-store" in operator.get(path)["Cache-Control"]
+
+
+@pytest.mark.parametrize(("language", "direction"), [("fa", "rtl"), ("en", "ltr"), ("<b>", "rtl")])
+def test_the_page_speaks_both_languages(operator, language, direction):
+    page = operator.get("/ops/", {"lang": language}).content.decode()
+    assert f'dir="{direction}"' in page
+    assert "<b>" not in page.partition("<main>")[0]
+
+
+# -- the figures
+
+
+def test_the_figures_are_those_that_were_counted(operator):
+    metrics.count("accepted:rabbitmq", 7)
+    metrics.count("refused:rate_limited", 2)
+    metrics.observe("register_seconds", 0.004)
+    totals.Adder().flush()
+    state = operator.get("/ops/state/").json()
+    assert state["counts"]["accepted:rabbitmq"] == 7
+    assert state["points"][-1]["accepted"] == 7
+    assert state["points"][-1]["refused"] == {"rate_limited": 2}
+    assert 0.003 < state["latency"]["p99"] <= 0.005
+    assert set(state["dependencies"].values()) == {"ok"}
+    assert state["gauges"]["dead_letters"] == 0
+    assert len(state["points"]) == 361
+
+
+@pytest.mark.parametrize("since", ["", "-1", "x", "9" * 400, "٣", "1e9", "0x10", "99999999999"])
+def test_any_since_is_answered(operator, since):
+    assert operator.get("/ops/state/", {"since": since}).status_code == 200
+
+
+@pytest.mark.parametrize("away", [without, hung])
+def test_without_redis_the_page_says_what_is_not_known_and_shows_the_rest(operator, servers, away):
+    with away(servers.redis):
+        state = operator.get("/ops/state/").json()
+    assert state["counts"] is None
+    assert state["points"] is None
+    assert state["degraded"] == ["redis", "workers"]
+    assert state["dependencies"]["rabbitmq"] == "ok"
+    assert state["gauges"]["queue"] == 0
+    assert state["gauges"]["spool_rows"] == 0
+
+
+@pytest.mark.parametrize("name", ["rabbitmq", "mongodb"])
+def test_a_server_that_hangs_does_not_hold_up_the_page(operator, servers, name):
+    with hung(getattr(servers, name)):
+        state = operator.get("/ops/state/").json()
+        assert state["dependencies"].pop(name) != "ok"
+        assert set(state["dependencies"].values()) == {"ok"}
+        assert name in state["degraded"]
+    eventually(lambda: operator.get("/ops/state/").json()["dependencies"][name] == "ok", within=20)
+
+
+def test_without_postgresql_an_open_page_goes_on_and_nobody_else_gets_in(client, operator, servers):
+    given = operator.get("/ops/state/").json()["pass"]
+    refused = signing.TimestampSigner(salt="other").sign("1")
+    with hung(servers.postgres):
+        state = operator.get("/ops/state/", headers={"X-Ops-Pass": given}).json()
+        assert state["degraded"] == ["postgresql", "workers"]
+        for forged in ("", "x", f"{given}x", refused):
+            assert operator.get("/ops/state/", headers={"X-Ops-Pass": forged}).status_code == 403
+    assert operator.get("/ops/state/").status_code == 200
+
+
+def test_a_pass_is_nothing_while_postgresql_knows_better(operator):
+    given = operator.get("/ops/state/").json()["pass"]
+    operator.logout()
+    assert operator.get("/ops/state/", headers={"X-Ops-Pass": given}).status_code == 403
+
+
+# -- how long the oldest has waited
+
+
+def test_what_a_worker_holds_is_the_oldest_though_the_queue_is_empty():
+    now = time.time()
+    totals.announce("worker a 1", {"role": "worker", "at": now, "in_hand": now - 40})
+    totals.announce("worker a 2", {"role": "worker", "at": now - 60, "in_hand": now - 900})
+    assert live.now()["gauges"]["oldest"] == pytest.approx(40, abs=10)
+
+
+def test_the_queues_head_came_after_the_last_that_was_stored():
+    totals.mark("stored_up_to", time.time() - 100)
+    totals.mark("empty_at", time.time() - 30)
+    assert live.now()["gauges"]["oldest"] == 0
+    from landing import queues
+    from landing.tasks import save_phones_async
+
+    save_phones_async.delay([submission().to_wire()])
+    eventually(lambda: depth(queues.live) == 1)
+    assert live.now()["gauges"]["oldest"] == pytest.approx(30, abs=10)
+
+
+def test_spools_of_several_machines_add_up_and_a_shared_one_counts_once(tmp_path, settings):
+    settings.SPOOL_DIR = str(tmp_path)
+    from lib import spool
+
+    file = spool.create(tmp_path)
+    file.append([b'["","","","","","2026-01-01T00:00:00+00:00"]'] * 3)
+    file.delete(file.oldest(1))
+    now = time.time()
+    for name in ("web a 1", "web a 2"):
+        totals.announce(name, {"role": "web", "at": now, "spooled": gauges.spooled()})
+    totals.announce("web b 1", {"role": "web", "at": now, "spooled": {"other.spool": [5, 100, now]}})
+    figures = live.now()["gauges"]
+    file.close()
+    assert figures["spool_rows"] == 2 + 5
+    assert figures["oldest"] > 86400
+
+
+# -- the trace
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "",
+        " ",
+        "'; DROP TABLE landing_submission; --",
+        "<script>alert(1)</script>",
+        "{{ 7|add:7 }}",
+        "%s%n",
+        "\x00",
+        "0912",
+        "١٢",
+        "../../etc/passwd",
+        "a" * 5000,
+        '{"$gt": ""}',
+        "\u202e6789",
+        "09123456789\n09123456780",
+    ],
+)
+def test_a_hostile_question_finds_nothing_and_breaks_nothing(operator, asked):
+    page = operator.post("/ops/trace/", {"asked": asked})
+    assert page.status_code == 400
+    assert "<script>alert" not in page.content.decode()
+
+
+def test_a_question_without_the_forms_token_is_refused(operator):
+    operator.handler.enforce_csrf_checks = True
+    assert operator.post("/ops/trace/", {"asked": PHONE}).status_code == 403
+
+
+def test_a_request_id_in_any_spelling_leads_to_its_timeline(operator):
+    stored = submission()
+    registrations.store([stored])
+    page = operator.post("/ops/trace/?lang=en", {"asked": f" {stored.request_id.upper()} "}, follow=True)
+    assert page.redirect_chain[-1][0] == f"/ops/trace/{stored.request_id}/?lang=en"
+    assert [hop.name for hop in page.context["trace"].hops] == ["accepted", "stored", "state"]
+    shown = page.content.decode()
+    assert "0912***6789" in shown
+    assert PHONE not in shown
+
+
+def test_an_id_that_nobody_gave_out_is_not_known(operator):
+    assert "Nothing is known" in operator.get(f"/ops/trace/{uuid4()}/?lang=en").content.decode()
+
+
+def test_a_referrer_is_text_and_not_markup(operator):
+    stored = submission()
+    registrations.store([stored])
+    logs.log_request({"_id": stored.request_id, "referrer": "<img src=x onerror=alert(1)>"})
+    assert "<img src=x" not in operator.get(f"/ops/trace/{stored.request_id}/").content.decode()
+
+
+@pytest.mark.parametrize("spelling", [PHONE, "+98 912 345 6789", "۰۹۱۲۳۴۵۶۷۸۹"])
+def test_a_phone_lists_its_submissions_and_is_not_shown(operator, spelling):
+    older, newer = submission(ago=60), submission()
+    registrations.store([older, newer, submission("09351112233")])
+    page = operator.post("/ops/trace/?lang=en", {"asked": spelling})
+    assert [str(one.pk) for one in page.context["submissions"]] == [newer.request_id, older.request_id]
+    shown = page.content.decode()
+    assert "0912***6789" in shown
+    assert PHONE not in shown
+    assert spelling not in shown
+
+
+def test_a_phone_that_was_sent_very_often_lists_the_newest(operator):
+    registrations.store([submission(ago=n) for n in range(60)])
+    page = operator.post("/ops/trace/?lang=en", {"asked": PHONE})
+    assert len(page.context["submissions"]) == 50
+    assert "there may be more" in page.content.decode()
+
+
+def test_without_mongodb_the_trace_tells_what_postgresql_knows(operator, servers):
+    stored = submission()
+    registrations.store([stored])
+    outbox.park([{"_id": stored.request_id}])
+    with without(servers.mongodb):
+        page = operator.get(f"/ops/trace/{stored.request_id}/?lang=en")
+    assert page.context["trace"].silent == ["MongoDB"]
+    assert [hop.name for hop in page.context["trace"].hops] == ["accepted", "stored", "parked", "state"]
+    assert "could not be asked" in page.content.decode()
+
+
+def test_a_dead_letter_is_a_hop_with_its_reason():
+    buried = submission()
+    dead_letters.bury(buried.to_wire(), "refused by PostgreSQL: a test")
+    [hop] = [hop for hop in trace.of(UUID(buried.request_id)).hops if hop.name == "dead"]
+    assert hop.facts["reason"] == "refused by PostgreSQL: a test"
+    assert hop.time is not None
+
+
+def test_a_broker_that_is_away_is_asked_again_and_found_when_it_is_back(servers):
+    with without(servers.rabbitmq):
+        for _ in range(2):
+            assert live.now()["dependencies"]["rabbitmq"] != "ok"
+        # Nothing goes on trying behind the page: a thread that did would hold up the process's end.
+        eventually(gauges._PROBES["rabbitmq"].answer().done)
+    eventually(lambda: live.now()["gauges"]["queue"] == 0, within=20)
