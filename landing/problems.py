@@ -126,7 +126,7 @@ _PROBLEMS = {
 }
 
 # What is wrong with a phone number: InvalidPhone.reason, and "required" when there is none.
-_PHONE_REASONS = {
+PHONE_REASONS = {
     "required": ("The phone number is missing.", "شمارهٔ تلفن وارد نشده است."),
     "blank": ("The phone number is empty.", "شمارهٔ تلفن خالی است."),
     "not_text": ("Send the phone number as text.", "شمارهٔ تلفن باید متن باشد."),
@@ -178,6 +178,11 @@ class PhoneRefused(exceptions.APIException):
         self.reason = reason
 
 
+def statuses() -> dict[str, int]:
+    """Return the HTTP status of each code."""
+    return {code: status for code, (status, *_) in _PROBLEMS.items()}
+
+
 def body(code: str, request_id: str, accept_language: str, reason: str = "") -> dict[str, Any]:
     """Return the problem document for a code; `reason` is a phone number's."""
     status, title, detail, fa_title, fa_detail = _PROBLEMS[code]
@@ -198,7 +203,7 @@ def body(code: str, request_id: str, accept_language: str, reason: str = "") -> 
 
 def explain_phone(reason: str, accept_language: str) -> str:
     """Return what is wrong with a phone number, in the visitor's language."""
-    english, persian = _PHONE_REASONS[reason]
+    english, persian = PHONE_REASONS[reason]
     return persian if language_of(accept_language) == "fa" else english
 
 
