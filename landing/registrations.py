@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from landing import tracing
 from landing.submission import Submission
 
 # One statement, so one round trip and one commit: registrations first, their ids into the
@@ -33,6 +34,7 @@ SELECT request_id, registered.id FROM batch JOIN registered USING (phone_number)
 """
 
 
+@tracing.step("postgresql")
 def store(batch: Sequence[Submission]) -> dict[str, int]:
     """Store a batch in one transaction; return the registration's id for each request_id.
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING or ON:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Arrivals = TypeVar("Arrivals", bound=Sequence[tuple[Submission, object]])
 
 MOST_WAITING = 20_000
 """Spans of one process that wait to be sent. More are dropped: traces never hold up a registration."""
@@ -85,21 +86,21 @@ def accepted(batch: Sequence[Submission], home: str, since: int) -> None:
         _tell_accepted(roots, home, since, len(batch))
 
 
-def batch(act: Callable[P, T]) -> Callable[P, T]:
-    """Decorate what a worker does for a whole batch, its first argument."""
+def batch(act: Callable[[Arrivals], T]) -> Callable[[Arrivals], T]:
+    """Decorate what a worker does for a whole batch: submissions, each with something that we do not look at."""
     if not ON:
         return act
 
     @wraps(act)
-    def traced(*args: P.args, **kwargs: P.kwargs) -> T:
+    def traced(arrivals: Arrivals) -> T:
         steps: list[Step] = []
         token = _steps.set(steps)
         try:
-            return _timed("process", steps.append, act, *args, **kwargs)
+            return _timed("process", steps.append, act, arrivals)
         finally:
             _steps.reset(token)
             *inner, whole = steps
-            _tell_processed(args[0], whole, inner)  # type: ignore[arg-type]  # a batch, as said above
+            _tell_processed([submission for submission, _ in arrivals], whole, inner)
 
     return traced
 
@@ -140,7 +141,7 @@ def _tell_accepted(roots: "Roots", home: str, since: int, count: int) -> None:
     spans, end = _spans("web"), time.time_ns()
     facts = _messaging("send") | {"breakwater.home": home}
     group = _context(RandomIdGenerator().generate_trace_id())
-    request = {"http.request.method": "POST", "http.response.status_code": 202}
+    request: dict[str, str | int] = {"http.request.method": "POST", "http.response.status_code": 202}
     for submission, root in roots:
         whole = Step("register", int(submission.accepted_at.timestamp() * 1e9), end)
         spans.tell(whole, SpanKind.SERVER, request, root)
