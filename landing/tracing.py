@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache, wraps
+from threading import Thread
 from typing import TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -48,6 +49,8 @@ MOST_IN_ONE = 2_000
 """Spans in one request to the collector."""
 SEND_EVERY = 1000.0
 """Milliseconds."""
+LONGEST_SEND, LONGEST_END = 2.0, 3.0
+"""Seconds for one request with all its tries, and for what is left when the process ends."""
 
 _RANDOM = (1 << 56) - 1
 
@@ -198,7 +201,8 @@ class Spans:
 
     def __init__(self, service: str) -> None:
         self._resource = Resource.create({"service.name": f"breakwater-{service}"})
-        exporter = OTLPSpanExporter(f"{settings.OTEL_EXPORTER_OTLP_ENDPOINT.rstrip('/')}/v1/traces")
+        address = f"{settings.OTEL_EXPORTER_OTLP_ENDPOINT.rstrip('/')}/v1/traces"
+        exporter = OTLPSpanExporter(address, timeout=LONGEST_SEND)
         self._waiting = BatchSpanProcessor(exporter, MOST_WAITING, SEND_EVERY, MOST_IN_ONE)
         atexit.register(self._send_the_last)
         # A process of Celery's pool ends without atexit.
@@ -234,7 +238,10 @@ class Spans:
             self.tell(one, SpanKind.CLIENT, {"db.system.name": one.name}, _child(parent), parent)
 
     def _send_the_last(self, **_: object) -> None:
-        self._waiting.shutdown()  # type: ignore[no-untyped-call]
+        # The processor would go on for 30 s; a collector that is away must not hold up a stop.
+        ending = Thread(target=self._waiting.shutdown, daemon=True)
+        ending.start()
+        ending.join(LONGEST_END)
 
 
 @cache
