@@ -22,6 +22,8 @@ class Span:
     attributes: dict[str, str]
     linked: frozenset[str]
     """The traces that it links to."""
+    error: str
+    """What went wrong, if anything."""
 
 
 class Collector:
@@ -76,6 +78,7 @@ def _span(service: str, raw) -> Span:
         raw.end_time_unix_nano,
         _texts(raw.attributes),
         frozenset(link.trace_id.hex() for link in raw.links),
+        raw.status.message,
     )
 
 

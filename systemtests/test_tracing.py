@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from systemtests.collector import collecting
-from systemtests.stack import Stack, eventually
+from systemtests.stack import Stack, eventually, family_of
 
 WAY = ["register", "send", "process", "postgresql", "mongodb", "redis"]
 
@@ -92,3 +92,14 @@ def test_no_span_holds_anything_personal(collector, request_ids):
         "breakwater.home",
         "db.system.name",
     }
+
+
+@pytest.mark.usefixtures("request_ids")  # they have their connections before the server dies
+def test_a_try_that_failed_is_in_the_trace_with_its_error(traced, collector):
+    traced.kill(*family_of(traced.leader("postgres")))
+    request_id = traced.register().json()["request_id"]
+    eventually(lambda: "redis" in [span.name for span in collector.trace(request_id)], within=40)
+    *failed, last = [span for span in collector.trace(request_id) if span.name == "postgresql"]
+    assert last.error == ""
+    assert {span.error for span in failed} <= {"OperationalError", "InterfaceError"}
+    assert failed
