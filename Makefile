@@ -12,13 +12,16 @@ ARGS ?=
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help run test sure lint fix bench drill backup restore secrets compose-test setup
+.PHONY: help run try test sure lint fix bench drill backup restore secrets compose-test setup
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup ## Run the whole product here until Ctrl-C (PORT, FLOWER_PORT, STATE_DIR)
 	@exec $(PYTHON) -m local.stack
+
+try: ## Register a number at the stack of `make run`, and trace it to the stores
+	@exec $(PYTHON) -m local.try_it
 
 test: setup ## Run every test, with servers and a browser of its own (ARGS="-k phones")
 	@local/install_chromium.sh

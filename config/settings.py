@@ -199,6 +199,16 @@ LOG_LEVEL = env.choice(
     "LOG_LEVEL", "INFO", "The least grave event that is logged.", ("DEBUG", "INFO", "WARNING", "ERROR")
 )
 
+env.section("Traces")
+OTEL_EXPORTER_OTLP_ENDPOINT = env.text(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "",
+    "Where OpenTelemetry traces go, such as http://localhost:4318. Empty: no traces, at no cost.",
+)
+OTEL_TRACES_SAMPLER_ARG = env.share(
+    "OTEL_TRACES_SAMPLER_ARG", "1", "The share of registrations that are traced, 0 to 1."
+)
+
 env.raise_faults()
 FINGERPRINT = env.fingerprint(SECRET_KEY)
 
@@ -324,8 +334,8 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Breakwater",
-    "DESCRIPTION": "Takes registrations at once, keeps every one it has accepted, and tells what became of it.",
     "VERSION": "1.0.0",
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "landing.openapi.complete"],
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -196,6 +196,7 @@ def _refusal(error: BaseException, plain: Mapping[bytes, bytes]) -> Answer:
 
 
 def _problem(code: str, plain: Mapping[bytes, bytes], headers: Headers) -> Answer:
+    problems.count_refusal(code)
     request_id = request_ids.new(settings.SECRET_KEY.encode())
     language = plain.get(b"accept-language", b"").decode("latin-1")
     problem = problems.body(code, request_id, language)

@@ -14,6 +14,7 @@ from typing import TypeVar
 import orjson
 from django.conf import settings
 
+from landing import tracing
 from landing.limits import Limiter
 from landing.publisher import NotConfirmed, Publisher
 from landing.submission import Submission
@@ -123,6 +124,7 @@ class Intake:
         return await self.limiter.take([limit_key(submission.ip_address) for submission in group])
 
     async def _keep(self, batch: Sequence[Submission]) -> Unavailable | None:
+        since = tracing.clock()
         # A share of the groups takes the spool on good days too, so that it is never cold code.
         rehearsal = random.random() < settings.SPOOL_SHARE  # noqa: S311  not a secret
         if not (rehearsal or self.broker.is_open) and await self._publish(batch):
@@ -134,6 +136,7 @@ class Intake:
         metrics.count(f"accepted:{home}", len(batch))
         request_ids = [submission.request_id for submission in batch]
         log.info("accepted", extra={"home": home, "request_ids": request_ids})
+        tracing.accepted(batch, home, since)
         return None
 
     async def _publish(self, batch: Sequence[Submission]) -> bool:

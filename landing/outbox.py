@@ -11,6 +11,7 @@ from celery import signals
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
 
+from landing import tracing
 from landing.models import ParkedLog
 from lib import metrics
 from lib.breaker import Breaker
@@ -26,6 +27,7 @@ _breaker = Breaker(pause=5.0)
 _stop = threading.Event()
 
 
+@tracing.step("mongodb")
 def deliver(documents: Sequence[logs.Document]) -> None:
     """Give documents to the log store; park them if it does not take them.
 

@@ -130,7 +130,7 @@ _PROBLEMS = {
 _OF_OTHER_REQUESTS = frozenset({"forbidden", "not_found", "method_not_allowed", "not_acceptable"})
 
 # What is wrong with a phone number: InvalidPhone.reason, and "required" when there is none.
-_PHONE_REASONS = {
+PHONE_REASONS = {
     "required": ("The phone number is missing.", "شمارهٔ تلفن وارد نشده است."),
     "blank": ("The phone number is empty.", "شمارهٔ تلفن خالی است."),
     "not_text": ("Send the phone number as text.", "شمارهٔ تلفن باید متن باشد."),
@@ -182,6 +182,11 @@ class PhoneRefused(exceptions.APIException):
         self.reason = reason
 
 
+def statuses() -> dict[str, int]:
+    """Return the HTTP status of each code."""
+    return {code: status for code, (status, *_) in _PROBLEMS.items()}
+
+
 def body(code: str, request_id: str, accept_language: str, reason: str = "") -> dict[str, Any]:
     """Return the problem document for a code; `reason` is a phone number's."""
     status, title, detail, fa_title, fa_detail = _PROBLEMS[code]
@@ -194,8 +199,6 @@ def body(code: str, request_id: str, accept_language: str, reason: str = "") -> 
         "code": code,
         "request_id": request_id,
     }
-    if code != "invalid_phone" and code not in _OF_OTHER_REQUESTS:
-        metrics.count(f"refused:{code}")
     if reason:
         problem["detail"] = explain_phone(reason, accept_language)
         problem["errors"] = [{"field": "phone_number", "code": reason, "detail": problem["detail"]}]
@@ -204,9 +207,14 @@ def body(code: str, request_id: str, accept_language: str, reason: str = "") -> 
 
 def explain_phone(reason: str, accept_language: str) -> str:
     """Return what is wrong with a phone number, in the visitor's language."""
-    metrics.count("refused:invalid_phone")
-    english, persian = _PHONE_REASONS[reason]
+    english, persian = PHONE_REASONS[reason]
     return persian if language_of(accept_language) == "fa" else english
+
+
+def count_refusal(code: str) -> None:
+    """Count a registration that is refused. What refuses another request is not counted."""
+    if code not in _OF_OTHER_REQUESTS:
+        metrics.count(f"refused:{code}")
 
 
 @lru_cache(maxsize=1024)
@@ -221,6 +229,7 @@ def language_of(accept_language: str) -> str:
 
 def answer(request: HttpRequest, code: str, headers: Mapping[str, str] | None = None) -> JsonResponse:
     """Return a problem as a plain Django response."""
+    count_refusal(code)
     problem = body(code, _request_id(request), request.headers.get("Accept-Language", ""))
     return JsonResponse(
         problem,
@@ -237,6 +246,7 @@ def answer_exception(error: Exception, context: Mapping[str, Any]) -> Response |
     code = code_of(error)
     if code is None:
         return None
+    count_refusal(code)
     reason = getattr(error, "reason", "")
     problem = body(code, _request_id(request), request.headers.get("Accept-Language", ""), reason)
     as_json = isinstance(getattr(request, "accepted_renderer", JSONRenderer()), JSONRenderer)

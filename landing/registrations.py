@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from landing import tracing
 from landing.submission import Submission
 from lib import metrics
 
@@ -35,6 +36,7 @@ SELECT request_id, registered.id FROM batch JOIN registered USING (phone_number)
 
 
 @metrics.timed("store_seconds")
+@tracing.step("postgresql")
 def store(batch: Sequence[Submission]) -> dict[str, int]:
     """Store a batch in one transaction; return the registration's id for each request_id.
 

@@ -5,11 +5,14 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from landing import problems
 from landing.problems import PhoneRefused
 from lib import phones
 
 
-@extend_schema_field({"type": "string", "example": "09123456789", "maxLength": phones.LONGEST_INPUT})
+@extend_schema_field(
+    {"type": "string", "pattern": phones.PATTERN, "maxLength": phones.LONGEST_INPUT, "example": "09123456789"}
+)
 class PhoneField(serializers.Field[str, Any, str, Any]):
     """A phone number in any accepted spelling; its value is the canonical one."""
 
@@ -55,7 +58,9 @@ class PhoneErrorSerializer(serializers.Serializer[Any]):
     """What is wrong with one field."""
 
     field = serializers.ChoiceField(["phone_number"])
-    code = serializers.CharField(help_text="The reason, in a word that never changes.")
+    code = serializers.ChoiceField(
+        list(problems.PHONE_REASONS), help_text="The reason, in a word that never changes."
+    )
     detail = serializers.CharField()
 
 
@@ -66,6 +71,8 @@ class ProblemSerializer(serializers.Serializer[Any]):
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField()
-    code = serializers.CharField(help_text="The kind of problem, in a word that never changes.")
+    code = serializers.ChoiceField(
+        list(problems.statuses()), help_text="The kind of problem, in a word that never changes."
+    )
     request_id = serializers.CharField(help_text="Name it when you ask for help.")
     errors = PhoneErrorSerializer(many=True, required=False)  # type: ignore[assignment]  # RFC 9457 extension

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from landing import tracing
 from landing.submission import now
 from lib.breaker import Breaker
 from lib.group_commit import GroupCommit
@@ -64,6 +65,7 @@ class Reader:
         return [_state_in(meta) for meta in metas]
 
 
+@tracing.step("redis")
 def write(task_ids: Sequence[str], state: State) -> None:
     """Tell Redis the state of many tasks in one round trip.
 

@@ -16,7 +16,7 @@ from celery.exceptions import Reject
 from django.db import DataError, IntegrityError, InterfaceError, connection
 from django.db import Error as DatabaseError
 
-from landing import calls, dead_letters, outbox, registrations, states
+from landing import calls, dead_letters, outbox, registrations, states, tracing
 from landing.states import State
 from landing.submission import MalformedSubmission, Submission, now
 from lib import metrics
@@ -76,6 +76,7 @@ def save_phone_async(
     save_phones_async([[phone_number, request_id, ip_address, referrer, user_agent, time]])
 
 
+@tracing.batch
 def _save(arrivals: Sequence[Arrival]) -> None:
     registration_ids = _store([submission for submission, _ in arrivals])
     documents = [

@@ -14,21 +14,16 @@ from django.urls import reverse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from landing import intake, problems, receipts, status
+from landing import intake, openapi, problems, receipts, status
 from landing.parsers import JsonParser
-from landing.serializers import (
-    ProblemSerializer,
-    ReceiptSerializer,
-    RegistrationSerializer,
-    StatusSerializer,
-)
+from landing.serializers import RegistrationSerializer, StatusSerializer
 from landing.submission import Submission, header_text, now
 from lib import phones
 from lib.client_ip import client_ip
@@ -57,21 +52,10 @@ class RegisterView(APIView):
             "application/json": RegistrationSerializer,
             "application/x-www-form-urlencoded": RegistrationSerializer,
         },
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key",
-                str,
-                OpenApiParameter.HEADER,
-                description="Any text of up to 255 characters. The same key and phone number give the same "
-                "receipt and are stored once, however often they are sent.",
-            )
-        ],
-        responses={
-            202: ReceiptSerializer,
-            **dict.fromkeys(
-                [(code, problems.CONTENT_TYPE) for code in (400, 413, 415, 429, 503)], ProblemSerializer
-            ),
-        },
+        description=openapi.register_description(),
+        parameters=openapi.register_parameters(),
+        examples=openapi.register_examples(),
+        responses=openapi.register_responses(),
     )
     def post(self, request: Request) -> Response:
         """Accept a registration. 202 means that it is kept, and will be stored whatever happens."""
@@ -97,7 +81,8 @@ class StatusView(APIView):
 
     @extend_schema(
         operation_id="status",
-        responses={200: StatusSerializer, (404, problems.CONTENT_TYPE): ProblemSerializer},
+        parameters=openapi.status_parameters(),
+        responses=openapi.status_responses(),
     )
     def get(self, request: Request, task_id: UUID) -> Response:
         """Return Processing, Registered or Failed; 404 for an id that was never given out."""
@@ -137,9 +122,11 @@ def home(request: HttpRequest, language: str = "") -> HttpResponse:
         submission = submission_from(request, phones.normalise(typed))
         intake.current().accept_from_thread(submission)
     except phones.InvalidPhone as error:
+        problems.count_refusal("invalid_phone")
         return render_home(request, language, 400, typed, problems.explain_phone(error.reason, language))
     except (intake.TooManyRequests, intake.Unavailable) as error:
         code = problems.code_of(error) or ""
+        problems.count_refusal(code)
         problem = problems.body(code, "", language)
         page = render_home(request, language, problem["status"], typed, problem["detail"])
         return _with_headers(page, problems.retry_headers(error))

@@ -18,6 +18,19 @@ _BARE_MOBILE = re.compile(r"9[0-9]{9}")
 _DIGITS_ONLY = re.compile(r"\+?[0-9]+")
 
 
+def _pattern() -> str:
+    gap = r"[\s\x1c-\x1f\x85\xad\u061c\u200b-\u200f\u2010-\u2015\u202a-\u202e\u2060\u2066-\u2069\u2212\ufe63\ufeff\uff0d-]*"
+    zero, eight, nine = "[0٠۰０]", "[8٨۸８]", "[9٩۹９]"
+    digit, not_zero = "[0-9٠-٩۰-۹０-９]", "[1-9١-٩۱-۹１-９]"
+    plus = f"(?:[+＋]|{zero}{gap}{zero})"
+    country = f"(?:{plus}{gap})?{nine}{gap}{eight}{gap}(?:{zero}{gap})?{not_zero}"
+    return f"^{gap}(?:{zero}{gap}{digit}|{country}|{nine}){gap}(?:{digit}{gap}){{9}}$"
+
+
+PATTERN = _pattern()
+"""What normalise() takes, as one regular expression for those who cannot call it (JSON Schema's ECMAScript)."""
+
+
 class InvalidPhone(ValueError):
     """A phone number that cannot be taken.
 

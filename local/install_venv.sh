@@ -34,4 +34,4 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 
 echo 'Installing the Python packages…'
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[local,test,bench]' ${lock:+-c "$lock"}
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[local,test,bench,otel]' ${lock:+-c "$lock"}

@@ -5,7 +5,7 @@ import asyncio
 import orjson
 import pytest
 
-from landing import dead_letters, express, outbox, registrations
+from landing import dead_letters, express, intake, outbox, registrations
 from landing.limits import LocalLog
 from landing.tasks import save_phones_async
 from lib import metrics
@@ -55,12 +55,13 @@ def test_an_address_where_nothing_is_refuses_no_registration(client):
 def test_both_doors_count_what_they_accept(client):
     body = {"phone_number": "09123456789"}
     assert client.post("/api/register/", body, content_type="application/json").status_code == 202
-    from landing import intake
 
-    loop = intake.current().loop
-    answer = asyncio.run_coroutine_threadsafe(
-        express.register("192.0.2.1", JSON, orjson.dumps(body)), loop
-    ).result()
+    async def by_the_lane():
+        pending = express.register("192.0.2.1", JSON, orjson.dumps(body))
+        await pending.kept
+        return pending.answer()
+
+    answer = asyncio.run_coroutine_threadsafe(by_the_lane(), intake.current().loop).result()
     assert answer.status == 202
     taken = metrics.take()
     assert taken["accepted:rabbitmq"] == 2

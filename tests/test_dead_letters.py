@@ -221,6 +221,12 @@ def test_a_dry_run_sends_nothing():
     assert ready(queues.live) == []
 
 
+def test_as_json_a_replay_prints_its_count_and_nothing_else():
+    buried(wire())
+    assert json.loads(run("replay", "--all", "--dry-run", "--json"))["count"] == 1
+    assert json.loads(run("replay", "--all", "--json"))["count"] == 1
+
+
 def test_a_batch_is_replayed_one_by_one():
     batch = [wire(), wire("09351112233")]
     rejected_by_rabbitmq(**in_celery_s_form(batch))

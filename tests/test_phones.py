@@ -1,11 +1,13 @@
 """Every spelling of a phone number, with its canonical number or the reason why it is refused."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from lib.phones import InvalidPhone, mask, normalise
+from lib.phones import PATTERN, InvalidPhone, mask, normalise
 
 modest = hypothesis_settings(deadline=None, max_examples=300)
 
@@ -150,6 +152,32 @@ def test_whatever_is_typed_gives_eleven_ascii_digits_or_a_refusal(typed):
     assert number.isdigit()
     assert (number[0], len(number)) == ("0", 11)
     assert normalise(number) == number
+
+
+@modest
+@given(
+    st.sampled_from([*SPELLINGS.values(), *(raw for raw, _ in REFUSALS.values() if isinstance(raw, str))])
+    | spelled().map(lambda case: case[1])
+    | st.from_regex(r"[+0-9\u06f0-\u06f9]{9,16}", fullmatch=True)
+    | st.from_regex(re.compile(PATTERN), fullmatch=True)
+    | st.text()
+)
+def test_the_published_pattern_is_the_rule(typed):
+    assert bool(re.search(PATTERN, typed)) == is_taken(typed) or len(typed) > 64
+
+
+def is_taken(typed):
+    try:
+        normalise(typed)
+    except InvalidPhone:
+        return False
+    return True
+
+
+def test_every_mark_that_is_taken_away_is_in_the_published_pattern():
+    for mark in map(chr, range(0x10000)):
+        spelling = f"{mark}0912345{mark}6789"
+        assert bool(re.search(PATTERN, spelling)) == is_taken(spelling), ascii(mark)
 
 
 def test_a_masked_number_cannot_be_called():

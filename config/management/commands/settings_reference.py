@@ -1,12 +1,14 @@
 """manage.py settings_reference"""
 
+import dataclasses
+import json
 from argparse import ArgumentParser
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from config.env import VARIABLES
 
@@ -16,20 +18,33 @@ EXAMPLE, PAGE = Path(".env.example"), Path("docs/configuration.md")
 class Command(BaseCommand):
     """Writes the settings' documentation from the code."""
 
-    help = "Print .env.example, or write it and docs/configuration.md (--write), from config/settings.py."
+    help = (
+        "Print .env.example, or write it and docs/configuration.md (--write), from config/settings.py. "
+        "Example: manage.py settings_reference --json. Exit code 1 if a file cannot be written."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take --write."""
-        parser.add_argument("--write", action="store_true", help="write both files")
+        """Take --write or --json."""
+        how = parser.add_mutually_exclusive_group()
+        how.add_argument("--write", action="store_true", help="write both files")
+        how.add_argument("--json", action="store_true", help="print one JSON array")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print or write."""
-        if not options["write"]:
+        if options["json"]:
+            self.stdout.write(json.dumps([dataclasses.asdict(one) for one in VARIABLES.values()]))
+        elif options["write"]:
+            for path, text in ((EXAMPLE, example()), (PAGE, page())):
+                self._write(path, text)
+        else:
             self.stdout.write(example())
-            return
-        for path, text in ((EXAMPLE, example()), (PAGE, page())):
+
+    def _write(self, path: Path, text: str) -> None:
+        try:
             (settings.BASE_DIR / path).write_text(text, "utf-8")
-            self.stdout.write(f"Wrote {path}")
+        except OSError as error:
+            raise CommandError(f"{path} cannot be written: {error}") from error
+        self.stdout.write(f"Wrote {path}")
 
 
 def example() -> str:

@@ -4,6 +4,7 @@ import json
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from amqp.exceptions import ChannelError
@@ -56,6 +57,7 @@ class Command(BaseCommand):
         replay = verbs.add_parser("replay", help="send them to the live queue again")
         _add_choice(replay)
         replay.add_argument("--dry-run", action="store_true", help="only say which")
+        replay.add_argument("--json", action="store_true", help="print one JSON object")
         replay.add_argument(
             "--one-by-one",
             action="store_true",
@@ -65,6 +67,7 @@ class Command(BaseCommand):
         _add_choice(discard)
         discard.add_argument("--reason-note", required=True, metavar="TEXT", help="why; goes to the log")
         discard.add_argument("--yes", action="store_true", help="do it without asking")
+        discard.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do what the verb says."""
@@ -119,35 +122,41 @@ class Command(BaseCommand):
 
     def _replay(self, options: dict[str, Any]) -> None:
         choice = _choice(options)
+        say = self._narrator(options)
         if options["dry_run"]:
             meant = 0
             for letter in dead_letters.letters(choice):
                 meant += 1
-                self.stdout.write(f"would replay {_in_words(letter)}")
-            self._say_count(meant, choice, "would be replayed; nothing was sent")
+                say(f"would replay {_in_words(letter)}")
+            self._say_count(meant, "would be replayed; nothing was sent", options)
             return
-        with terminal.progress("replaying", dead_letters.count(), self.stdout.write) as step:
+        with terminal.progress("replaying", dead_letters.count(), say) as step:
             moved = dead_letters.replay(
                 choice, lambda letter: step(f"replayed {_in_words(letter)}"), one_by_one=options["one_by_one"]
             )
-        self._say_count(moved, choice, f"replayed to {queues.LIVE}, each confirmed")
+        self._say_count(moved, f"replayed to {queues.LIVE}, each confirmed", options)
 
     def _discard(self, options: dict[str, Any]) -> None:
         choice = _choice(options)
+        say = self._narrator(options)
         keys = set()
         for letter in dead_letters.letters(choice):
             keys.add(letter.key)
-            self.stdout.write(f"to discard: {_in_words(letter)}")
+            say(f"to discard: {_in_words(letter)}")
         if keys and not (options["yes"] or _confirmed(len(keys))):
-            self.stdout.write(f"{len(keys)} dead letters would be discarded; nothing was. Add --yes.")
+            self._say_count(len(keys), "would be discarded; nothing was. Add --yes", options)
             return
         gone = dead_letters.discard(keys, options["reason_note"]) if keys else 0
-        self._say_count(gone, choice, "discarded")
+        self._say_count(gone, "discarded", options)
 
-    def _say_count(self, count: int, choice: Choice, what: str) -> None:
-        if count == 0 and choice.request_id:
-            raise CommandError(f"No dead letter holds {choice.request_id}: manage.py dead_letters list")
-        self.stdout.write(f"{count} dead letters {what}.")
+    def _narrator(self, options: dict[str, Any]) -> Callable[[str], object]:
+        return self.stderr.write if options["json"] else self.stdout.write
+
+    def _say_count(self, count: int, what: str, options: dict[str, Any]) -> None:
+        if count == 0 and options["request_id"]:
+            raise CommandError(f"No dead letter holds {options['request_id']}: manage.py dead_letters list")
+        facts = json.dumps({"count": count, "what": what})
+        self.stdout.write(facts if options["json"] else f"{count} dead letters {what}.")
 
 
 def _add_choice(parser: ArgumentParser) -> None:

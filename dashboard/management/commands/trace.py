@@ -18,7 +18,8 @@ class Command(BaseCommand):
 
     help = (
         "Print each hop of one request: accepted, queued, stored, logged. "
-        "Example: manage.py trace 0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b. Exit code 1 if nothing is known of it, 2 if a store does not answer."
+        "Example: manage.py trace 0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b. "
+        "Exit codes: 0 it is known, 1 it is not, 2 a store does not answer."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

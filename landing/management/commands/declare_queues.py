@@ -1,5 +1,7 @@
 """manage.py declare_queues"""
 
+import json
+from argparse import ArgumentParser
 from typing import Any
 
 from amqp.exceptions import AMQPError
@@ -13,7 +15,14 @@ from landing import queues
 class Command(BaseCommand):
     """Creates the queues at RabbitMQ."""
 
-    help = "Create the exchanges and queues at RabbitMQ where they are missing. Safe to repeat."
+    help = (
+        "Create the exchanges and queues at RabbitMQ where they are missing. Safe to repeat. "
+        "Example: manage.py declare_queues. Exit code 1 if RabbitMQ does not take them."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take --json."""
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Declare, and say what stands now."""
@@ -26,4 +35,7 @@ class Command(BaseCommand):
                 f"RabbitMQ did not take the queues: {error}\n"
                 "Is it up, and has this user the right to configure? (RABBITMQ_* in the settings)"
             ) from error
-        self.stdout.write(f"Queues stand: {queues.LIVE}, {queues.DEAD}")
+        stand = [queues.LIVE, queues.DEAD]
+        self.stdout.write(
+            json.dumps({"queues": stand}) if options["json"] else f"Queues stand: {', '.join(stand)}"
+        )

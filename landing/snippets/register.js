@@ -1,0 +1,17 @@
+async function register(phoneNumber) {
+  const key = crypto.randomUUID(); // one for all tries: a repeat is stored once
+  for (let tries = 1; ; tries += 1) {
+    const answer = await fetch("http://127.0.0.1:8000/api/register/", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "Idempotency-Key": key },
+      body: JSON.stringify({ phone_number: phoneNumber }),
+    });
+    const body = await answer.json();
+    if (answer.ok) return body.task_id;
+    const pause = answer.headers.get("Retry-After");
+    if (!pause || tries === 5) throw new Error(`${body.code}: ${body.detail}`);
+    await new Promise((resume) => setTimeout(resume, pause * 1000));
+  }
+}
+
+register("+98 912 345 6789").then(console.log);

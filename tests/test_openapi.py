@@ -1,0 +1,35 @@
+"""What the OpenAPI document says of errors is what the product answers."""
+
+import pytest
+
+from landing import openapi, problems
+
+
+def test_every_problem_says_when_it_comes():
+    assert list(openapi.WHEN) == list(problems.statuses())
+
+
+@pytest.fixture(scope="module")
+def document():
+    from drf_spectacular.generators import SchemaGenerator
+
+    return SchemaGenerator().get_schema(request=None, public=True)
+
+
+def test_each_error_has_an_example_for_each_of_its_codes(document):
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, answer in operation["responses"].items():
+                [content] = answer["content"].values()
+                examples = [example["value"] for example in content["examples"].values()]
+                if "code" in examples[0]:
+                    assert {example["status"] for example in examples} == {int(status)}
+                    assert all(f"`{example['code']}`: " in answer["description"] for example in examples)
+
+
+def test_what_may_pass_later_says_how_long_to_wait(document):
+    answers = document["paths"]["/api/register/"]["post"]["responses"]
+    assert [status for status, answer in answers.items() if "Retry-After" in answer.get("headers", {})] == [
+        "429",
+        "503",
+    ]
