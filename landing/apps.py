@@ -1,6 +1,9 @@
 """The landing application."""
 
 from django.apps import AppConfig
+from django.core import checks
+
+from landing import page
 
 
 class LandingConfig(AppConfig):
@@ -8,3 +11,7 @@ class LandingConfig(AppConfig):
 
     name = "landing"
     verbose_name = "Registrations"
+
+    def ready(self) -> None:
+        """Have the landing page's settings checked with the others."""
+        checks.register(page.check)

@@ -1,11 +1,8 @@
 """The DRF door: every request that is not plain, and every error answer. And the pages."""
 
-import tomllib
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -21,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from landing import intake, problems, receipts, status
+from landing import intake, page, problems, receipts, status
 from landing.parsers import JsonParser
 from landing.serializers import (
     ProblemSerializer,
@@ -33,8 +30,8 @@ from landing.submission import Submission, header_text, now
 from lib import phones
 from lib.client_ip import client_ip
 
-TEXTS = Path(__file__).parent / "texts"
 NOT_STORED = {"Cache-Control": "no-store"}
+_SCRIPT_TEXTS = ("page", "form", "processing", "delayed", "registered", "failed", "problems")
 
 
 class RegisterView(APIView):
@@ -107,14 +104,15 @@ class StatusView(APIView):
         return Response({"task_id": str(task_id), "status": state.shown}, headers=NOT_STORED)
 
 
-def submission_from(request: Request | HttpRequest, phone_number: str) -> Submission:
+def submission_from(request: Request | HttpRequest, phone_number: str, form_key: str = "") -> Submission:
     """Return the submission that a request makes of a phone number in its canonical form.
 
+    form_key: the Idempotency-Key of a form, which cannot send the header.
     Raises problems.InvalidRequest for an Idempotency-Key that is too long.
     """
     return Submission(
         phone_number=phone_number,
-        request_id=receipts.request_id_for(_idempotency_key(request), phone_number),
+        request_id=receipts.request_id_for(_idempotency_key(request, form_key), phone_number),
         ip_address=client_ip(
             request.META.get("REMOTE_ADDR", ""),
             request.headers.get("X-Forwarded-For", ""),
@@ -133,16 +131,21 @@ def home(request: HttpRequest, language: str = "") -> HttpResponse:
     if request.method != "POST":
         return render_home(request, language)
     typed = request.POST.get("phone_number", "")
+    if page.current().show["consent"] and "consent" not in request.POST:
+        no_consent = page.current().texts[language]["problems"]["no_consent"]
+        return render_home(request, language, 400, typed, no_consent)
     try:
-        submission = submission_from(request, phones.normalise(typed))
+        submission = submission_from(request, phones.normalise(typed), request.POST.get("key", ""))
         intake.current().accept_from_thread(submission)
     except phones.InvalidPhone as error:
         return render_home(request, language, 400, typed, problems.explain_phone(error.reason, language))
+    except problems.InvalidRequest:
+        return problems.answer(request, "invalid_idempotency_key")
     except (intake.TooManyRequests, intake.Unavailable) as error:
         code = problems.code_of(error) or ""
         problem = problems.body(code, "", language)
-        page = render_home(request, language, problem["status"], typed, problem["detail"])
-        return _with_headers(page, problems.retry_headers(error))
+        answer = render_home(request, language, problem["status"], typed, problem["detail"])
+        return _with_headers(answer, problems.retry_headers(error))
     return redirect("progress", language, submission.request_id)
 
 
@@ -158,8 +161,8 @@ def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse
         "status_url": receipts.status_url(str(task_id)),
         "home_url": reverse("home", args=[language]),
     }
-    page = render(request, "landing/progress.html", _words(language) | context)
-    return _with_headers(page, NOT_STORED)
+    answer = render(request, "landing/progress.html", _words(language) | context)
+    return _with_headers(answer, NOT_STORED)
 
 
 @require_safe
@@ -178,37 +181,39 @@ def render_home(
         "api_url": reverse("register"),
         "phone_number": typed[: phones.LONGEST_INPUT],
         "error": error,
+        # Pressing twice without JavaScript is one registration. A cached page may give one key to many
+        # visitors: it counts only together with the number.
+        "key": request.POST.get("key") or uuid4().hex,
     }
     return render(request, "landing/index.html", _words(language) | context, status=code)
 
 
 def _words(language: str) -> dict[str, Any]:
-    other = "en" if language == "fa" else "fa"
+    shown = page.current()
+    texts = shown.texts[language]
     return {
-        "texts": _texts(language),
+        "texts": texts,
+        "script_texts": {name: texts[name] for name in _SCRIPT_TEXTS},
+        "page": shown,
+        "links": [(link["url"], link[language]) for link in shown.links],
         "language": language,
-        "other_language": other,
-        "theme_url": reverse("theme", args=[language]),
+        "other_language": "en" if language == "fa" else "fa",
+        "theme_url": reverse("theme", args=[language]) if shown.has_own_colours else "",
     }
 
 
-@cache
-def _texts(language: str) -> dict[str, Any]:
-    return tomllib.loads((TEXTS / f"{language}.toml").read_text("utf-8"))
-
-
-def _with_headers(page: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:
+def _with_headers(answer: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:
     for name, value in headers.items():
-        page.headers[name] = value
-    return page
+        answer.headers[name] = value
+    return answer
 
 
 def _language_of(request: HttpRequest) -> str:
     return problems.language_of(request.headers.get("Accept-Language", ""))
 
 
-def _idempotency_key(request: Request | HttpRequest) -> str:
-    key = request.headers.get("Idempotency-Key", "")
+def _idempotency_key(request: Request | HttpRequest, form_key: str) -> str:
+    key = request.headers.get("Idempotency-Key", "") or form_key
     if len(key) > receipts.LONGEST_KEY:
         raise problems.InvalidRequest("invalid_idempotency_key")
     return key
