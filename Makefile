@@ -23,6 +23,7 @@ run: setup ## Run the whole product here until Ctrl-C (PORT, FLOWER_PORT, STATE_
 test: setup ## Run every test, with servers and a browser of its own (ARGS="-k phones")
 	@local/install_chromium.sh
 	@$(PYTHON) deploy/helm/breakwater/ci/get_tools.py
+	@$(PYTHON) -m systemtests.axe
 	@exec $(PYTHON) -m pytest $(ARGS) tests systemtests
 
 sure: lint test ## Everything that must hold before a commit: lint, then test
