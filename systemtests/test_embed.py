@@ -36,6 +36,7 @@ class Host:
                 policy = f"default-src 'none'; script-src {site}; connect-src {site}; form-action {site}"
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html")
+                self.send_header("Cache-Control", "no-store")
                 self.send_header("Content-Security-Policy", policy)
                 self.end_headers()
                 self.wfile.write(host.html.encode())
