@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import UnsupportedMediaType
@@ -124,6 +125,7 @@ def submission_from(request: Request | HttpRequest, phone_number: str, form_key:
     )
 
 
+@gzip_page  # nothing secret is in it
 @csrf_exempt  # it uses no cookie, so another site gains nothing by sending it for a visitor
 def home(request: HttpRequest, language: str = "") -> HttpResponse:
     """Show the landing page; take its form from browsers without JavaScript."""
@@ -149,6 +151,7 @@ def home(request: HttpRequest, language: str = "") -> HttpResponse:
     return redirect("progress", language, submission.request_id)
 
 
+@gzip_page
 @require_safe
 def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse:
     """Show what became of a registration, to browsers without JavaScript."""
