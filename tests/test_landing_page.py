@@ -1,5 +1,6 @@
 """What a marketer changes of the landing page, in one file, and what is said when that file is wrong."""
 
+import gzip
 import re
 
 import pytest
@@ -141,3 +142,16 @@ def test_the_same_form_sent_twice_is_one_request(visitor):
 
 def test_a_forms_key_that_is_too_long_is_refused(visitor):
     assert visitor.post("/en/", {"phone_number": "09120000002", "key": "k" * 256}).status_code == 400
+
+
+def test_the_example_of_the_documentation_is_right(write, visitor):
+    documented = (settings.BASE_DIR / "docs/landing-page.md").read_text("utf-8")
+    example = re.search(r"```toml\n(.+?)```", documented, re.DOTALL)[1]
+    (write(example) / "logo.svg").write_text(LOGO)
+    assert faults() == []
+    assert "Be our first guest" in visitor.get("/en/").content.decode()
+
+
+def test_the_embeddable_script_is_small():
+    script = settings.BASE_DIR / "landing/static/landing/embed.js"
+    assert len(gzip.compress(script.read_bytes())) < 5_000

@@ -79,10 +79,10 @@ def _open(browser: webdriver.Chrome, url: str, language: str, connection: str) -
     browser.execute_cdp_cmd("Emulation.setCPUThrottlingRate", {"rate": CPU_SLOWDOWN})
     slow = {"offline": False, "latency": latency, "downloadThroughput": down, "uploadThroughput": up}
     browser.execute_cdp_cmd("Network.emulateNetworkConditions", slow)
-    browser.get_log("performance")
+    _events(browser)
     browser.get(f"{url}/{language}/")
     times: dict[str, Any] = WebDriverWait(browser, 10).until(lambda driver: driver.execute_script(_TIMES))
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    events = _events(browser)
     sent = [one["params"] for one in events if one["method"] == "Network.requestWillBeSent"]
     asked = {
         one["requestId"]: one["request"]["url"] for one in sent if one["request"]["url"].startswith("http")
@@ -93,6 +93,12 @@ def _open(browser: webdriver.Chrome, url: str, language: str, connection: str) -
         "requests": len(asked),
         "others": sorted(address for address in asked.values() if not address.startswith(f"{url}/")),
     }
+
+
+def _events(browser: webdriver.Chrome) -> list[dict[str, Any]]:
+    """Return what the debugger has seen since the last time."""
+    log = browser.get_log("performance")  # type: ignore[no-untyped-call]
+    return [json.loads(entry["message"])["message"] for entry in log]
 
 
 @contextlib.contextmanager
