@@ -26,6 +26,7 @@ try: ## Register a number at the stack of `make run`, and trace it to the stores
 test: setup ## Run every test, with servers and a browser of its own (ARGS="-k phones")
 	@local/install_chromium.sh
 	@$(PYTHON) deploy/helm/breakwater/ci/get_tools.py
+	@$(PYTHON) -m systemtests.axe
 	@exec $(PYTHON) -m pytest $(ARGS) tests systemtests
 
 sure: lint test ## Everything that must hold before a commit: lint, then test

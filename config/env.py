@@ -37,7 +37,7 @@ class Variable:
     @property
     def shared(self) -> bool:
         """Whether processes that differ in it are misconfigured. Each has its own port, size and login."""
-        own = ("PORT", "BIND", "WEB_", "WORKER_", "FLOWER_", "SPOOL_", "LOG_LEVEL", "OTEL_")
+        own = ("PORT", "BIND", "LANDING_DIR", "WEB_", "WORKER_", "FLOWER_", "SPOOL_", "LOG_LEVEL", "OTEL_")
         return not (self.name.startswith(own) or self.name.endswith(("_USER", "_PASSWORD")))
 
 

@@ -47,6 +47,11 @@ METRICS_NETWORKS = env.addresses(
 LANGUAGE_CODE = env.choice(
     "DEFAULT_LANGUAGE", "fa", "The language of pages and errors when the visitor asks for none.", ("fa", "en")
 )
+LANDING_DIR = env.text(
+    "LANDING_DIR",
+    "",
+    "A directory whose page.toml changes the landing page (docs/landing-page.md). Empty: the page as it comes.",
+)
 PORT = env.integer("PORT", "8000", "The port that the web server listens on.")
 env.text("BIND", "127.0.0.1", "The address that the web server listens on.")
 env.text("WEB_CONCURRENCY", "", "Web server processes. Empty: one for each CPU core.")

@@ -1,7 +1,9 @@
 """The landing application."""
 
 from django.apps import AppConfig
+from django.core import checks
 
+from landing import page
 from landing.words import word
 
 
@@ -10,3 +12,7 @@ class LandingConfig(AppConfig):
 
     name = "landing"
     verbose_name = word("Registrations")
+
+    def ready(self) -> None:
+        """Have the landing page's settings checked with the others."""
+        checks.register(page.check)

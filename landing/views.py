@@ -1,11 +1,8 @@
 """The DRF door: every request that is not plain, and every error answer. And the pages."""
 
-import tomllib
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -13,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import UnsupportedMediaType
@@ -21,15 +19,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from landing import intake, openapi, problems, receipts, status
+from landing import intake, openapi, page, problems, receipts, status
 from landing.parsers import JsonParser
 from landing.serializers import RegistrationSerializer, StatusSerializer
 from landing.submission import Submission, header_text, now
 from lib import phones
 from lib.client_ip import client_ip
 
-TEXTS = Path(__file__).parent / "texts"
 NOT_STORED = {"Cache-Control": "no-store"}
+_SCRIPT_TEXTS = ("page", "form", "processing", "delayed", "registered", "failed", "problems")
 
 
 class RegisterView(APIView):
@@ -92,14 +90,15 @@ class StatusView(APIView):
         return Response({"task_id": str(task_id), "status": state.shown}, headers=NOT_STORED)
 
 
-def submission_from(request: Request | HttpRequest, phone_number: str) -> Submission:
+def submission_from(request: Request | HttpRequest, phone_number: str, form_key: str = "") -> Submission:
     """Return the submission that a request makes of a phone number in its canonical form.
 
+    form_key: the Idempotency-Key of a form, which cannot send the header.
     Raises problems.InvalidRequest for an Idempotency-Key that is too long.
     """
     return Submission(
         phone_number=phone_number,
-        request_id=receipts.request_id_for(_idempotency_key(request), phone_number),
+        request_id=receipts.request_id_for(_idempotency_key(request, form_key), phone_number),
         ip_address=client_ip(
             request.META.get("REMOTE_ADDR", ""),
             request.headers.get("X-Forwarded-For", ""),
@@ -111,6 +110,7 @@ def submission_from(request: Request | HttpRequest, phone_number: str) -> Submis
     )
 
 
+@gzip_page  # nothing secret is in it
 @csrf_exempt  # it uses no cookie, so another site gains nothing by sending it for a visitor
 def home(request: HttpRequest, language: str = "") -> HttpResponse:
     """Show the landing page; take its form from browsers without JavaScript."""
@@ -118,21 +118,27 @@ def home(request: HttpRequest, language: str = "") -> HttpResponse:
     if request.method != "POST":
         return render_home(request, language)
     typed = request.POST.get("phone_number", "")
+    if page.current().show["consent"] and "consent" not in request.POST:
+        no_consent = page.current().texts[language]["problems"]["no_consent"]
+        return render_home(request, language, 400, typed, no_consent)
     try:
-        submission = submission_from(request, phones.normalise(typed))
+        submission = submission_from(request, phones.normalise(typed), request.POST.get("key", ""))
         intake.current().accept_from_thread(submission)
     except phones.InvalidPhone as error:
         problems.count_refusal("invalid_phone")
         return render_home(request, language, 400, typed, problems.explain_phone(error.reason, language))
+    except problems.InvalidRequest:
+        return problems.answer(request, "invalid_idempotency_key")
     except (intake.TooManyRequests, intake.Unavailable) as error:
         code = problems.code_of(error) or ""
         problems.count_refusal(code)
         problem = problems.body(code, "", language)
-        page = render_home(request, language, problem["status"], typed, problem["detail"])
-        return _with_headers(page, problems.retry_headers(error))
+        answer = render_home(request, language, problem["status"], typed, problem["detail"])
+        return _with_headers(answer, problems.retry_headers(error))
     return redirect("progress", language, submission.request_id)
 
 
+@gzip_page
 @require_safe
 def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse:
     """Show what became of a registration, to browsers without JavaScript."""
@@ -145,8 +151,8 @@ def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse
         "status_url": receipts.status_url(str(task_id)),
         "home_url": reverse("home", args=[language]),
     }
-    page = render(request, "landing/progress.html", _words(language) | context)
-    return _with_headers(page, NOT_STORED)
+    answer = render(request, "landing/progress.html", _words(language) | context)
+    return _with_headers(answer, NOT_STORED)
 
 
 @require_safe
@@ -165,37 +171,39 @@ def render_home(
         "api_url": reverse("register"),
         "phone_number": typed[: phones.LONGEST_INPUT],
         "error": error,
+        # Pressing twice without JavaScript is one registration. A cached page may give one key to many
+        # visitors: it counts only together with the number.
+        "key": request.POST.get("key") or uuid4().hex,
     }
     return render(request, "landing/index.html", _words(language) | context, status=code)
 
 
 def _words(language: str) -> dict[str, Any]:
-    other = "en" if language == "fa" else "fa"
+    shown = page.current()
+    texts = shown.texts[language]
     return {
-        "texts": _texts(language),
+        "texts": texts,
+        "script_texts": {name: texts[name] for name in _SCRIPT_TEXTS},
+        "page": shown,
+        "links": [(link["url"], link[language]) for link in shown.links],
         "language": language,
-        "other_language": other,
-        "theme_url": reverse("theme", args=[language]),
+        "other_language": "en" if language == "fa" else "fa",
+        "theme_url": reverse("theme", args=[language]) if shown.has_own_colours else "",
     }
 
 
-@cache
-def _texts(language: str) -> dict[str, Any]:
-    return tomllib.loads((TEXTS / f"{language}.toml").read_text("utf-8"))
-
-
-def _with_headers(page: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:
+def _with_headers(answer: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:
     for name, value in headers.items():
-        page.headers[name] = value
-    return page
+        answer.headers[name] = value
+    return answer
 
 
 def _language_of(request: HttpRequest) -> str:
     return problems.language_of(request.headers.get("Accept-Language", ""))
 
 
-def _idempotency_key(request: Request | HttpRequest) -> str:
-    key = request.headers.get("Idempotency-Key", "")
+def _idempotency_key(request: Request | HttpRequest, form_key: str) -> str:
+    key = request.headers.get("Idempotency-Key", "") or form_key
     if len(key) > receipts.LONGEST_KEY:
         raise problems.InvalidRequest("invalid_idempotency_key")
     return key

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from systemtests.stack import Stack
+from systemtests.visitor import Page, open_browser
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,27 @@ def _what_a_test_breaks_mends_before_the_next(request):
     yield
     if "stack" in request.fixturenames:
         request.getfixturevalue("stack").recover()
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    browser = open_browser(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def chromium_without_scripts(tmp_path_factory):
+    browser = open_browser(tmp_path_factory.mktemp("chromium"), scripts=False)
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def page(chromium, stack):
+    return Page(chromium, stack)
+
+
+@pytest.fixture
+def plain_page(chromium_without_scripts, stack):
+    return Page(chromium_without_scripts, stack)

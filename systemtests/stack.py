@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pymongo
+import redis
 
 ROOT = Path(__file__).resolve().parent.parent
 REGISTER = "/api/register/"
@@ -53,6 +54,9 @@ class Stack:
         self.output = state_dir / "output"
         self.port, self.flower_port = _free_port(), _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        # Another site, whose pages may call the API.
+        self.host_port = _free_port()
+        self.host = f"http://127.0.0.1:{self.host_port}"
         self.is_disturbed = False
         self.http = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
 
@@ -65,7 +69,7 @@ class Stack:
             "RATE_LIMIT": "10/minute",
             "HTTPS": "off",
             "TRUSTED_PROXIES": "127.0.0.1",
-            "CORS_ALLOWED_ORIGINS": CAMPAIGN,
+            "CORS_ALLOWED_ORIGINS": f"{CAMPAIGN},{self.host}",
             "WEB_CONCURRENCY": "2",
             # The machine of the tests is busy with the tests: its pauses are no outages.
             "REDIS_TIMEOUT": "0.5",
@@ -209,6 +213,12 @@ class Stack:
 
     def document(self, request_id: str) -> dict | None:
         return self.mongo["request_logs"].find_one({"_id": request_id})
+
+    def forget_limit(self, sender: str) -> None:
+        """Let a sender register as if it had not before."""
+        login = {name: self.settings[f"REDIS_{name.upper()}"] for name in ("host", "port", "password")}
+        with redis.Redis(**login) as store:
+            store.delete(f"limit:{sender}")
 
     def dead_letters(self) -> int:
         """Messages that were put aside, as RabbitMQ itself counts them (some seconds late)."""

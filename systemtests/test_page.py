@@ -1,107 +1,10 @@
 """The landing page in a real browser, with and without JavaScript."""
 
-import json
-
 import pytest
-from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.by import By
 
 from systemtests.crowd import spellings
-from systemtests.stack import eventually, new_phone, new_sender
-
-SWITCHES = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run
-    --disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage"""
-
-
-def open_browser(home, scripts=True):
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for switch in SWITCHES.split():
-        options.add_argument(switch)
-    options.add_argument(f"--user-data-dir={home}")
-    if not scripts:
-        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options, Service("/usr/bin/chromedriver"))
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    browser = open_browser(tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.quit()
-
-
-@pytest.fixture(scope="module")
-def chromium_without_scripts(tmp_path_factory):
-    browser = open_browser(tmp_path_factory.mktemp("chromium"), scripts=False)
-    yield browser
-    browser.quit()
-
-
-class Page:
-    """What a visitor does and sees."""
-
-    def __init__(self, browser, stack):
-        self.browser = browser
-        self.stack = stack
-        browser.execute_cdp_cmd("Network.enable", {})
-        browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"X-Forwarded-For": new_sender()}})
-        self.complaints()
-        self.addresses()
-
-    def open(self, path):
-        self.browser.get(f"{self.stack.url}{path}")
-        return self
-
-    def find(self, selector):
-        return self.browser.find_element(By.CSS_SELECTOR, selector)
-
-    def text(self, selector):
-        try:
-            return self.find(selector).text
-        except (NoSuchElementException, StaleElementReferenceException):  # the next page is on its way
-            return ""
-
-    def type(self, text):
-        self.find("#phone_number").send_keys(text)
-        return self
-
-    def press(self):
-        self.find("#register button").click()
-
-    @property
-    def typed(self):
-        return self.find("#phone_number").get_attribute("value")
-
-    def wait_for(self, state):
-        eventually(lambda: self.browser.find_elements(By.CSS_SELECTOR, f'#progress[data-state="{state}"]'))
-
-    def complaints(self):
-        """What the console has said since the last time: errors, refusals by the CSP."""
-        said = [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] != "INFO"]
-        # Containers that come and go on the same machine (the page sends again by itself), and the
-        # icon that Chromium asks, some time later, for a page that names none.
-        return [line for line in said if "ERR_NETWORK_CHANGED" not in line and "/favicon.ico" not in line]
-
-    def addresses(self):
-        """Every address that the page has asked since the last time."""
-        events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
-        asked = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-        return [one["request"]["url"] for one in asked]
-
-
-@pytest.fixture
-def page(chromium, stack):
-    return Page(chromium, stack)
-
-
-@pytest.fixture
-def plain_page(chromium_without_scripts, stack):
-    return Page(chromium_without_scripts, stack)
+from systemtests.stack import eventually, new_phone
 
 
 @pytest.mark.parametrize(("language", "direction"), [("fa", "rtl"), ("en", "ltr")])
@@ -163,10 +66,10 @@ def test_pressing_twice_registers_once(page):
 def test_a_broken_network_is_waited_out_and_registers_once(page):
     phone = new_phone()
     page.open("/en/").type(phone)
-    page.browser.set_network_conditions(offline=True, latency=0, throughput=-1)
+    page.cut_network()
     page.press()
     eventually(lambda: "offline" in page.text("#problem"))
-    page.browser.set_network_conditions(offline=False, latency=0, throughput=-1)
+    page.mend_network()
     page.wait_for("Registered")
     assert page.stack.submissions_of(phone) == 1
 

@@ -1,7 +1,7 @@
-// The landing page, with JavaScript: sends the form as JSON, sends it again when the site is busy or the network is gone,
-// and follows the registration to its end. Without JavaScript the same form works by a plain POST.
-// In four parts: words, the number as typed, the API, and what the visitor sees.
+// The landing page, with JavaScript: embed.js keeps, sends and follows the registration; this shows how far it is.
+// Without JavaScript the same form works by a plain POST. In three parts: words, the number as typed, what the visitor sees.
 
+const { keep, kept, forget, register, follow } = window.Breakwater;
 const $ = (id) => document.getElementById(id);
 
 // ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -33,147 +33,74 @@ export function problemWith(typed) {
   return "wrong_start";
 }
 
-// ── The API ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-const ANSWER_WITHIN = 10_000;
-const TRIES = 8;
-const LONGEST_WAIT = 120; // seconds; when the site asks for more, the visitor is told instead of kept waiting
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-
-/** One key for one number: pressing twice, or sending again, is the same registration. */
-class Attempt {
-  constructor(typed) {
-    this.typed = typed;
-    this.key = crypto.randomUUID ? crypto.randomUUID() : [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  }
-}
-
-async function call(url, options = {}) {
-  const response = await fetch(url, {
-    credentials: "omit",
-    cache: "no-store",
-    signal: AbortSignal.timeout ? AbortSignal.timeout(ANSWER_WITHIN) : undefined,
-    ...options,
-    headers: { Accept: "application/json, application/problem+json", "Accept-Language": language, ...options.headers },
-  });
-  const body = await response.json().catch(() => ({}));
-  return { status: response.status, body, retryAfter: secondsUntil(response.headers.get("Retry-After")) };
-}
-
-/** Retry-After is seconds or a date. */
-function secondsUntil(header) {
-  if (!header) return null;
-  const seconds = /^\d+$/.test(header.trim()) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
-  return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
-}
-
-/** What a request came to: kept, refused, or else worth another try: with the sentence to show and the seconds to wait. */
-async function send(url, attempt, tries) {
-  const growing = Math.min(30, 2 ** tries) * (0.75 + Math.random() / 2); // jitter: a crowd must not come back all at once
-  if (navigator.onLine === false) return { network: true, offline: true, sentence: texts.problems.offline, seconds: growing };
-  let answer;
-  try {
-    answer = await call(url, {
-      method: "POST",
-      body: JSON.stringify({ phone_number: attempt.typed }),
-      headers: { "Content-Type": "application/json", "Idempotency-Key": attempt.key },
-    });
-  } catch (error) {
-    if (navigator.onLine === false) return { network: true, offline: true, sentence: texts.problems.offline, seconds: growing };
-    return { network: true, sentence: error.name === "TimeoutError" ? texts.problems.timeout : texts.problems.unreachable, seconds: growing };
-  }
-  const { status, body, retryAfter } = answer;
-  if (status === 202 && body.status_url) return { kept: body };
-  if (status === 429 || status === 408 || status >= 500) {
-    return { sentence: status === 429 ? texts.problems.limited : texts.problems.busy, seconds: retryAfter === null ? growing : retryAfter + Math.random() };
-  }
-  return { refused: body.detail || texts.problems.unknown };
-}
-
-/** Follows a registration; resolves with "Registered", "Failed", or "delayed" when it takes more than a minute. */
-async function follow(statusUrl) {
-  const until = Date.now() + 60_000;
-  let pause = 300;
-  while (Date.now() < until) {
-    await sleep(pause);
-    pause = Math.min(3_000, pause * 1.5);
-    try {
-      const { body, retryAfter } = await call(statusUrl);
-      if (body.status === "Registered" || body.status === "Failed") return body.status;
-      if (retryAfter !== null) pause = Math.max(pause, retryAfter * 1000);
-    } catch {
-      // The registration is kept whether or not we can see it: ask again.
-    }
-  }
-  return "delayed";
-}
-
 // ── What the visitor sees ────────────────────────────────────────────────────────────────────────────────────────────
 
+const DONE = "breakwater:done"; // the tab remembers that it has registered: the receipt, never the number
+
 function announce(sentence) {
-  $("announcer").textContent = sentence;
+  if ($("announcer").textContent !== sentence) $("announcer").textContent = sentence; // each is read out once
 }
 
-function showProgress(state, name = state.toLowerCase()) {
+function showProgress(state, { task_id }, name = state.toLowerCase()) {
   const progress = $("progress");
   const words = texts[name];
-  const announced = `${words.heading}. ${words.sentence}`;
   progress.dataset.state = state;
   progress.hidden = false;
+  $("reference").textContent = task_id;
   $("progress-heading").textContent = words.heading;
   $("progress-sentence").textContent = words.sentence;
   $("last-step").textContent = state === "Failed" ? texts.failed.step : texts.registered.step;
   $("progress-action").hidden = !words.button;
   $("progress-action").textContent = words.button || "";
   document.title = `${words.heading} | ${texts.page.brand}`;
-  announce(announced);
+  announce(`${words.heading}. ${words.sentence}`);
 }
 
-let following = 0; // only the newest follower may change the page
-
-async function followOnPage(statusUrl) {
-  const mine = ++following;
-  showProgress("Processing");
-  $("progress-action").onclick = null;
-  const end = await follow(statusUrl);
-  if (mine !== following) return;
-  if (end !== "delayed") return showProgress(end);
-  showProgress("Processing", "delayed");
-  $("progress-action").onclick = (event) => {
-    event.preventDefault();
-    followOnPage(statusUrl);
-  };
-}
+const SHOWN_AS = { processing: "Processing", delayed: "Processing", registered: "Registered", failed: "Failed" };
 
 class Form {
   constructor(form) {
     this.form = form;
+    this.api = new URL(form.dataset.apiUrl, location).href;
     this.input = form.elements.phone_number;
+    this.consent = form.elements.consent;
     this.field = form.querySelector(".field");
     this.button = form.querySelector("button");
     this.words = form.querySelector(".button-words");
-    this.attempt = null; // the number being sent, with its key
+    this.entry = null; // what is on its way
+    this.isWaiting = false; // between two tries
     this.warned = null; // the number we have already called odd: pressing again sends it
-    this.inFlight = false;
-    this.wake = null; // ends a wait before another try
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit();
     });
     this.input.addEventListener("input", () => this.typed());
     $("progress-action").addEventListener("click", (event) => {
-      if ($("progress-action").onclick) return; // "check again" of a delayed registration
       event.preventDefault();
       this.again();
     });
-    window.addEventListener("online", () => this.wake?.("online"));
     window.addEventListener("pageshow", () => this.hint());
+    this.resume();
+  }
+
+  /** Goes on with what an earlier visit has left, or shows how it ended in this tab. */
+  resume() {
+    const [newest, ...older] = kept(this.api);
+    for (const entry of older) register(entry, () => {}); // from other visits: sent too, but only one can be shown
+    if (newest) {
+      this.input.value = newest.typed;
+      this.start(newest);
+    } else if (remembered()) {
+      this.form.hidden = true;
+      showProgress("Registered", remembered());
+    }
+    this.hint();
   }
 
   typed() {
+    if (this.isWaiting) this.stop(); // another number: the old one is not sent again
     this.say("");
     this.hint();
-    this.wake?.("changed"); // a new number: the old one is not sent again
   }
 
   hint() {
@@ -181,18 +108,18 @@ class Form {
     const problem = problemWith(this.input.value);
     const missing = 11 - number.length;
     this.field.classList.toggle("is-good", problem === "");
+    if (!$("hint")) return;
     $("hint").textContent =
       problem === "" ? texts.form.hint_good : problem === "too_short" && /^0\d+$/.test(number) && missing > 0 ? fill(texts.form.hint_remaining, { count: missing }) : texts.form.hint;
   }
 
-  say(sentence, { notice = false } = {}) {
-    $("problem").textContent = sentence;
+  say(sentence, { notice = false, at = this.input } = {}) {
+    if ($("problem").textContent !== sentence) $("problem").textContent = sentence;
     $("problem").classList.toggle("is-notice", notice);
     this.input.toggleAttribute("aria-invalid", false);
-    if (sentence && !notice) {
-      this.input.setAttribute("aria-invalid", "true");
-      this.input.focus();
-    }
+    if (!sentence || notice) return;
+    if (at === this.input) at.setAttribute("aria-invalid", "true");
+    at.focus();
   }
 
   busy(words) {
@@ -201,94 +128,107 @@ class Form {
   }
 
   idle() {
+    this.entry = null;
+    this.isWaiting = false;
     this.button.removeAttribute("aria-disabled");
     this.words.textContent = texts.form.button;
     this.input.readOnly = false;
   }
 
-  async submit() {
-    if (this.inFlight) return;
+  submit() {
+    if (this.entry) return;
     const typed = this.input.value;
     const problem = problemWith(typed);
     if (problem === "empty" || (problem && this.warned !== typed)) {
       this.warned = typed;
       return this.say(texts.problems[problem]);
     }
-    if (this.attempt?.typed !== typed) this.attempt = new Attempt(typed);
-    this.inFlight = true;
-    try {
-      await this.sendUntilAnswered(this.attempt);
-    } finally {
-      this.inFlight = false;
-      this.idle();
-    }
+    if (this.consent && !this.consent.checked) return this.say(texts.problems.no_consent, { at: this.consent });
+    this.start(keep(this.api, typed));
   }
 
-  async sendUntilAnswered(attempt) {
-    for (let tries = 1; tries <= TRIES; tries++) {
-      this.busy(texts.form.sending);
-      this.input.readOnly = true;
-      const outcome = await send(this.form.dataset.apiUrl, attempt, tries);
-      this.input.readOnly = false;
-      if (outcome.kept) return this.kept(outcome.kept);
-      if (outcome.refused) return this.say(outcome.refused);
-      this.say(outcome.sentence, { notice: true });
-      if (outcome.seconds > LONGEST_WAIT) break;
-      if (outcome.offline) tries = 0; // being offline is not the site's failure: wait as long as it lasts
-      if (tries < TRIES && (await this.wait(outcome)) === "changed") return;
-    }
-    this.say(texts.problems.gave_up, { notice: true });
+  start(entry) {
+    this.entry = entry;
+    register(entry, (state, details) => this.entry === entry && this.show(state, details));
   }
 
-  /** Resolves with what ended the wait: "time", "online" or "changed". */
-  wait({ seconds, network, offline }) {
-    return new Promise((done) => {
-      const end = Date.now() + Math.max(1, seconds) * 1000;
-      const finish = (why) => {
-        clearInterval(ticking);
-        this.wake = null;
-        done(why);
-      };
-      const tick = () => {
-        const left = Math.ceil((end - Date.now()) / 1000);
-        if (offline && navigator.onLine === false) return this.busy(texts.form.waiting_for_network);
-        if (left <= 0) return finish("time");
-        this.busy(fill(texts.form.retrying, { seconds: left }));
-      };
-      const ticking = setInterval(tick, 250);
-      this.wake = (why) => {
-        if (why === "changed" || network) finish(why); // a Retry-After holds even when the network comes back
-      };
-      tick();
-    });
+  stop() {
+    forget(this.entry.key);
+    this.idle();
   }
 
-  kept(receipt) {
+  show(state, details) {
+    this.isWaiting = state === "waiting";
+    this.input.readOnly = state === "sending";
+    if (state === "sending") announce(texts.form.sending);
+    if (state === "sending") return this.busy(texts.form.sending);
+    if (state === "waiting") return this.wait(details);
+    if (state in SHOWN_AS) return this.progress(state, details);
+    this.idle();
+    this.say(details.refused || texts.problems.dropped, { notice: state === "dropped" });
+  }
+
+  wait({ why, seconds }) {
+    this.say(texts.problems[why], { notice: true });
+    if (why === "offline") return this.busy(texts.form.waiting_for_network);
+    const minutes = Math.ceil(seconds / 60);
+    this.busy(minutes > 2 ? fill(texts.form.retrying_later, { minutes }) : fill(texts.form.retrying, { seconds }));
+  }
+
+  progress(state, receipt) {
+    const isNew = !this.form.hidden;
+    const hadFocus = this.form.contains(document.activeElement);
     this.say("");
     this.form.hidden = true;
-    $("reference").textContent = receipt.task_id;
-    followOnPage(receipt.status_url);
-    $("progress-heading").focus({ preventScroll: true });
-    $("card").scrollIntoView({ block: "nearest" });
+    showProgress(SHOWN_AS[state], receipt, state);
+    if (isNew && hadFocus) $("progress-heading").focus({ preventScroll: true });
+    if (isNew) $("card").scrollIntoView({ block: "nearest" });
+    if (state === "registered") remember(receipt);
+    if (state === "registered" || state === "failed") this.idle();
   }
 
-  /** Back to the form: with the number after a failure, empty after a success. */
+  /** Back to the form: with the number after a failure; after a success with another one that waits, or empty. */
   again() {
-    following++;
     if ($("progress").dataset.state === "Registered") this.input.value = "";
-    this.attempt = this.warned = null;
+    this.warned = null;
+    forgetDone();
     $("progress").hidden = true;
     this.form.hidden = false;
     document.title = texts.page.title;
     announce("");
     this.say("");
-    this.hint();
+    this.resume();
     this.input.focus();
   }
 }
 
+function remembered() {
+  try {
+    return JSON.parse(sessionStorage.getItem(DONE));
+  } catch {
+    return null;
+  }
+}
+
+function remember({ task_id }) {
+  try {
+    sessionStorage.setItem(DONE, JSON.stringify({ task_id }));
+  } catch {} // forbidden: a reload then shows the form
+}
+
+function forgetDone() {
+  try {
+    sessionStorage.removeItem(DONE);
+  } catch {} // forbidden: there is nothing
+}
+
 if ($("register")) new Form($("register"));
-else if ($("progress").dataset.state === "Processing") followOnPage($("progress").dataset.statusUrl);
+else if ($("progress").dataset.state === "Processing") {
+  // Sent without JavaScript, or before this script was there.
+  const { statusUrl } = $("progress").dataset;
+  const receipt = { status_url: statusUrl, task_id: $("reference").textContent };
+  follow({ key: "", api: location.href, since: Date.now(), receipt }, (state) => showProgress(SHOWN_AS[state], receipt, state));
+}
 
 // Changing the language keeps the campaign's own parameters (utm_… and the like).
-$("switch-language").search = location.search;
+if ($("switch-language")) $("switch-language").search = location.search;

@@ -1,0 +1,237 @@
+// Registers a phone number, on our page and on any other: docs/landing-page.md. What is sent is kept in this browser first,
+// and sent again, by one tab at a time, until the site has it or refuses it. Where storage is forbidden: as long as the page is open.
+// In four parts: what is kept, the API, sending and following, the form of a page hosted elsewhere.
+(() => {
+  const DAY = 864e5; // ms; nothing is kept for longer
+  const NAME = "breakwater:";
+  const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+  const isOffline = () => navigator.onLine === false;
+
+  // ── What is kept, by key: {key, api, typed, since, next, why, asked, receipt} ──────────────────────────────────────
+
+  let store = {};
+  let tabsShareIt = false;
+  try {
+    localStorage[NAME] = "";
+    delete localStorage[NAME];
+    store = localStorage;
+    tabsShareIt = true;
+  } catch {} // forbidden
+
+  function write(entry) {
+    const text = JSON.stringify(entry);
+    try {
+      store[NAME + entry.key] = text;
+    } catch {
+      store = { [NAME + entry.key]: text }; // full
+    }
+  }
+
+  function forget(key) {
+    delete store[NAME + key];
+  }
+
+  function read(key) {
+    try {
+      const entry = JSON.parse(store[NAME + key]);
+      if (entry.key === key && Math.abs(Date.now() - entry.since) < DAY) return entry;
+    } catch {} // not there, or not ours
+    forget(key);
+  }
+
+  /** What is kept for an API's address, the newest first. */
+  function kept(api) {
+    const keys = Object.keys(store).filter((name) => name.startsWith(NAME)).map((name) => name.slice(NAME.length));
+    return keys.map(read).filter((entry) => entry?.api === api).sort((one, other) => other.since - one.since);
+  }
+
+  /** Keeps what was typed. The same again is the same registration. */
+  function keep(api, typed) {
+    const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
+    const key = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    const entry = kept(api).find((one) => one.typed === typed) || { key, api, typed, since: Date.now(), next: 0 };
+    write(entry);
+    return entry;
+  }
+
+  // ── The API ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async function call(url, { headers, ...options } = {}) {
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), 10_000);
+    try {
+      const language = document.documentElement.lang || "fa";
+      const response = await fetch(url, {
+        credentials: "omit",
+        cache: "no-store",
+        signal: deadline.signal,
+        headers: { Accept: "application/json, application/problem+json", "Accept-Language": language, ...headers },
+        ...options,
+      });
+      const text = await response.text();
+      return { status: response.status, body: parse(text), after: secondsUntil(response.headers.get("Retry-After")) };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  function parse(text) {
+    try {
+      return JSON.parse(text) || {};
+    } catch {
+      return {};
+    }
+  }
+
+  /** Retry-After is seconds or a date. */
+  function secondsUntil(header) {
+    if (!header) return null;
+    const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
+    return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
+  }
+
+  /** One try: a receipt, or a refusal in the site's own words, or why and for how many seconds to wait. */
+  async function post(entry, tries) {
+    const growing = Math.min(60, 2 ** tries) * (0.75 + Math.random() / 2); // a crowd must not come back all at once
+    const headers = { "Content-Type": "application/json", "Idempotency-Key": entry.key };
+    let answer;
+    try {
+      answer = await call(entry.api, { method: "POST", headers, body: JSON.stringify({ phone_number: entry.typed }) });
+    } catch (error) {
+      return { why: isOffline() ? "offline" : error.name === "AbortError" ? "timeout" : "unreachable", seconds: growing };
+    }
+    const { status, body, after } = answer;
+    if (status === 202 && body.status_url) return { receipt: body };
+    const passes = status === 408 || status === 429 || status >= 500;
+    if (!passes && body.code) return { refused: body.detail || body.code };
+    if (!passes) return { why: "unreachable", seconds: growing }; // a captive portal or a proxy speaks for itself only
+    const asked = after !== null;
+    const wait = asked ? after + Math.random() * Math.min(10, 1 + after / 2) : 0;
+    return { why: status === 429 ? "limited" : "busy", asked, seconds: Math.min(DAY / 1000, Math.max(growing, wait)) };
+  }
+
+  // ── Sending and following ──────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Sends until there is a receipt; returns the entry with it, or a refusal, or nothing when it is no longer kept. */
+  async function send(key, tell) {
+    for (let tries = 1; ; tries++) {
+      await rest(key, tell);
+      const entry = read(key); // another tab may have sent it, or the visitor have changed it there
+      if (!entry || entry.receipt) return entry;
+      tell("sending", {});
+      const { receipt, refused, why, asked, seconds } = await post(entry, tries);
+      if (refused) {
+        forget(key);
+        return { refused };
+      }
+      if (read(key)) write({ ...entry, receipt, why, asked, next: Date.now() + seconds * 1000 });
+    }
+  }
+
+  /** Waits until it is time to send. A network that comes back ends the wait, unless the site has asked for it. */
+  async function rest(key, tell) {
+    let wasOffline = false;
+    for (;;) {
+      const entry = read(key);
+      if (!entry || entry.receipt || !(entry.next > Date.now())) return;
+      if (wasOffline && !isOffline() && !entry.asked) return;
+      wasOffline = isOffline();
+      tell("waiting", { why: wasOffline ? "offline" : entry.why, seconds: Math.ceil((entry.next - Date.now()) / 1000) });
+      await sleep(250);
+    }
+  }
+
+  /** Tells sending, waiting {why, seconds}; then refused {refused}, or dropped, or what follow tells. */
+  async function register({ key }, tell) {
+    const entry = read(key);
+    if (entry && !entry.asked) write({ ...entry, next: 0 }); // somebody opened the page: they want it now
+    tell("sending", {});
+    const job = () => send(key, tell);
+    const end = await (tabsShareIt && navigator.locks ? navigator.locks.request(NAME + key, job) : job());
+    if (end?.receipt) return follow(end, tell);
+    return end ? tell("refused", end) : tell("dropped", {});
+  }
+
+  /** Tells processing, delayed after a minute, and in the end registered or failed, each with the receipt. */
+  async function follow({ key, api, since, receipt }, tell) {
+    const patience = Date.now() + 60_000;
+    let pause = 300;
+    tell("processing", receipt);
+    while (Date.now() < since + DAY) {
+      await sleep(pause);
+      pause = Math.min(Date.now() > patience ? 15_000 : 3_000, pause * 1.5);
+      try {
+        const { body, after } = await call(new URL(receipt.status_url, api));
+        if (body.status === "Registered" || body.status === "Failed") {
+          forget(key);
+          return tell(body.status.toLowerCase(), receipt);
+        }
+        pause = Math.max(pause, after * 1000);
+      } catch {} // kept, whether or not we can see it
+      if (Date.now() > patience) tell("delayed", receipt);
+    }
+  }
+
+  // ── The form of a page hosted elsewhere: <form data-breakwater="…/api/register/"> ──────────────────────────────────
+
+  const WORDS = {
+    fa: {
+      sending: "در حال ارسال…",
+      waiting: "هنوز نرسیده است؛ خودمان دوباره می‌فرستیم.",
+      processing: "شماره شما رسید و در حال ثبت است.",
+      delayed: "شماره شما نزد ماست؛ ثبت آن کمی طول می‌کشد.",
+      registered: "ثبت شد.",
+      failed: "ثبت نشد. لطفاً دوباره بفرستید.",
+      dropped: "هنوز فرستاده نشده است. لطفاً دوباره دکمه را بزنید.",
+    },
+    en: {
+      sending: "Sending…",
+      waiting: "Not there yet; we will send it again by ourselves.",
+      processing: "We have your number and are registering it.",
+      delayed: "We have your number; registering it takes a little longer.",
+      registered: "You are registered.",
+      failed: "Not registered. Please send it again.",
+      dropped: "Not sent yet. Please press the button again.",
+    },
+  };
+
+  function attach(form) {
+    const words = WORDS[document.documentElement.lang.startsWith("en") ? "en" : "fa"];
+    const api = new URL(form.dataset.breakwater, location).href;
+    const input = form.elements.phone_number;
+    const status = form.querySelector("[role=status]");
+    let current = null;
+
+    function show(state, details) {
+      const sentence = details.refused || form.dataset[state] || words[state] || "";
+      form.dataset.state = state;
+      if (status.textContent !== sentence) status.textContent = sentence; // a screen reader says each once
+      form.dispatchEvent(new CustomEvent("breakwater", { bubbles: true, detail: { state, ...details } }));
+      if (["registered", "failed", "refused", "dropped"].includes(state)) current = null;
+      if (state === "registered") form.reset();
+    }
+    function start(entry) {
+      current = entry;
+      register(entry, (state, details) => current === entry && show(state, details));
+    }
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (!current) start(keep(api, input.value));
+    });
+    input.addEventListener("input", () => {
+      if (!current || form.dataset.state !== "waiting") return;
+      forget(current.key); // another number: the old one is not sent again
+      current = null;
+      status.textContent = form.dataset.state = "";
+    });
+    const [newest] = kept(api);
+    if (!newest) return;
+    input.value = newest.typed;
+    start(newest);
+  }
+
+  window.Breakwater = { keep, kept, forget, register, follow };
+  const attachAll = () => document.querySelectorAll("form[data-breakwater]").forEach(attach);
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", attachAll);
+  else attachAll();
+})();

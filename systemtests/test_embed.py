@@ -1,0 +1,166 @@
+"""The form and script for pages hosted elsewhere: another origin, a strict content policy."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from systemtests.stack import eventually, family_of, new_phone
+
+FORM = """<!doctype html><html lang="{language}"><meta charset="utf-8"><title>A campaign</title>
+<form data-breakwater="{site}/api/register/" action="{site}/{language}/" method="post" data-registered="{words}">
+  <label for="phone">Mobile number</label>
+  <input id="phone" name="phone_number" type="tel" autocomplete="tel" dir="ltr" required>
+  <button>Register</button>
+  <p role="status"></p>
+</form>
+<script src="{site}/static/landing/embed.js" defer></script>"""
+
+
+class Host:
+    """A page on a server of its own, which allows itself nothing but Breakwater's script and API."""
+
+    def __init__(self, page):
+        self.browser = page.browser
+        self.stack = page.stack
+        self.page = page
+        # One for all: a connection that Chromium opened early may still lead to an earlier test's server.
+        Host.html = FORM.format(site=self.stack.url, language="en", words="")
+
+    def __enter__(self):
+        host = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                site = host.stack.url
+                policy = f"default-src 'none'; script-src {site}; connect-src {site}; form-action {site}"
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Cache-Control", "no-store")
+                self.send_header("Content-Security-Policy", policy)
+                self.end_headers()
+                self.wfile.write(Host.html.encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", self.stack.host_port), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def open(self):
+        self.browser.get(self.stack.host)
+        return self
+
+    def send(self, phone):
+        self.browser.find_element(By.ID, "phone").send_keys(phone)
+        self.browser.find_element(By.CSS_SELECTOR, "button").click()
+
+    @property
+    def status(self):
+        return self.page.text("[role=status]")
+
+    def assert_registered_once(self, phone, within=40):
+        eventually(lambda: self.status == "You are registered.", within)
+        self.stack.registered()
+        assert self.stack.submissions_of(phone) == 1
+        assert phone not in self.page.kept()
+
+
+@pytest.fixture
+def host(page):
+    with Host(page) as host:
+        # A header that the API does not know would be refused in a preflight, so all come from one address.
+        page.browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
+        host.stack.forget_limit("127.0.0.1")
+        origin = {"origin": host.stack.host, "storageTypes": "all"}
+        page.browser.execute_cdp_cmd("Storage.clearDataForOrigin", origin)
+        yield host.open()
+
+
+@pytest.fixture
+def phone():
+    return new_phone()
+
+
+def test_a_page_elsewhere_registers_under_its_own_strict_policy(host, phone):
+    host.send(phone)
+    host.assert_registered_once(phone)
+    assert host.page.find("form").get_attribute("data-state") == "registered"
+    assert [line for line in host.page.complaints() if "favicon" not in line] == []
+
+
+def test_a_wrong_number_is_refused_in_the_sites_words(host):
+    host.send("0912")
+    assert "too short" in eventually(lambda: "Sending" not in host.status and host.status)
+    assert host.page.kept() == ""
+
+
+def test_a_cut_network_and_a_reload(host, phone):
+    host.page.cut_network()
+    host.send(phone)
+    eventually(lambda: "Not there yet" in host.status)
+    assert phone in host.page.kept()
+    host.page.mend_network()
+    host.browser.refresh()
+    host.assert_registered_once(phone)
+
+
+def test_a_site_that_restarts(host, phone):
+    host.stack.kill(*family_of(host.stack.leader("web")))
+    host.send(phone)
+    eventually(lambda: "Not there yet" in host.status)
+    host.assert_registered_once(phone)
+
+
+def test_another_number_instead_while_the_first_waits(host, phone):
+    other = new_phone()
+    host.page.cut_network()
+    host.send(phone)
+    eventually(lambda: "Not there yet" in host.status)
+    field = host.browser.find_element(By.ID, "phone")
+    field.clear()
+    field.send_keys("0")
+    assert host.status == ""
+    field.clear()
+    host.page.mend_network()
+    host.send(other)
+    host.assert_registered_once(other)
+    assert host.stack.submissions_of(phone) == 0
+
+
+def test_a_pages_own_words_and_its_event(host, phone):
+    Host.html = FORM.format(site=host.stack.url, language="en", words="See you there")
+    host.open()
+    host.browser.execute_script(
+        "window.seen = []; addEventListener('breakwater', (event) => window.seen.push(event.detail.state))"
+    )
+    host.send(phone)
+    eventually(lambda: host.status == "See you there")
+    assert host.browser.execute_script("return window.seen") == [
+        "sending",
+        "sending",
+        "processing",
+        "registered",
+    ]
+
+
+def test_a_page_that_is_not_allowed_is_told_so_by_the_browser(host, phone):
+    stranger = host.stack.host.replace("127.0.0.1", "localhost")
+    host.browser.get(stranger)
+    host.send(phone)
+    eventually(lambda: "Not there yet" in host.status)
+    assert any("CORS" in line for line in host.page.complaints())
+    assert host.stack.submissions_of(phone) == 0
+
+
+def test_without_scripts_the_form_leads_to_the_sites_own_page(plain_page, phone):
+    with Host(plain_page) as host:
+        host.open().send(phone)
+        plain_page.wait_for("Registered")
+        assert host.stack.submissions_of(phone) == 1

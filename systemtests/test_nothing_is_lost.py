@@ -1,0 +1,239 @@
+"""What a visitor has sent is registered, once, whatever happens to the network, the site and the tab."""
+
+from contextlib import contextmanager
+from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+
+from systemtests.stack import eventually, family_of, new_phone, new_sender
+
+
+@pytest.fixture
+def phone():
+    return new_phone()
+
+
+def send(page, phone):
+    page.open("/en/").type(phone)
+    page.press()
+
+
+def assert_registered_once(page, phone):
+    page.wait_for("Registered")
+    page.stack.registered()  # whatever stood behind it in the queue
+    assert page.stack.submissions_of(phone) == 1
+    assert phone not in page.kept()
+
+
+@contextmanager
+def neither_broker_nor_disk(stack):
+    """RabbitMQ hangs, and the web processes may not add a byte to any file."""
+    web = family_of(stack.leader("web"))
+    with stack.paused("rabbitmq"):
+        limits = {pid: prlimit(pid, RLIMIT_FSIZE, (0, RLIM_INFINITY)) for pid in web}
+        try:
+            eventually(lambda: stack.register().status_code == 503)
+            yield
+        finally:
+            for pid, limit in limits.items():
+                prlimit(pid, RLIMIT_FSIZE, limit)
+
+
+def test_a_cut_network_and_a_reload_in_the_middle(page, phone):
+    page.open("/en/").type(phone)
+    page.cut_network()
+    page.press()
+    eventually(lambda: "offline" in page.text("#problem"))
+    assert "Waiting for the network" in page.text("#register button")
+    assert phone in page.kept()
+    page.mend_network()
+    page.browser.refresh()
+    assert_registered_once(page, phone)
+
+
+def test_a_tab_that_was_closed_while_the_network_was_cut(page, phone):
+    page.open("/en/").type(phone)
+    page.cut_network()
+    page.press()
+    eventually(lambda: "offline" in page.text("#problem"))
+    page.in_a_new_tab()
+    page.comes_from(new_sender())
+    page.open("/fa/")  # the other language is the same site
+    assert_registered_once(page, phone)
+
+
+def test_a_site_that_restarts(page, phone):
+    page.open("/en/").type(phone)
+    page.stack.kill(*family_of(page.stack.leader("web")))
+    page.press()
+    eventually(lambda: "cannot reach" in page.text("#problem"))
+    assert phone in page.kept()
+    eventually(lambda: page.find("#progress").get_attribute("data-state") == "Registered", within=40)
+    assert_registered_once(page, phone)
+
+
+def test_a_site_that_can_keep_nothing(page, phone):
+    page.open("/en/").type(phone)
+    with neither_broker_nor_disk(page.stack):
+        page.press()
+        eventually(lambda: "busy" in page.text("#problem"))
+        page.browser.refresh()  # Retry-After holds
+        eventually(lambda: "busy" in page.text("#problem"))
+        assert phone in page.kept()
+        assert page.typed == phone
+    eventually(lambda: page.find("#progress").get_attribute("data-state") == "Registered", within=40)
+    assert_registered_once(page, phone)
+
+
+def test_a_limit_is_waited_out_as_long_as_the_site_asks(page, phone):
+    sender = new_sender()
+    for _ in range(10):
+        assert page.stack.register(sender=sender).status_code == 202
+    page.comes_from(sender)
+    send(page, phone)
+    eventually(lambda: "many requests" in page.text("#problem"))
+    assert page.posts() == 1
+    page.browser.refresh()
+    eventually(lambda: "Sending again in" in page.text("#register button"))
+    page.comes_from(new_sender())
+    assert page.posts() == 0
+    page.seconds_pass(90)
+    assert_registered_once(page, phone)
+    assert page.posts() == 1
+
+
+def test_a_reload_while_it_is_registered(page, phone):
+    page.open("/en/").type(phone)
+    worker = page.stack.leader("worker")
+    with page.stack.paused("worker"):
+        page.press()
+        page.wait_for("Processing")
+        page.browser.refresh()
+        page.wait_for("Processing")
+        assert not page.find("#register").is_displayed()
+    assert worker == page.stack.leader("worker")
+    assert_registered_once(page, phone)
+
+
+def test_two_tabs_of_which_one_sends(page, phone):
+    page.open("/en/").type(phone)
+    page.cut_network()
+    page.press()
+    eventually(lambda: "offline" in page.text("#problem"))
+    first = page.browser.current_window_handle
+    page.browser.switch_to.new_window("tab")
+    page.comes_from(new_sender())
+    page.open("/en/")
+    assert page.typed == phone
+    assert page.text("#register button") == "Sending…"
+    assert page.posts() == 0
+    second = page.browser.current_window_handle
+    page.browser.switch_to.window(first)
+    page.mend_network()
+    page.wait_for("Registered")
+    page.browser.switch_to.window(second)
+    assert_registered_once(page, phone)
+
+
+def test_a_second_tab_goes_on_when_the_first_is_closed(page, phone):
+    page.open("/en/").type(phone)
+    page.cut_network()
+    page.press()
+    eventually(lambda: "offline" in page.text("#problem"))
+    first = page.browser.current_window_handle
+    page.browser.switch_to.new_window("tab")
+    second = page.browser.current_window_handle
+    page.comes_from(new_sender())
+    page.open("/en/")
+    page.browser.switch_to.window(first)
+    page.browser.close()
+    page.browser.switch_to.window(second)
+    assert_registered_once(page, phone)
+
+
+def test_another_number_instead_while_the_first_waits(page, phone):
+    other = new_phone()
+    page.open("/en/").type(phone)
+    page.cut_network()
+    page.press()
+    eventually(lambda: "offline" in page.text("#problem"))
+    page.find("#phone_number").clear()
+    page.type(other)
+    assert phone not in page.kept()
+    assert page.text("#register button") == "Register my number"
+    page.press()
+    page.mend_network()
+    assert_registered_once(page, other)
+    assert page.stack.submissions_of(phone) == 0
+
+
+def test_a_double_click_a_reload_and_the_back_button_at_the_end(page, phone):
+    page.open("/en/").type(phone)
+    ActionChains(page.browser).double_click(page.find("#register button")).perform()
+    page.wait_for("Registered")
+    assert page.posts() == 1
+    page.browser.refresh()
+    page.wait_for("Registered")
+    page.open("/api/docs/")
+    page.browser.back()
+    assert_registered_once(page, phone)
+    page.find("#progress-action").click()
+    page.browser.refresh()
+    assert page.find("#register").is_displayed()
+
+
+def test_what_is_older_than_a_day_is_forgotten(page, phone):
+    page.open("/en/").type(phone)
+    page.cut_network()
+    page.press()
+    eventually(lambda: "offline" in page.text("#problem"))
+    page.seconds_pass(86_400)
+    eventually(lambda: "a day has passed" in page.text("#problem"))
+    assert phone not in page.kept()
+    assert page.typed == phone
+
+
+def test_a_refused_number_is_forgotten(page):
+    page.open("/en/").type("0912")
+    page.press()
+    page.press()
+    eventually(lambda: "too short" in page.text("#problem"))
+    assert page.kept() == ""
+
+
+def test_where_the_browser_keeps_nothing_the_open_page_does(page, phone):
+    forbid = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('', 'SecurityError'); }})"
+    script = page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": forbid})
+    page.open("/en/").type(phone)
+    page.cut_network()
+    page.press()
+    eventually(lambda: "offline" in page.text("#problem"))
+    page.mend_network()
+    page.wait_for("Registered")
+    page.browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+    assert page.stack.submissions_of(phone) == 1
+
+
+@pytest.mark.parametrize("rubbish", ["", "{", "null", "[]", '{"key": "x"}', '{"key": "x", "since": "now"}'])
+def test_rubbish_in_the_browsers_store_is_put_away(page, phone, rubbish):
+    page.open("/en/")
+    page.browser.execute_script("localStorage['breakwater:x'] = arguments[0]", rubbish)
+    page.browser.refresh()
+    assert page.kept() == ""
+    page.type(phone)
+    page.press()
+    page.wait_for("Registered")
+
+
+def test_without_scripts_a_double_click_registers_once(plain_page, phone):
+    plain_page.open("/en/").type(phone)
+    ActionChains(plain_page.browser).double_click(plain_page.find("#register button")).perform()
+    eventually(lambda: "/registration/" in plain_page.browser.current_url)
+    plain_page.wait_for("Registered")
+    plain_page.browser.back()
+    plain_page.press()
+    eventually(lambda: "/registration/" in plain_page.browser.current_url)
+    plain_page.wait_for("Registered")
+    plain_page.stack.registered()
+    assert plain_page.stack.submissions_of(phone) == 1

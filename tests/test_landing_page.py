@@ -1,0 +1,157 @@
+"""What a marketer changes of the landing page, in one file, and what is said when that file is wrong."""
+
+import gzip
+import re
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from landing import page
+
+LOGO = '<svg xmlns="http://www.w3.org/2000/svg"/>'
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Write a page.toml and use its directory."""
+
+    def write(text):
+        (tmp_path / "page.toml").write_text(text, "utf-8")
+        monkeypatch.setattr(settings, "LANDING_DIR", str(tmp_path))
+        page.current.cache_clear()
+        return tmp_path
+
+    yield write
+    page.current.cache_clear()
+
+
+@pytest.fixture
+def visitor():
+    return Client()
+
+
+def faults():
+    return [f"{fault.msg} {fault.hint}" for fault in page.check()]
+
+
+def test_both_languages_have_the_same_names_and_the_page_as_it_comes_is_right():
+    page.current.cache_clear()
+    texts = page.current().texts
+    names = {
+        language: {(table, name) for table in texts[language] for name in texts[language][table]}
+        for language in texts
+    }
+    assert names["fa"] == names["en"]
+    assert page.read(str(page._DEFAULTS))[0] == []
+
+
+def test_words_of_one_language_change_and_all_others_stay(write, visitor):
+    write('[en.hero]\nheadline = "Win a <boat>"\n')
+    assert faults() == []
+    english, persian = (visitor.get(f"/{language}/").content.decode() for language in ("en", "fa"))
+    assert "Win a &lt;boat&gt;" in english
+    assert "Leave your mobile number" in english
+    assert "Win a" not in persian
+
+
+def test_own_colours_come_as_a_stylesheet_and_the_defaults_need_none(write, visitor):
+    write('[colours]\naccent = "#7a1f5c"\n')
+    assert "theme.css" in visitor.get("/fa/").content.decode()
+    assert "--accent: #7a1f5c" in visitor.get("/fa/theme.css").content.decode()
+    write("")
+    assert "theme.css" not in visitor.get("/fa/").content.decode()
+
+
+def test_a_logo_travels_in_the_page(write, visitor):
+    (write('logo = "ours.svg"\n') / "ours.svg").write_text(LOGO)
+    assert '<img class="logo" src="data:image/svg+xml;base64,' in visitor.get("/en/").content.decode()
+
+
+def test_parts_are_shown_or_not_and_links_stand_in_the_foot(write, visitor):
+    parts = ('class="facts"', 'id="hint"', 'id="switch-language"', 'class="sea"')
+    write("")
+    assert all(part in visitor.get("/en/").content.decode() for part in parts)
+    write(
+        "[show]\nfacts = false\nhint = false\nswitch_language = false\nsea = false\n"
+        '[[links]]\nurl = "https://example.com/p"\nfa = "حریم"\nen = "Privacy"\n'
+    )
+    shown = visitor.get("/en/").content.decode()
+    assert not any(part in shown for part in parts)
+    assert '<a href="https://example.com/p">Privacy</a>' in shown
+
+
+@pytest.mark.django_db
+def test_with_a_consent_box_nothing_is_registered_until_it_is_ticked(write, visitor):
+    write("[show]\nconsent = true\n")
+    refused = visitor.post("/en/", {"phone_number": "09120000001"})
+    assert refused.status_code == 400
+    assert "Please tick the box" in refused.content.decode()
+    assert 'value="09120000001"' in refused.content.decode()
+
+
+WRONG = [
+    ('[en.hero]\n\nheadlin = "x"\n', "line 3: [en.hero] headlin is not known", "Did you mean headline?"),
+    ("[sow]\nfacts = true\n", "line 1: sow is not known", "Did you mean show?"),
+    ("[show]\nfacts = 1\n", "line 2: [show] facts is of the wrong kind", "facts = true"),
+    ('show = "all"\n', "line 1: show is of the wrong kind", "[show]"),
+    ('[fa.form]\nlabel = " "\n', "line 2: [fa.form] label is empty", "take the line away"),
+    ('[en.form]\nretrying = "in {second}"\n', "line 2: [en.form] retrying has {second}", "{seconds}"),
+    ('[en.form\nlabel = "x"\n', "is not TOML", "line 1"),
+    ('[colours]\naccent = "blue"\n', "line 2: [colours] accent is 'blue'", '"#0b6076"'),
+    ('[colours]\naccent = "#cccccc"\n', "line 2: [colours] accent", "Make the one darker"),
+    ('logo = "../../etc/passwd"\n', "line 1: logo is '../../etc/passwd'", "beside page.toml"),
+    ('logo = "missing.svg"\n', "which is not there", "Put the file there"),
+    ('[[links]]\nurl = "javascript:alert(1)"\nfa = "x"\nen = "x"\n', "line 2: [links] url is", "https://"),
+    ('[[links]]\nurl = "/x"\n', "line 1: links has a link without", "these three"),
+    ('links = ["x"]\n', "line 1: links has a link without", "these three"),
+]
+
+
+@pytest.mark.parametrize(("text", "what", "remedy"), WRONG)
+def test_what_is_wrong_is_said_with_its_line_and_the_remedy(write, text, what, remedy):
+    directory = write(text)
+    said = "\n".join(faults())
+    assert str(directory / "page.toml") in said
+    assert what in said
+    assert remedy in said
+
+
+def test_all_that_is_wrong_is_said_at_once(write):
+    write('logo = 7\n[show]\nfact = true\n[en.page]\ntitle = ""\n')
+    assert len(faults()) == 3
+
+
+def test_a_logo_that_is_too_large_is_refused(write):
+    (write('logo = "big.png"\n') / "big.png").write_bytes(b"x" * (page.LARGEST_LOGO + 1))
+    assert re.search(r"logo is a file of 16,385 bytes", faults()[0])
+
+
+def test_a_directory_without_the_file_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(settings, "LANDING_DIR", str(tmp_path / "nowhere"))
+    assert "cannot be read: No such file" in faults()[0]
+
+
+@pytest.mark.django_db
+def test_the_same_form_sent_twice_is_one_request(visitor):
+    key = re.search('name="key" value="(.+?)"', visitor.get("/en/").content.decode())[1]
+    sent = [visitor.post("/en/", {"phone_number": "09120000002", "key": key}) for _ in range(2)]
+    other = visitor.post("/en/", {"phone_number": "09120000003", "key": key})
+    assert sent[0].url == sent[1].url != other.url
+
+
+def test_a_forms_key_that_is_too_long_is_refused(visitor):
+    assert visitor.post("/en/", {"phone_number": "09120000002", "key": "k" * 256}).status_code == 400
+
+
+def test_the_example_of_the_documentation_is_right(write, visitor):
+    documented = (settings.BASE_DIR / "docs/landing-page.md").read_text("utf-8")
+    example = re.search(r"```toml\n(.+?)```", documented, re.DOTALL)[1]
+    (write(example) / "logo.svg").write_text(LOGO)
+    assert faults() == []
+    assert "Be our first guest" in visitor.get("/en/").content.decode()
+
+
+def test_the_embeddable_script_is_small():
+    script = settings.BASE_DIR / "landing/static/landing/embed.js"
+    assert len(gzip.compress(script.read_bytes())) < 5_000
