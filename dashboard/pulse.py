@@ -16,6 +16,7 @@ from typing import Any
 from celery import signals
 
 from dashboard import gauges, totals
+from landing import calls
 from lib import metrics
 from lib.breaker import Breaker
 
@@ -94,19 +95,27 @@ def _worker() -> dict[str, object]:
 @signals.task_prerun.connect
 def take_in_hand(task_id: str, args: Any, task: Any, **_: Any) -> None:
     """Note the oldest registration of a batch, and whether RabbitMQ hands it out again."""
-    first = args[0][0] if args and isinstance(args[0], list) and args[0] else None
-    _in_hand[task_id] = gauges.moment_in(first)
+    _in_hand[task_id] = min(_moments(task, args), default=time.time())
     if (task.request.delivery_info or {}).get("redelivered"):
         metrics.count("redelivered")
 
 
 @signals.task_postrun.connect
-def put_down(task_id: str, state: str, args: Any, **_: Any) -> None:
+def put_down(task_id: str, state: str, args: Any, task: Any, **_: Any) -> None:
     """Note that a batch is done with."""
     global _stored_up_to  # noqa: PLW0603
     _in_hand.pop(task_id, None)
-    if state == "SUCCESS" and args and isinstance(args[0], list) and args[0]:
-        _stored_up_to = max(_stored_up_to, gauges.moment_in(args[0][-1]))
+    if state == "SUCCESS":
+        _stored_up_to = max([_stored_up_to, *_moments(task, args)])
+
+
+def _moments(task: Any, args: Any) -> list[float]:
+    """Return when the first and the last registration of a task's batches were accepted (Unix time)."""
+    try:
+        batches = [batch for batch, _ in args[0]] if task.name == calls.JOINED else [args[0]]
+        return [gauges.moment_in(raw) for batch in batches if batch for raw in (batch[0], batch[-1])]
+    except (TypeError, ValueError, IndexError, KeyError):
+        return []  # a call of another shape
 
 
 @signals.worker_process_init.connect

@@ -6,7 +6,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from systemtests.stack import eventually, new_phone
-from systemtests.test_page import open_browser
+from systemtests.visitor import open_browser
 
 
 class Admin:

@@ -17,7 +17,6 @@ from systemtests.documents import (
     names_in_the_code,
 )
 from systemtests.stack import ROOT, new_sender
-from systemtests.test_page import chromium  # noqa: F401  a fixture
 
 MANAGE = re.compile(r"\bmanage\.py ([a-z]\w*)((?: [^|>#;`]+)?)")
 OF_DJANGO = {"help", "check", "migrate", "makemigrations", "createsuperuser", "shell", "collectstatic", "spectacular"}  # fmt: skip

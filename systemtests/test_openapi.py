@@ -6,7 +6,6 @@ import sys
 from selenium.webdriver.common.by import By
 
 from systemtests.stack import ROOT, eventually
-from systemtests.test_page import chromium  # noqa: F401  a fixture
 
 
 def test_schemathesis_finds_no_difference_between_the_document_and_the_product(stack, tmp_path):

@@ -6,14 +6,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from systemtests.stack import eventually, new_phone
-from systemtests.test_page import Page, open_browser
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    browser = open_browser(tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.quit()
+from systemtests.visitor import Page
 
 
 @pytest.fixture

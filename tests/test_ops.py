@@ -9,9 +9,10 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core import signing
 
-from dashboard import gauges, live, totals, trace
+from dashboard import gauges, live, pulse, totals, trace
 from landing import dead_letters, outbox, registrations
 from landing.submission import Submission
+from landing.tasks import save_batches_async
 from lib import metrics
 from logs import utils as logs
 from tests.messages import depth
@@ -160,6 +161,15 @@ def test_what_a_worker_holds_is_the_oldest_though_the_queue_is_empty():
     totals.announce("worker a 1", {"role": "worker", "at": now, "in_hand": now - 40})
     totals.announce("worker a 2", {"role": "worker", "at": now - 60, "in_hand": now - 900})
     assert live.now()["gauges"]["oldest"] == pytest.approx(40, abs=10)
+
+
+def test_the_oldest_of_joined_batches_counts():
+    batches = [[[submission(ago=5).to_wire()], None], [[submission(ago=70).to_wire()], None]]
+    pulse.take_in_hand("a task", [batches], save_batches_async)
+    try:
+        assert pulse._worker()["in_hand"] == pytest.approx(NOW.timestamp() - 70, abs=1)
+    finally:
+        pulse.put_down("a task", "FAILURE", [batches], save_batches_async)
 
 
 def test_the_queues_head_came_after_the_last_that_was_stored():
