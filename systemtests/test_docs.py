@@ -60,7 +60,7 @@ def test_the_python_to_copy_registers(stack):
     assert run([sys.executable, "-c"], stack, as_here(fence.text, stack)).endswith(" Registered\n")
 
 
-def test_the_javascript_to_copy_registers(stack, chromium):  # noqa: F811
+def test_the_javascript_to_copy_registers(stack, chromium):
     [fence] = [fence for fence in fences_of(ROOT / "docs/api.md") if fence.language == "js"]
     chromium.get(f"{stack.url}/en/")
     script = "const done = arguments[0]; const console = {log: done};" + as_here(fence.text, stack)

@@ -23,7 +23,7 @@ def test_schemathesis_finds_no_difference_between_the_document_and_the_product(s
     assert "Tested: 2" in done.stdout, done.stdout
 
 
-def test_the_page_shows_errors_and_code_to_copy_in_three_languages(stack, chromium):  # noqa: F811
+def test_the_page_shows_errors_and_code_to_copy_in_three_languages(stack, chromium):
     chromium.get_log("browser")
     chromium.get(f"{stack.url}/api/docs/")
     eventually(lambda: chromium.find_elements(By.CSS_SELECTOR, ".opblock-summary-control"))
