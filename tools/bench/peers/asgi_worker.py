@@ -1,4 +1,4 @@
-"""The worker class of every ASGI peer: a copy of config/server.py, so that none has a slower server."""
+"""The worker class of every ASGI peer: the server of config/server.py, with uvicorn's own httptools protocol."""
 
 from typing import Any, ClassVar
 
