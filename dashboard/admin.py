@@ -217,25 +217,13 @@ admin.site.register(User, AccountAdmin)
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(admin.ModelAdmin[DeadLetter]):
+class DeadLetterAdmin(ReadOnlyAdmin):
     """Shows the oldest dead letters as they lie in RabbitMQ, and sends them again or gives them up."""
 
     permissions: ClassVar[dict[str, str]] = {
         "replay": "dashboard.replay_deadletter",
         "discard": "dashboard.discard_deadletter",
     }
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds one here."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes one."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """There is no row to delete."""
-        return False
 
     def get_urls(self) -> list[URLPattern]:
         """There is one page."""

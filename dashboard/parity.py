@@ -13,16 +13,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from amqp.exceptions import AMQPError
-from celery import current_app, signals
+from celery import current_app
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from landing import queues
+from landing.beside_worker import beside_worker
 
 ANNOUNCE_EVERY = 60.0
 """Seconds; the queue forgets an announcement after twice that."""
-
-_stop = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -80,21 +79,10 @@ def differences(announced: Sequence[Announcement]) -> dict[str, list[str]]:
     return found
 
 
-@signals.worker_ready.connect
-def announce_worker(**_: Any) -> None:
-    """Announce every worker from a thread of its main process."""
-    threading.Thread(target=_announce_until_stopped, name="parity", daemon=True).start()
-
-
-@signals.worker_shutting_down.connect
-def stop_announcing(**_: Any) -> None:
-    """A worker that ends announces nothing more."""
-    _stop.set()
-
-
-def _announce_until_stopped() -> None:
+@beside_worker("parity")
+def _announce_until(stop: threading.Event) -> None:
     announce("worker")
-    while not _stop.wait(ANNOUNCE_EVERY):
+    while not stop.wait(ANNOUNCE_EVERY):
         announce("worker")
 
 

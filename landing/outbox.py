@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from celery import signals
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
 
 from landing import tracing
+from landing.beside_worker import beside_worker
 from landing.models import ParkedLog
 from lib import metrics
 from lib.breaker import Breaker
@@ -24,7 +24,6 @@ INTERVAL = 10.0
 """Seconds between two looks at the parked documents."""
 
 _breaker = Breaker(pause=5.0)
-_stop = threading.Event()
 
 
 @tracing.step("mongodb")
@@ -71,20 +70,9 @@ def redrive() -> int:
     return len(parked)
 
 
-@signals.worker_ready.connect
-def start_redriving(**_: Any) -> None:
-    """Redrive in a thread of every worker's main process, from its start to its end."""
-    threading.Thread(target=_redrive_until_stopped, name="redrive", daemon=True).start()
-
-
-@signals.worker_shutting_down.connect
-def stop_redriving(**_: Any) -> None:
-    """Let a worker's redriving end after the batch in hand."""
-    _stop.set()
-
-
-def _redrive_until_stopped() -> None:
-    while not _stop.wait(INTERVAL * random.uniform(0.5, 1.0)):  # noqa: S311  not a secret
+@beside_worker("redrive")
+def _redrive_until(stop: threading.Event) -> None:
+    while not stop.wait(INTERVAL * random.uniform(0.5, 1.0)):  # noqa: S311  not a secret
         try:
             while moved := redrive():
                 log.info("parked request logs delivered", extra={"count": moved})

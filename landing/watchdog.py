@@ -11,31 +11,18 @@ import time
 from typing import Any
 
 from amqp.exceptions import AMQPError
-from celery import current_app, signals
+from celery import current_app
 from celery.worker import state
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from landing import queues
+from landing.beside_worker import beside_worker
 
 log = logging.getLogger(__name__)
 
 LOOKS = 5
 """Looks at the queue within WORKER_DEAF_AFTER."""
-
-_stop = threading.Event()
-
-
-@signals.worker_ready.connect
-def watch(**_: Any) -> None:
-    """Watch from a thread of the worker's main process."""
-    threading.Thread(target=_watch, name="watchdog", daemon=True).start()
-
-
-@signals.worker_shutting_down.connect
-def stop_watching(**_: Any) -> None:
-    """A worker that shuts down takes nothing more, and is not deaf."""
-    _stop.set()
 
 
 def is_starved() -> bool:
@@ -51,9 +38,10 @@ def is_starved() -> bool:
     return bool(ready) and not state.reserved_requests
 
 
-def _watch() -> None:
+@beside_worker("watchdog")
+def _watch_until(stop: threading.Event) -> None:
     heard_at = time.monotonic()
-    while not _stop.wait(settings.WORKER_DEAF_AFTER / LOOKS):
+    while not stop.wait(settings.WORKER_DEAF_AFTER / LOOKS):
         if not is_starved():
             heard_at = time.monotonic()
         elif time.monotonic() - heard_at >= settings.WORKER_DEAF_AFTER:

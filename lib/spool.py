@@ -20,6 +20,8 @@ from typing import Any
 from uuid import uuid4
 from zlib import crc32
 
+from lib.whole_file import sync_directory
+
 log = logging.getLogger(__name__)
 
 _SCHEMA = """
@@ -80,7 +82,7 @@ class SpoolFile:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
             self._database.execute(_SCHEMA)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
             self.bytes, self.count = self._database.execute(
                 "SELECT coalesce(sum(length(body)), 0), count(*) FROM spool WHERE NOT damaged"
             ).fetchone()
@@ -280,15 +282,6 @@ def _acquire(path: Path) -> int | None:
 
 def _lock_path(path: Path) -> Path:
     return path.with_suffix(".lock")
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the names of new files durable, as fsync(2) says it must be done."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _failure(error: Exception) -> SpoolFull | SpoolFailed:

@@ -31,10 +31,11 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
             path.hardlink_to(part)  # which fails, unlike a renaming, if the name is taken
     finally:
         part.unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make the names of new files durable, as fsync(2) says it must be done."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
