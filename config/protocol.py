@@ -22,7 +22,8 @@ from lib import metrics
 log = logging.getLogger(__name__)
 
 _URL = REGISTER_PATH.encode()
-_SECURITY = security_headers.of(REGISTER_PATH)
+_LINE = b"%b: %b\r\n"
+_SECURITY = b"".join(_LINE % header for header in security_headers.of(REGISTER_PATH))
 
 
 class Exchange:
@@ -106,13 +107,10 @@ class Protocol(HttpToolsProtocol):
         metrics.observe("register_seconds", time.perf_counter() - exchange.started)
         if exchange.disconnected:
             return
-        lines = [
-            b"%b: %b\r\n" % header
-            for header in (*self.server_state.default_headers, *answer.headers, *_SECURITY)
-        ]
+        lines = [_LINE % header for header in (*self.server_state.default_headers, *answer.headers)]
         if not exchange.keep_alive:
             lines.append(b"connection: close\r\n")
-        self.transport.write(b"".join((STATUS_LINE[answer.status], *lines, b"\r\n", answer.body)))
+        self.transport.write(b"".join((STATUS_LINE[answer.status], *lines, _SECURITY, b"\r\n", answer.body)))
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
