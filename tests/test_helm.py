@@ -295,6 +295,18 @@ def test_as_in_compose_nobody_comes_in_but_through_the_front():
                    for rule in one["spec"].get("egress", []))  # fmt: skip
 
 
+def test_prometheus_reaches_the_web_and_only_a_named_collector_takes_traces():
+    setting = 'networkPolicy.collector=[{"podSelector": {"matchLabels": {"app": "collector"}}}]'
+    for settings, senders in ((), []), ((setting,), ["web", "worker"]):
+        policies = [one for one in render("operators", *settings) if one["kind"] == "NetworkPolicy"]
+        assert [
+            one["metadata"]["labels"]["app.kubernetes.io/component"]
+            for one in policies
+            if any(rule["ports"][0]["port"] == 4318 for rule in one["spec"].get("egress", []))
+        ] == senders
+    assert "monitoring" in str(find("operators", "NetworkPolicy", "web")["spec"]["ingress"])
+
+
 def test_the_ingress_leads_to_the_web_and_not_into_the_admin():
     rules = find("operators", "Ingress", "web")["spec"]["rules"]
     paths = {path["path"]: path["backend"]["service"]["name"] for path in rules[0]["http"]["paths"]}
