@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from landing import registrations, tasks, tracing
+from landing import states, tasks, tracing
 from lib import request_ids
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +21,7 @@ def test_while_it_is_off_no_exporter_is_imported_and_no_step_is_wrapped():
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.split() == ["False", "False"]
-    assert not hasattr(registrations.store, "__wrapped__")
+    assert not hasattr(states.write, "__wrapped__")
     assert not hasattr(tasks._save, "__wrapped__")
 
 
