@@ -155,6 +155,7 @@ class Intake:
             return False
         bodies = [orjson.dumps(submission.to_wire()) for submission in batch]
         self._appending = self.on_disk(self.spool.append, bodies)
+        self._appending.add_done_callback(self._appended)
         try:
             async with asyncio.timeout(settings.SPOOL_TIMEOUT):
                 await asyncio.shield(self._appending)
@@ -162,8 +163,12 @@ class Intake:
             if self.disk.failed():
                 log.error("the spool takes nothing", extra={"reason": repr(error)})
             return False
-        self.disk.worked()
         return True
+
+    def _appended(self, appending: asyncio.Future[None]) -> None:
+        # A disk that was only late is asked again at once, and not a second later.
+        if not appending.cancelled() and appending.exception() is None:
+            self.disk.worked()
 
 
 _intake: Intake | None = None

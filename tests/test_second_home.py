@@ -1,6 +1,7 @@
 """When RabbitMQ cannot confirm, the spool keeps registrations, and they go on when it is back."""
 
 import asyncio
+import threading
 from unittest.mock import patch
 
 import pytest
@@ -12,6 +13,7 @@ from landing.submission import Submission
 from lib import spool
 from lib.spool import SpoolFull
 from tests.messages import ready
+from tests.waiting import eventually
 
 REAL_SEND = Publisher.send
 
@@ -105,6 +107,21 @@ def test_with_neither_broker_nor_spool_nothing_is_promised(client, process, deaf
         refused = register(client)
     assert refused.status_code == 503
     assert 1 <= int(refused["Retry-After"]) <= 10
+
+
+def test_a_disk_that_was_late_is_asked_again_as_soon_as_it_answers(client, process, deaf_broker):
+    append, answers = process.spool.append, threading.Event()
+
+    def append_late(bodies):
+        assert answers.wait(30)
+        append(bodies)
+
+    with patch.object(process.spool, "append", append_late):
+        assert register(client).status_code == 503
+        assert process.disk.is_open
+        answers.set()
+        eventually(lambda: not process.disk.is_open, within=0.9)  # its pause would be a second
+    assert register(client).status_code == 202
 
 
 def test_a_dead_process_is_drained_by_another(client, process, deaf_broker):
