@@ -6,6 +6,7 @@ acknowledged, each by itself, after the work; and a message that has been delive
 because what is in it kills its worker, is worked on alone, so that it takes no other with it.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from landing import calls
 
 MOST = 500
 """Registrations in one task, as many as the store takes at once."""
+PACE = 0.02
+"""Seconds from one task to the next, unless MANY wait: nobody sees them, and each task saved is a commit saved."""
+MANY = 32
+"""Messages that are enough for a task at any time."""
 LOOK_EVERY = 1.0
 """Seconds between looks at who waits, should a task have ended without a word."""
 
@@ -63,6 +68,8 @@ class Joiner:
         self._timer = timer
         timer.call_repeatedly(LOOK_EVERY, self.look)
         self._waiting: deque[Waiting] = deque()
+        self._next = 0.0
+        self._will_look = False
 
     def __call__(self, message: Any, payload: Any, ack: Handler, reject: Handler, callbacks: Any) -> Any:
         """Take a message, as Celery's strategies do."""
@@ -74,6 +81,11 @@ class Joiner:
     def look(self) -> None:
         """Give the pool as much as it has hands for."""
         while self._waiting and self._has_a_free_hand():
+            early = self._next - time.monotonic()
+            if early > 0 and len(self._waiting) < MANY:
+                self._look_after(early)
+                return
+            self._next = time.monotonic() + PACE
             self._give(self._take())
 
     def _has_a_free_hand(self) -> bool:
@@ -93,19 +105,25 @@ class Joiner:
         def ack(*args: Any) -> None:
             for one in group:
                 one.ack(*args)
-            self._look_soon()
+            # Not at once: a greenlet that reports its end still holds its place in the pool.
+            self._look_after(0)
 
         def reject(log: Any, errors: Any, requeue: bool = False) -> None:
             # Nobody knows yet which of several it was: each comes again, and alone.
             for one in group:
                 one.reject(log, errors, requeue or len(group) > 1)
-            self._look_soon()
+            self._look_after(0)
 
         self._joined(_one_task(group), None, ack, reject, [])
 
-    def _look_soon(self) -> None:
-        # Not at once: a greenlet that reports its end still holds its place in the pool.
-        self._timer.call_after(0, self.look)
+    def _look_after(self, seconds: float) -> None:
+        if not self._will_look:
+            self._will_look = True
+            self._timer.call_after(seconds, self._look_again)
+
+    def _look_again(self) -> None:
+        self._will_look = False
+        self.look()
 
 
 def _read(message: Any, ack: Handler, reject: Handler) -> Waiting | None:
