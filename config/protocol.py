@@ -21,6 +21,9 @@ from lib import metrics
 
 log = logging.getLogger(__name__)
 
+LAST_CALL = 0.5
+"""Seconds in which a server that stops still takes a request on a connection that stands idle."""
+
 _URL = REGISTER_PATH.encode()
 _LINE = b"%b: %b\r\n"
 _SECURITY = b"".join(_LINE % header for header in security_headers.of(REGISTER_PATH))
@@ -45,6 +48,8 @@ class Protocol(HttpToolsProtocol):
     cycle: RequestResponseCycle | Exchange | None  # type: ignore[assignment]
     _body: bytes | None = None
     """What has come of a registration's body, while it is on the short way."""
+    _is_last = False
+    """Whether the next request is this connection's last, since the server stops."""
 
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
@@ -57,7 +62,7 @@ class Protocol(HttpToolsProtocol):
         if self._is_registration():
             self._body = b""
         else:
-            super().on_headers_complete()
+            self._begin()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
@@ -70,12 +75,28 @@ class Protocol(HttpToolsProtocol):
         """Act on a whole request."""
         if self._body is not None and (pending := self._register(self._body)):
             self._body = None
-            exchange = self.cycle = Exchange(keep_alive=self.parser.should_keep_alive())
+            keep_alive = self.parser.should_keep_alive() and not self._is_last
+            exchange = self.cycle = Exchange(keep_alive=keep_alive)
             pending.kept.add_done_callback(partial(self._answer, exchange, pending))
             return
         if self._body is not None:
             self._leave()
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Stop after the request under way, or after one that may be on its way: uvicorn would cut that off."""
+        if self._is_idle():
+            self._is_last = True
+            self.loop.call_later(LAST_CALL, self._hang_up)
+        else:
+            super().shutdown()
+
+    def _hang_up(self) -> None:
+        if self._is_idle():
+            self.transport.close()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def _is_registration(self) -> bool:
         return (
@@ -83,7 +104,7 @@ class Protocol(HttpToolsProtocol):
             and self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
             and not (self.expect_100_continue or self.parser.should_upgrade())
-            and (self.cycle is None or self.cycle.response_complete)
+            and self._is_idle()
         )
 
     def _register(self, body: bytes) -> Pending | None:
@@ -97,9 +118,14 @@ class Protocol(HttpToolsProtocol):
     def _leave(self) -> None:
         """Go on as uvicorn would have done from the start."""
         body, self._body = self._body, None
-        super().on_headers_complete()
+        self._begin()
         if body:
             super().on_body(body)
+
+    def _begin(self) -> None:
+        super().on_headers_complete()
+        if self._is_last and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def _answer(self, exchange: Exchange, pending: Pending, _: object) -> None:
         answer = pending.answer()

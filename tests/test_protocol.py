@@ -1,0 +1,69 @@
+"""The end of a connection when the server stops: who has just connected is still answered."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from unittest.mock import patch
+
+import pytest
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from config import protocol
+from config.asgi import application
+from landing import express
+
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+REGISTER = (
+    b"POST /api/register/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 31\r\n\r\n{"phone_number": "09123456789"}'
+)
+
+
+@asynccontextmanager
+async def connected():
+    """A sender's connection and the server's end of it."""
+    config = Config(application, http=protocol.Protocol, lifespan="off", log_config=None)
+    config.load()
+    ends = []
+
+    def end():
+        ends.append(protocol.Protocol(config, ServerState(), {}))
+        return ends[0]
+
+    server = await asyncio.get_running_loop().create_server(end, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    await asyncio.sleep(0.05)
+    try:
+        yield reader, writer, ends[0]
+    finally:
+        writer.close()
+        server.close()
+
+
+def kept(*_):
+    future = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return express.Pending(future, "an id", {})
+
+
+@pytest.mark.parametrize(("request_", "status"), [(LIVEZ, b"200"), (REGISTER, b"202")])
+def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered(request_, status):
+    async def scene():
+        async with connected() as (reader, writer, end):
+            end.shutdown()
+            writer.write(request_)
+            return await asyncio.wait_for(reader.read(), 5)  # to its end: the connection is closed
+
+    with patch.object(express, "register", kept):
+        answer = asyncio.run(scene())
+    assert answer.split()[1] == status
+    assert b"connection: close\r\n" in answer
+
+
+def test_a_connection_that_stays_idle_is_closed():
+    async def scene():
+        async with connected() as (reader, _, end):
+            end.shutdown()
+            return await asyncio.wait_for(reader.read(), 5)
+
+    assert asyncio.run(scene()) == b""
