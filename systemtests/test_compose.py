@@ -752,7 +752,7 @@ def test_web_and_worker_share_their_settings(composed):
         for server in ("POSTGRES", "RABBITMQ", "REDIS", "MONGODB")
         for what in ("USER", "PASSWORD_FILE")
     }
-    assert differ == logins | {"BIND", "PORT"}
+    assert differ == logins | {"BIND", "PORT", "LANDING_DIR"}
 
 
 def test_settings_name_services_and_files_and_never_localhost_or_a_password(composed):
