@@ -12,10 +12,8 @@ from urllib.request import Request, urlopen
 
 import amqp
 import orjson
-from amqp.exceptions import AMQPError
 from celery import current_app
 from django.conf import settings
-from kombu.exceptions import OperationalError
 
 from landing import calls, queues
 from landing.submission import now
@@ -25,7 +23,7 @@ CONNECT_TIMEOUT = 5.0
 CONFIRM_TIMEOUT = 5.0
 BACK_WITHIN = 1.0
 
-BrokerErrors = (OperationalError, OSError, AMQPError)
+BrokerErrors = OUTAGES
 
 # What RabbitMQ adds to a message on its way; a message that is sent again must not carry its past.
 _TRAVEL_NOTES = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")

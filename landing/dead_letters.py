@@ -2,6 +2,7 @@
 
 import logging
 
+from amqp.exceptions import AMQPError, MessageNacked
 from celery import current_app
 from kombu.exceptions import OperationalError
 
@@ -16,7 +17,7 @@ CONFIRM_TIMEOUT = 5.0
 REASON, BURIED_AT = "x-reason", "x-buried-at"
 """Headers of a dead letter of ours. What RabbitMQ itself dead-letters has an x-death header instead."""
 
-OUTAGES = (OperationalError, OSError)
+OUTAGES = (OperationalError, AMQPError, MessageNacked, OSError)
 
 
 def bury(raw: object, reason: str) -> None:
