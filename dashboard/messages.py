@@ -16,6 +16,7 @@ from celery import current_app
 from django.conf import settings
 
 from landing import calls, queues
+from landing.dead_letters import OUTAGES
 from landing.submission import now
 from lib import request_ids
 
