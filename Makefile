@@ -27,7 +27,7 @@ test: setup ## Run every test, with servers and a browser of its own (ARGS="-k p
 	@local/install_chromium.sh
 	@$(PYTHON) deploy/helm/breakwater/ci/get_tools.py
 	@$(PYTHON) -m systemtests.axe
-	@exec $(PYTHON) -m pytest $(ARGS) tests systemtests
+	@exec $(PYTHON) -m local.run_tests $(ARGS)
 
 sure: lint test ## Everything that must hold before a commit: lint, then test
 

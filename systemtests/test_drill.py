@@ -9,14 +9,12 @@ import pytest
 from systemtests.stack import ROOT
 
 SEED = 5
-# The broker and the truth, by death and by silence; a lie of the network; a lie of the queue; everything.
+# The broker and the truth, by death and by silence; a lie of the network; everything.
 FAULTS = [
     "kill-rabbitmq",
     "pause-postgres",
     "lost-commit-reply",
-    "redelivery",
     "kill-worker-child",
-    "spool-full",
     "kill-all",
 ]
 GENEROUS = 5.0

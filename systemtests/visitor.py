@@ -3,7 +3,7 @@
 import json
 
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
@@ -47,7 +47,7 @@ class Page:
     def text(self, selector):
         try:
             return self.find(selector).text
-        except (NoSuchElementException, StaleElementReferenceException):  # the next page is on its way
+        except WebDriverException:  # the next page is on its way
             return ""
 
     def type(self, text):

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 from celery import Celery
-from django.conf import settings
 from django.core.management import CommandError, call_command
 from kombu import Producer
 
@@ -19,7 +18,7 @@ from dashboard import dead_letters, messages
 from dashboard.dead_letters import Choice
 from dashboard.messages import Queue
 from landing import queues, status
-from landing.dead_letters import OUTAGES, bury
+from landing.dead_letters import bury
 from landing.models import Registration
 from landing.status import State
 from landing.submission import Submission
@@ -284,18 +283,3 @@ def test_a_broker_that_is_away_is_said(monkeypatch):
     with pytest.raises(CommandError, match="RabbitMQ does not answer") as error:
         run("list")
     assert error.value.returncode == 2
-
-
-def test_a_full_dead_letter_queue_is_an_outage_to_be_waited_out(servers):
-    limit = (
-        "^registrations.dead$",
-        '{"max-length": 1, "overflow": "reject-publish"}',
-        "--apply-to",
-        "queues",
-    )
-    servers.rabbitmq.ctl("set_policy", "-p", settings.RABBITMQ_VHOST, "full", *limit)
-    try:
-        with pytest.raises(OUTAGES):
-            buried(*range(50))
-    finally:
-        servers.rabbitmq.ctl("clear_policy", "-p", settings.RABBITMQ_VHOST, "full")

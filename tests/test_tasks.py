@@ -5,10 +5,11 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from amqp.exceptions import MessageNacked
 from celery.result import AsyncResult
 
 from config.celery import app
-from landing import queues, states, status
+from landing import queues, states, status, tasks
 from landing.models import Registration, StoredSubmission
 from landing.status import State
 from landing.submission import Submission
@@ -145,3 +146,7 @@ def test_a_redelivered_registration_that_was_dead_is_told_as_registered_once_it_
     states.write([one[1]], State.DEAD)
     save_phones_async([one])
     assert status.of(one[1]) is State.STORED
+
+
+def test_a_dead_letter_that_rabbitmq_refuses_is_an_outage_to_be_waited_out():
+    assert tasks._is_outage(MessageNacked())

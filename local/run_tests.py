@@ -1,0 +1,28 @@
+"""`make test`: both suites side by side, since they mostly wait, each for servers of its own."""
+
+import subprocess
+import sys
+import tempfile
+
+NOTHING_CHOSEN = 5
+"""pytest's exit status when -k leaves no test."""
+
+
+def main() -> int:
+    """Run them with the arguments given; show the first as it goes, the second when it has ended."""
+    pytest = [sys.executable, "-m", "pytest", *sys.argv[1:]]
+    with tempfile.TemporaryFile() as said:
+        second = subprocess.Popen([*pytest, "systemtests"], stdout=said, stderr=subprocess.STDOUT)  # noqa: S603  ours
+        try:
+            codes = {subprocess.call([*pytest, "tests"]), second.wait()}  # noqa: S603  ours
+        except KeyboardInterrupt:  # both have got it too
+            second.wait()
+            return 130
+        said.seek(0)
+        sys.stdout.write(said.read().decode(errors="replace"))
+    failed = codes - {0, NOTHING_CHOSEN}
+    return max(failed) if failed else min(codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
