@@ -17,8 +17,6 @@ from celery.worker import state
 
 from landing import calls
 
-MOST = 500
-"""Registrations in one task, as many as the store takes at once."""
 PACE = 0.02
 """Seconds from one task to the next, unless MANY wait: nobody sees them, and each task saved is a commit saved."""
 MANY = 32
@@ -95,7 +93,7 @@ class Joiner:
 
     def _take(self) -> list[Waiting]:
         group = [self._waiting.popleft()]
-        room = MOST - group[0].size
+        room = calls.MOST - group[0].size
         while self._waiting and self._waiting[0].size <= room:
             group.append(self._waiting.popleft())
             room -= group[-1].size

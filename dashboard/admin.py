@@ -150,7 +150,7 @@ class ExportAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Load the list again by itself while something is being written."""
-        unfinished = Export.objects.filter(state__in=(Export.State.WAITING, Export.State.RUNNING)).exists()
+        unfinished = Export.objects.filter(state__in=export_jobs.UNFINISHED).exists()
         return super().changelist_view(request, {"unfinished": unfinished, **(extra_context or {})})
 
     def add_view(

@@ -45,7 +45,8 @@ DEAD_AFTER = timedelta(minutes=5)
 """A running export whose worker has not said anything for so long has lost it."""
 
 _MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
-_UNFINISHED = (Export.State.WAITING, Export.State.RUNNING)
+UNFINISHED = (Export.State.WAITING, Export.State.RUNNING)
+"""The states of an export that a worker has still to write."""
 
 _stop = threading.Event()
 _running: list[subprocess.Popen[bytes]] = []
@@ -57,7 +58,7 @@ class ExportFailed(Exception):
 
 def is_full() -> bool:
     """Return whether no more exports are taken for now."""
-    return Export.objects.filter(state__in=(*_UNFINISHED, Export.State.READY)).count() >= MOST_KEPT
+    return Export.objects.filter(state__in=(*UNFINISHED, Export.State.READY)).count() >= MOST_KEPT
 
 
 def work() -> bool:
@@ -98,7 +99,7 @@ def _claim() -> Export | None:
     """Take the oldest export that waits, unless one is being written somewhere."""
     with transaction.atomic():
         # Workers that ask at the same time wait here for each other.
-        unfinished = list(Export.objects.select_for_update().filter(state__in=_UNFINISHED).order_by("pk"))
+        unfinished = list(Export.objects.select_for_update().filter(state__in=UNFINISHED).order_by("pk"))
         if not unfinished or any(one.state == Export.State.RUNNING for one in unfinished):
             return None
         export = unfinished[0]

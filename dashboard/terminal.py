@@ -2,13 +2,26 @@
 
 import logging
 import sys
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
+from django.core.management.base import BaseCommand, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+
+class ExplainedCommand(BaseCommand):
+    """A command whose --help ends with `examples`, their lines as they are."""
+
+    examples = ""
+
+    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:
+        """Return Django's parser with them."""
+        options |= {"epilog": self.examples, "formatter_class": RawDescriptionHelpFormatter}
+        return super().create_parser(prog_name, subcommand, **options)
 
 
 def logs_to_stderr() -> None:

@@ -10,6 +10,9 @@ TASK = "landing.tasks.save_phones_async"
 JOINED = "landing.tasks.save_batches_async"
 """What a worker makes of several calls of TASK that it has at hand."""
 
+MOST = 500
+"""Registrations that a worker stores at once. A message of ours holds no more, but anybody's may."""
+
 
 def of(raws: Sequence[Any], **keywords: Any) -> Any:
     """Return Celery's task message for a batch in its wire form: its body, headers and properties."""

@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-SLICE = 500
-"""Registrations stored at once; a message of ours holds no more, but anybody's may."""
-
 Arrival = tuple[Submission, str | None]
 """A submission, and when RabbitMQ was given it."""
 
@@ -52,8 +49,8 @@ def save_phones_async(batch: list[Any], queued_at: str | None = None) -> None:
 def save_batches_async(batches: list[Any]) -> None:
     """Store several batches, each with the time it was queued at, in the same slices."""
     raws = [(raw, queued_at) for batch, queued_at in batches for raw in batch]
-    for start in range(0, len(raws), SLICE):
-        arrivals, malformed = _read(raws[start : start + SLICE])
+    for start in range(0, len(raws), calls.MOST):
+        arrivals, malformed = _read(raws[start : start + calls.MOST])
         for raw, reason in malformed:
             _bury(raw, reason)
         _save(arrivals)

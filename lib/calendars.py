@@ -41,8 +41,8 @@ def read(text: str, calendar: str, zone: ZoneInfo, now: datetime) -> datetime:
     """
     plain = digits.fa_to_en(digits.ar_to_fa(text.strip()))
     try:
-        if ago := _AGO.fullmatch(plain):
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        if (age := ago(plain)) is not None:
+            return now - age
         time = datetime.fromisoformat(_in_iso(plain, calendar))
         return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -51,6 +51,12 @@ def read(text: str, calendar: str, zone: ZoneInfo, now: datetime) -> datetime:
             f"{text!r} is no time such as 24h, 7d, {example} or 2026-11-24T12:20Z "
             f"(without a zone: {zone.key})"
         ) from None
+
+
+def ago(text: str) -> timedelta | None:
+    """Return the time that 15m, 24h or 7d is, or None for any other text."""
+    found = _AGO.fullmatch(text)
+    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
 
 
 def month_start(day: date, calendar: str) -> date:

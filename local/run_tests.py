@@ -13,9 +13,12 @@ def main() -> int:
     pytest = [sys.executable, "-m", "pytest", *sys.argv[1:]]
     with tempfile.TemporaryFile() as said:
         second = subprocess.Popen([*pytest, "systemtests"], stdout=said, stderr=subprocess.STDOUT)  # noqa: S603  ours
+        first = subprocess.Popen([*pytest, "tests"])  # noqa: S603  ours
         try:
-            codes = {subprocess.call([*pytest, "tests"]), second.wait()}  # noqa: S603  ours
-        except KeyboardInterrupt:  # both have got it too
+            codes = {first.wait(), second.wait()}
+        except KeyboardInterrupt:
+            # Both have got it too, and stop their servers.
+            first.wait()
             second.wait()
             return 130
         said.seek(0)

@@ -3,17 +3,10 @@
 python -m tests.measure_export 1000000
 """
 
-import os
-import re
-import secrets
-import shutil
 import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
 
-from local import servers
+from tests.measuring import cost, stores
 
 SEED = """
 INSERT INTO landing_registration (phone_number, first_seen, last_seen)
@@ -26,23 +19,10 @@ SELECT gen_random_uuid(), id, first_seen FROM landing_registration WHERE id %% 1
 
 
 def main(count):
-    state_dir = Path(tempfile.mkdtemp(prefix="breakwater-measure-"))
-    running = servers.start(state_dir)
-    try:
-        os.environ.update(running.environment())
-        os.environ.update(
-            DJANGO_SETTINGS_MODULE="config.settings",
-            STATE_DIR=str(state_dir),
-            SECRET_KEY=secrets.token_urlsafe(50),
-            SPOOL_DIR=str(state_dir / "spool"),
-        )
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], check=True)
+    with stores(["migrate", "-v0"]) as state_dir:
         seed(count)
         for form in ("csv", "xlsx", "jsonl"):
             measure(form, state_dir / f"registrations.{form}")
-    finally:
-        running.stop()
-        shutil.rmtree(state_dir)
 
 
 def seed(count):
@@ -59,20 +39,8 @@ def seed(count):
 
 
 def measure(form, path):
-    started, most = time.monotonic(), 0
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "export", f"--format={form}", f"--output={path}"],
-        stderr=subprocess.DEVNULL,
-    )
-    while process.poll() is None:
-        # Not ru_maxrss: that begins with what this process took when it forked.
-        if found := re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text()):
-            most = int(found[1])
-        time.sleep(0.05)
-    sys.stdout.write(
-        f"export {form}: exit {process.returncode}, {time.monotonic() - started:.1f} s, "
-        f"at most {most / 1024:.0f} MB of memory, a file of {path.stat().st_size / 1e6:.0f} MB\n"
-    )
+    said = cost("export", f"--format={form}", f"--output={path}", stderr=subprocess.DEVNULL)
+    sys.stdout.write(f"export {form}: {said}, a file of {path.stat().st_size / 1e6:.0f} MB\n")
     sys.stdout.flush()
 
 

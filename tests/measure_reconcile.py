@@ -4,42 +4,20 @@ python -m tests.measure_reconcile 1000000
 """
 
 import json
-import os
-import re
-import secrets
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
 from datetime import UTC, datetime
-from pathlib import Path
 
-from local import servers
+from tests.measuring import cost, stores
 
 PER_BATCH = 10_000
 
 
 def main(count):
-    state_dir = Path(tempfile.mkdtemp(prefix="breakwater-measure-"))
-    running = servers.start(state_dir)
-    try:
-        os.environ.update(running.environment())
-        os.environ.update(
-            DJANGO_SETTINGS_MODULE="config.settings",
-            STATE_DIR=str(state_dir),
-            SECRET_KEY=secrets.token_urlsafe(50),
-            SPOOL_DIR=str(state_dir / "spool"),
-        )
-        for command in (["migrate", "-v0"], ["declare_queues"]):
-            subprocess.run([sys.executable, "manage.py", *command], check=True)
+    with stores(["migrate", "-v0"], ["declare_queues"]) as state_dir:
         witness = state_dir / "access.log"
         seed(count, witness)
         for arguments in (["--accepted", str(witness)], ["--since", "1d"]):
             measure([*arguments, "--settle", "1"])
-    finally:
-        running.stop()
-        shutil.rmtree(state_dir)
 
 
 def seed(count, witness):
@@ -84,17 +62,7 @@ def seed(count, witness):
 
 
 def measure(arguments):
-    started, most = time.monotonic(), 0
-    process = subprocess.Popen([sys.executable, "manage.py", "reconcile", *arguments])
-    while process.poll() is None:
-        # Not ru_maxrss: that begins with what this process took when it forked.
-        if found := re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text()):
-            most = int(found[1])
-        time.sleep(0.05)
-    sys.stdout.write(
-        f"reconcile {' '.join(arguments)}: exit {process.returncode}, "
-        f"{time.monotonic() - started:.1f} s, at most {most / 1024:.0f} MB\n"
-    )
+    sys.stdout.write(f"reconcile {' '.join(arguments)}: {cost('reconcile', *arguments)}\n")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 import json
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from amqp.exceptions import ChannelError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from rich.console import Console
 from rich.table import Table
 
@@ -33,15 +33,11 @@ FIELDS = ("phone_number", "request_id", "ip_address", "referrer", "user_agent", 
 HIDDEN = "(hidden; --reveal shows it)"
 
 
-class Command(BaseCommand):
+class Command(terminal.ExplainedCommand):
     """Lists, shows, replays and discards dead letters."""
 
     help = "Look at registrations that no retry could save, send them again, or give them up."
-
-    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> Any:
-        """Keep the examples' lines."""
-        options |= {"epilog": EXAMPLES, "formatter_class": RawDescriptionHelpFormatter}
-        return super().create_parser(prog_name, subcommand, **options)
+    examples = EXAMPLES
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """One verb, each with its options."""

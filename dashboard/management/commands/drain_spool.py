@@ -2,12 +2,12 @@
 
 import json
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from dashboard import spools, terminal
 from dashboard.messages import BrokerErrors
@@ -26,15 +26,11 @@ exit codes: 0 nothing is left in SPOOL_DIR, 1 something is, 2 RabbitMQ does not 
 """
 
 
-class Command(BaseCommand):
+class Command(terminal.ExplainedCommand):
     """Brings spooled registrations to RabbitMQ."""
 
     help = "Bring to RabbitMQ what no running process owns in SPOOL_DIR; a running web server drains its own."
-
-    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> Any:
-        """Keep the examples' lines."""
-        options |= {"epilog": EXAMPLES, "formatter_class": RawDescriptionHelpFormatter}
-        return super().create_parser(prog_name, subcommand, **options)
+    examples = EXAMPLES
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take how long to go on."""

@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 
 from dashboard import export, terminal
 from dashboard.export import Question
+from landing import times
 from landing.models import Registration
-from landing.submission import now
 from lib import calendars
 from lib.tables import FORMATS
 from lib.whole_file import whole_file
@@ -48,15 +48,11 @@ EVERY = 20_000
 """Rows between two lines about the progress."""
 
 
-class Command(BaseCommand):
+class Command(terminal.ExplainedCommand):
     """Writes registrations into a file."""
 
     help = "Export registrations as CSV, XLSX or JSON lines, however many they are."
-
-    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> Any:
-        """Keep the examples' lines."""
-        options |= {"epilog": EXAMPLES, "formatter_class": RawDescriptionHelpFormatter}
-        return super().create_parser(prog_name, subcommand, **options)
+    examples = EXAMPLES
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the format, the choice, and where it goes."""
@@ -146,7 +142,7 @@ def _time(text: str | None) -> datetime | None:
     if not text:
         return None
     try:
-        return calendars.read(text, settings.CALENDAR, settings.DISPLAY_TIME_ZONE, now())
+        return times.read(text)
     except ValueError as error:
         raise CommandError(str(error)) from None
 

@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import re
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from datetime import UTC, datetime, timedelta
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 from rich.console import Console
 
@@ -17,6 +16,7 @@ from dashboard.messages import BrokerErrors
 from dashboard.sources import QueueNotRead
 from dashboard.witness import Witness
 from landing.submission import now
+from lib import calendars
 from lib.spool import SpoolFailed
 from logs.utils import StoreUnavailable
 
@@ -32,8 +32,6 @@ trace in any store, such as a purged queue, cannot be missed.
 
 exit codes: 0 nothing is wrong, 1 something is, 2 it cannot be said
 """
-
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 MEANINGS = {
     "lost": "accepted, and nowhere",
@@ -51,15 +49,11 @@ MEANINGS = {
 }
 
 
-class Command(BaseCommand):
+class Command(terminal.ExplainedCommand):
     """Compares what a witness saw accepted with all stores."""
 
     help = "Prove that every accepted registration is stored once, or say which is not."
-
-    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> Any:
-        """Keep the examples' lines."""
-        options |= {"epilog": EXAMPLES, "formatter_class": RawDescriptionHelpFormatter}
-        return super().create_parser(prog_name, subcommand, **options)
+    examples = EXAMPLES
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the witness, the time, and what to do."""
@@ -147,8 +141,8 @@ def _reconcile(witnesses: list[Witness | None], options: dict[str, Any]) -> Repo
 
 
 def _time(text: str) -> datetime:
-    if match := re.fullmatch(r"([0-9]{1,6})([mhd])", text):
-        time = now() - timedelta(**{UNITS[match[2]]: int(match[1])})
+    if (age := calendars.ago(text)) is not None:
+        time = now() - age
     else:
         try:
             time = datetime.fromisoformat(text)

@@ -4,11 +4,11 @@ import asyncio
 import json
 import secrets
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 from rich.console import Console
 
@@ -34,15 +34,11 @@ exit codes: 0 all that was accepted is stored once, 1 it is not, 2 there was no 
 """
 
 
-class Command(BaseCommand):
+class Command(terminal.ExplainedCommand):
     """Sends a synthetic burst, reconciles it and removes it."""
 
     help = "Rehearse the wave: send synthetic registrations, and prove that each accepted one is stored once."
-
-    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> Any:
-        """Keep the examples' lines."""
-        options |= {"epilog": EXAMPLES, "formatter_class": RawDescriptionHelpFormatter}
-        return super().create_parser(prog_name, subcommand, **options)
+    examples = EXAMPLES
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the size of the wave."""
