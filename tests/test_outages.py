@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from landing import intake, outbox, status
+from landing import intake, outbox, states, status
 from landing.models import ParkedLog, Registration, StoredSubmission
 from landing.status import State
 from landing.submission import Submission
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _no_memory_of_outages(monkeypatch):
     """No other test meets a breaker that these have opened."""
     monkeypatch.setattr(outbox, "_breaker", Breaker(pause=5))
+    monkeypatch.setattr(states, "_breaker", Breaker(pause=5))
     yield
     if limiter := intake.current().limiter:
         eventually(lambda: not limiter._breaker.is_open)
@@ -141,3 +142,12 @@ def test_without_redis_registrations_go_on_and_postgresql_tells_their_state(clie
 def test_a_redis_that_hangs_does_not_stop_registrations(client, servers):
     with hung(servers.redis):
         assert post(client, **{"x-forwarded-for": "203.0.113.51"}).status_code == 202
+
+
+def test_a_redis_that_has_just_failed_is_not_waited_for_by_the_next_batch(servers, monkeypatch):
+    asked, redis = [], states._redis
+    monkeypatch.setattr(states, "_redis", lambda: asked.append("a batch") or redis())
+    with without(servers.redis):
+        for _ in range(3):
+            states.write([str(uuid4())], State.STORED)
+    assert asked == ["a batch"]

@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 from config import protocol
 from config.asgi import application
 from landing import express
+from lib import metrics
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 REGISTER = (
@@ -58,6 +59,19 @@ def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered(request_
         answer = asyncio.run(scene())
     assert answer.split()[1] == status
     assert b"connection: close\r\n" in answer
+
+
+def test_how_long_a_registration_took_is_counted():
+    async def scene():
+        async with connected() as (reader, writer, _):
+            writer.write(REGISTER)
+            return await asyncio.wait_for(reader.readline(), 5)
+
+    metrics.take()
+    with patch.object(express, "register", kept):
+        asyncio.run(scene())
+    taken = metrics.take()
+    assert sum(taken.get(bucket, 0) for bucket in metrics.buckets("register_seconds")[:-1]) == 1
 
 
 def test_a_connection_that_stays_idle_is_closed():
