@@ -218,20 +218,15 @@ class Stack:
 
     def _wait_until_ready(self) -> None:
         until = time.monotonic() + READY_WITHIN
-        # Never through a proxy that the caller's environment names.
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        while True:
-            with contextlib.suppress(OSError):
-                direct.open(f"{self.url}/readyz", timeout=5).close()
-                return
-            for app in (self.web, self.worker):
-                if not app.alive:
-                    raise StackFailed(f"The {app.name} process ended while starting:\n{_tail(app)}")
-            if time.monotonic() > until:
-                raise StackFailed(
-                    f"{self.url}/readyz was not ready in {READY_WITHIN:.0f} s:\n{_tail(self.web)}"
-                )
-            self._pause(0.1)
+        flower = f"http://127.0.0.1:{self.flower_port}/healthcheck"
+        for page, server in ((f"{self.url}/readyz", self.web), (flower, self.flower)):
+            while not _answers(page):
+                for app in (self.web, self.worker, self.flower):
+                    if not app.alive:
+                        raise StackFailed(f"The {app.name} process ended while starting:\n{_tail(app)}")
+                if time.monotonic() > until:
+                    raise StackFailed(f"{page} was not ready in {READY_WITHIN:.0f} s:\n{_tail(server)}")
+                self._pause(0.1)
 
     def _require_free_ports(self) -> None:
         if self.port == self.flower_port:
@@ -340,6 +335,16 @@ def _tail(child: Child) -> str:
 
 def _read(file: Path) -> str:
     return file.read_text() if file.exists() else ""
+
+
+def _answers(url: str) -> bool:
+    # Never through a proxy that the caller's environment names.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        direct.open(url, timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _port(name: str, value: str) -> int:

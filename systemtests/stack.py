@@ -142,8 +142,9 @@ class Stack:
         return self.http.get("/readyz", headers={"Connection": "close"}).json()
 
     def is_well(self) -> bool:
-        """Whether both web processes, as far as eight connections meet both, see nothing wrong."""
+        """Whether Flower is up and both web processes, as far as eight connections meet both, see nothing wrong."""
         try:
+            self.flower("/healthcheck").raise_for_status()
             return all(self.ready()["status"] == "ready" for _ in range(8))
         except httpx.TransportError:
             return False

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -71,11 +71,8 @@ def rows_of(path):
             return list(csv.DictReader(file))
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    header, *rows = [
-        row
-        for sheet in openpyxl.load_workbook(path, read_only=True)
-        for row in sheet.iter_rows(values_only=True)
-    ]
+    with closing(openpyxl.load_workbook(path, read_only=True)) as book:
+        header, *rows = [row for sheet in book for row in sheet.iter_rows(values_only=True)]
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
