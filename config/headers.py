@@ -3,13 +3,13 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from lib import content_policy
+
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-_STRICT = b"default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-# DRF's browsable page, the API docs and Django's admin style some elements in place.
-_LENIENT = _STRICT + b"; style-src 'self' 'unsafe-inline'"
+_POLICY = b"content-security-policy"
 _LENIENT_PATHS = ("/api/", "/admin/")
 
 _COMMON = [
@@ -24,14 +24,16 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 class SecurityHeaders:
     """The headers to add to what an ASGI application sends; they replace any of the same name.
 
+    Only a content policy of the answer's own stays.
+
     https: whether visitors come by https, so that browsers are told to stay with it for a year.
     """
 
     def __init__(self, *, https: bool) -> None:
-        always = [*_COMMON, _HSTS] if https else _COMMON
-        self._strict = [*always, (b"content-security-policy", _STRICT)]
-        self._lenient = [*always, (b"content-security-policy", _LENIENT)]
-        self._names = frozenset(name for name, _ in self._strict)
+        self._always = [*_COMMON, _HSTS] if https else _COMMON
+        self._strict = [*self._always, (_POLICY, content_policy.STRICT.encode())]
+        self._lenient = [*self._always, (_POLICY, content_policy.LENIENT.encode())]
+        self._names = frozenset(name for name, _ in self._always)
 
     def of(self, path: str) -> Headers:
         """Return the headers that belong to a path."""
@@ -39,12 +41,13 @@ class SecurityHeaders:
 
     def wrap(self, path: str, send: Send) -> Send:
         """Return a `send` that adds the headers that belong to a path."""
-        added, names = self.of(path), self._names
+        names = self._names
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = [header for header in message["headers"] if header[0] not in names]
-                message["headers"] = own + added
+                has_policy = any(name == _POLICY for name, _ in own)
+                message["headers"] = own + (self._always if has_policy else self.of(path))
             await send(message)
 
         return send_with_headers

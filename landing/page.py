@@ -17,6 +17,11 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.template.loader import render_to_string
+from rcssmin import cssmin
+from rjsmin import jsmin
+
+from lib import content_policy
 
 FILE = "page.toml"
 LANGUAGES = ("fa", "en")
@@ -26,6 +31,8 @@ LEAST_CONTRAST = 4.5
 """WCAG 2.2, 1.4.3, level AA."""
 
 _DEFAULTS = Path(__file__).parent / "texts"
+_EMBED = Path(__file__).parent / "static/landing/embed.js"
+_SCRIPT = Path(__file__).parent / "templates/landing/page.js"
 _LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 _MAY_BE_EMPTY = {"logo", "lead", "fact_1", "fact_2", "fact_3", "hint", "hint_good", "footer"}
 _LINK = {"url": "", "fa": "", "en": ""}
@@ -54,6 +61,15 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Inline:
+    """What travels inside the page, so that one round trip brings all but the font, and the policy that allows it."""
+
+    style: str
+    scripts: tuple[str, str]
+    policy: str
+
+
+@dataclass(frozen=True)
 class Page:
     """The landing page's texts by language, and the rest of page.toml."""
 
@@ -63,7 +79,7 @@ class Page:
     links: list[dict[str, str]]
     logo: str
     """A data: address, or "" for the mark of the product."""
-    has_own_colours: bool
+    inline: Inline
 
 
 @cache
@@ -82,8 +98,14 @@ def current() -> Page:
         colours=values["colours"],
         links=values["links"],
         logo=_as_data(Path(settings.LANDING_DIR) / values["logo"]) if values["logo"] else "",
-        has_own_colours=values["colours"] != _defaults()["colours"],
+        inline=_inline(values["colours"]),
     )
+
+
+def _inline(colours: dict[str, str]) -> Inline:
+    style = cssmin(render_to_string("landing/page.css", {"colours": colours}))
+    scripts = (jsmin(_EMBED.read_text("utf-8")), jsmin(_SCRIPT.read_text("utf-8")))
+    return Inline(style, scripts, content_policy.allowing([style], scripts))
 
 
 def check(**_: Any) -> list[checks.CheckMessage]:

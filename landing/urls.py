@@ -2,12 +2,11 @@
 
 from django.urls import path, re_path
 
-from landing.views import RegisterView, StatusView, home, progress, theme
+from landing.views import RegisterView, StatusView, home, progress
 
 urlpatterns = [
     path("", home, name="any_home"),
     re_path(r"^(?P<language>fa|en)/$", home, name="home"),
-    re_path(r"^(?P<language>fa|en)/theme.css$", theme, name="theme"),
     re_path(
         r"^(?P<language>fa|en)/registration/(?P<task_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/$",
         progress,

@@ -8,7 +8,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
@@ -151,15 +150,8 @@ def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse
         "status_url": receipts.status_url(str(task_id)),
         "home_url": reverse("home", args=[language]),
     }
-    answer = render(request, "landing/progress.html", _words(language) | context)
+    answer = _page(request, "landing/progress.html", language, context)
     return _with_headers(answer, NOT_STORED)
-
-
-@require_safe
-@cache_control(max_age=3600, public=True)
-def theme(request: HttpRequest, language: str) -> HttpResponse:
-    """Return the colours of the language's texts as a stylesheet: the CSP allows none in the page."""
-    return render(request, "landing/theme.css", _words(language), content_type="text/css")
 
 
 def render_home(
@@ -175,21 +167,24 @@ def render_home(
         # visitors: it counts only together with the number.
         "key": request.POST.get("key") or uuid4().hex,
     }
-    return render(request, "landing/index.html", _words(language) | context, status=code)
+    return _page(request, "landing/index.html", language, context, code)
 
 
-def _words(language: str) -> dict[str, Any]:
+def _page(
+    request: HttpRequest, template: str, language: str, context: dict[str, Any], code: int = 200
+) -> HttpResponse:
     shown = page.current()
     texts = shown.texts[language]
-    return {
+    words = {
         "texts": texts,
         "script_texts": {name: texts[name] for name in _SCRIPT_TEXTS},
         "page": shown,
         "links": [(link["url"], link[language]) for link in shown.links],
         "language": language,
         "other_language": "en" if language == "fa" else "fa",
-        "theme_url": reverse("theme", args=[language]) if shown.has_own_colours else "",
     }
+    answer = render(request, template, words | context, status=code)
+    return _with_headers(answer, {"Content-Security-Policy": shown.inline.policy})
 
 
 def _with_headers(answer: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:

@@ -52,10 +52,10 @@ class Stack:
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.output = state_dir / "output"
-        self.port, self.flower_port = _free_port(), _free_port()
+        self.port, self.flower_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # Another site, whose pages may call the API.
-        self.host_port = _free_port()
+        self.host_port = free_port()
         self.host = f"http://127.0.0.1:{self.host_port}"
         self.is_disturbed = False
         self.http = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
@@ -302,8 +302,8 @@ def _read(pid: int, name: str) -> str:
         return ""
 
 
-def _free_port() -> int:
-    """Below the system's range for outgoing connections, and whatever seed the tests run with."""
+def free_port() -> int:
+    """A port below the system's range for outgoing connections, and whatever seed the tests run with."""
     while True:
         port = random.SystemRandom().randrange(15_000, 32_000)
         with socket.socket() as probe:

@@ -339,7 +339,7 @@ def test_nothing_accepted_is_lost_when_a_database_is_away(composed):
 
 
 def test_pages_stay_and_registrations_are_refused_clearly_while_the_web_is_away(composed):
-    pages = ("/", "/fa/", "/en/", "/fa/theme.css", "/fa/?utm_source=somewhere")
+    pages = ("/", "/fa/", "/en/", "/fa/?utm_source=somewhere")
     for page in pages:
         assert composed.http.get(page).status_code == 200
     composed.compose("stop", "web")
@@ -347,7 +347,7 @@ def test_pages_stay_and_registrations_are_refused_clearly_while_the_web_is_away(
         time.sleep(11)  # the copies are stale by now
         for page in pages:
             assert composed.http.get(page).status_code == 200, page
-        static = re.search(r'href="(/static/[^"]+\.css)"', composed.http.get("/fa/").text)[1]
+        static = re.search(r'href="(/static/[^"]+\.woff2)"', composed.http.get("/fa/").text)[1]
         assert "immutable" in composed.http.get(static).headers["Cache-Control"]
         refused = composed.register(**{"Accept-Language": "en"})
         assert refused.status_code == 503

@@ -25,6 +25,15 @@ def test_a_number_in_persian_digits_is_registered_in_view(page, language, direct
     assert [url for url in asked if not url.startswith((f"{page.stack.url}/", "data:"))] == []
 
 
+@pytest.mark.parametrize("language", ["fa", "en"])
+def test_one_request_brings_all_but_the_font(page, language):
+    page.open(f"/{language}/")
+    asked = [url.removeprefix(page.stack.url) for url in page.addresses() if not url.startswith("data:")]
+    assert asked[0] == f"/{language}/"
+    assert asked[1:] == [url for url in asked if url.endswith(".woff2")]
+    assert page.complaints() == []
+
+
 def test_the_pages_own_requests_take_the_express_lane(page):
     page.open("/en/").type(new_phone())
     page.press()

@@ -2,6 +2,8 @@
 
 import gzip
 import re
+from base64 import b64encode
+from hashlib import sha256
 
 import pytest
 from django.conf import settings
@@ -55,12 +57,32 @@ def test_words_of_one_language_change_and_all_others_stay(write, visitor):
     assert "Win a" not in persian
 
 
-def test_own_colours_come_as_a_stylesheet_and_the_defaults_need_none(write, visitor):
+def test_own_colours_stand_in_the_pages_style_beside_the_defaults(write, visitor):
     write('[colours]\naccent = "#7a1f5c"\n')
-    assert "theme.css" in visitor.get("/fa/").content.decode()
-    assert "--accent: #7a1f5c" in visitor.get("/fa/theme.css").content.decode()
+    shown = visitor.get("/fa/").content.decode()
+    assert "--accent:#7a1f5c" in shown
+    assert "--background:#f3f7f7" in shown
+
+
+@pytest.mark.parametrize("path", ["/fa/", "/en/"])
+def test_the_policy_names_each_style_and_script_of_the_page_and_nothing_more(write, visitor, path):
+    write('[colours]\naccent = "#7a1f5c"\n')
+    answer = visitor.get(path)
+    written = re.findall(
+        r"<style>(.+?)</style>|<script type=\"module\">(.+?)</script>", answer.text, re.DOTALL
+    )
+    digests = {b64encode(sha256("".join(one).encode()).digest()).decode() for one in written}
+    assert len(digests) == 3
+    assert set(re.findall("'sha256-(.+?)'", answer["Content-Security-Policy"])) == digests
+    assert "unsafe" not in answer["Content-Security-Policy"]
+
+
+def test_the_page_fits_into_the_first_round_of_a_new_connection(write, visitor):
     write("")
-    assert "theme.css" not in visitor.get("/fa/").content.decode()
+    ten_packets = 10 * 1460  # RFC 6928
+    for path in ("/fa/", "/en/"):
+        answer = visitor.get(path, headers={"Accept-Encoding": "gzip"})
+        assert len(answer.content) < ten_packets - 1500  # and the headers
 
 
 def test_a_logo_travels_in_the_page(write, visitor):

@@ -17,6 +17,9 @@ from tools.drills.load import CUT, HANGS
 from tools.drills.site import QUEUE, Site
 
 FAILING_DISK = Path(__file__).with_name("failing_disk.c")
+JUMPING_CLOCK = Path(__file__).with_name("jumping_clock.c")
+JUMPS = (3600, -3600, 86_400, -86_400, -10)
+"""Seconds."""
 
 Allowed = frozenset[int | str]
 
@@ -309,18 +312,13 @@ class SpoolDiskFails(Fault):
 
     def missing(self) -> str:
         """It takes a C compiler."""
-        return "" if shutil.which("gcc") else "needs gcc: apt-get install gcc libc6-dev"
+        return _no_compiler()
 
     def inject(self, site: Site, chance: random.Random) -> None:
         """Give the web the failing disk, then take the broker away and let it fail."""
-        library = site.state_dir / "failing_disk.so"
-        room.run("gcc", "-shared", "-fPIC", "-o", str(library), str(FAILING_DISK), "-ldl")
-        self._restart_web(
-            site,
-            LD_PRELOAD=str(library),
-            FAILING_DISK=site.settings["SPOOL_DIR"],
-            FAILING_DISK_FLAG=str(self._flag(site)),
-        )
+        flag = str(self._flag(site))
+        preload(site, FAILING_DISK, FAILING_DISK=site.settings["SPOOL_DIR"], FAILING_DISK_FLAG=flag)
+        restart_web(site)
         site.servers.rabbitmq.pause()
         self._flag(site).touch()
 
@@ -328,13 +326,42 @@ class SpoolDiskFails(Fault):
         """Bring both back."""
         self._flag(site).unlink(missing_ok=True)
         site.servers.rabbitmq.resume()
-        self._restart_web(site, LD_PRELOAD="")
+        unload(site)
+        restart_web(site)
 
     def _flag(self, site: Site) -> Path:
         return site.state_dir / "disk-fails"
 
-    def _restart_web(self, site: Site, **settings: str) -> None:
-        site.settings = site.settings | settings
+
+class ClockJumps(Fault):
+    """The wall clock of web and worker jumps an hour, a day, or ten seconds back, three times."""
+
+    name = "clock-jumps"
+    client = BROKEN  # both are started anew with that clock, and again at the end
+
+    def missing(self) -> str:
+        """It takes a C compiler."""
+        return _no_compiler()
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Give both the clock, and let it jump."""
+        preload(site, JUMPING_CLOCK, JUMPING_CLOCK=str(self._file(site)))
+        self._restart(site)
+        for seconds in chance.sample(JUMPS, 3):
+            self._file(site).write_text(f"{seconds}\n")
+            site.wait(2)
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Let both have the right time again."""
+        self._file(site).unlink(missing_ok=True)
+        unload(site)
+        self._restart(site)
+
+    def _file(self, site: Site) -> Path:
+        return site.state_dir / "clock"
+
+    def _restart(self, site: Site) -> None:
+        site.worker.terminate()  # the supervisor starts it again
         restart_web(site)
 
 
@@ -563,6 +590,22 @@ class PowerCut(Fault):
         site.start_all(_shuffled(site, chance))
 
 
+def preload(site: Site, source: Path, **settings: str) -> None:
+    """Compile a library; the web and the worker are given it, with these settings, when they are started next."""
+    library = site.state_dir / f"{source.stem}.so"
+    room.run("gcc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl")
+    site.settings = site.settings | settings | {"LD_PRELOAD": str(library)}
+
+
+def unload(site: Site) -> None:
+    """Take back what preload has given, for the next start."""
+    site.settings = site.settings | {"LD_PRELOAD": ""}
+
+
+def _no_compiler() -> str:
+    return "" if shutil.which("gcc") else "needs gcc: apt-get install gcc libc6-dev"
+
+
 def restart_web(site: Site) -> None:
     """Stop the web and start it with the site's settings."""
     site.down.add("web")
@@ -603,6 +646,7 @@ def catalog() -> list[Fault]:
         SpoolFull(),
         SpoolDiskFull(),
         SpoolDiskFails(),
+        ClockJumps(),
         QueueFull(),
         QueueDeleted(),
         ReadOnly(),

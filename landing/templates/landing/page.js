@@ -15,7 +15,7 @@ const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => inDigits.
 
 const IGNORED = /[\s\-\u00ad\u2010-\u2015\u2212\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g;
 
-export function normalise(typed) {
+function normalise(typed) {
   const plain = typed
     .replace(/[۰-۹٠-٩０-９]/g, (digit) => digit.charCodeAt(0) & 15) // each of these alphabets starts at a multiple of 16
     .replace(/＋/g, "+")
@@ -24,7 +24,7 @@ export function normalise(typed) {
 }
 
 /** The name of what looks wrong with a number, or "" when it looks right. */
-export function problemWith(typed) {
+function problemWith(typed) {
   const number = normalise(typed);
   if (number === "") return "empty";
   if (!/^\+?\d+$/.test(number)) return "not_digits";
