@@ -20,9 +20,8 @@ from django.utils.text import capfirst
 
 from dashboard import dead_letters, export_jobs
 from dashboard.dead_letters import Choice, Letter, masked_phone
-from dashboard.messages import BrokerErrors
 from dashboard.models import AuditEntry, DeadLetter, Export, ExportChunk
-from landing import audit, times
+from landing import audit, queues, times
 from landing.admin import ReadOnlyAdmin, time_column
 from landing.words import shown, word
 from lib.tables import CONTENT_TYPES
@@ -238,7 +237,7 @@ class DeadLetterAdmin(ReadOnlyAdmin):
             if request.method == "POST":
                 return self._act(request, request.POST.get("act", ""))
             found = list(islice(dead_letters.letters(Choice()), SHOWN + 1))
-        except BrokerErrors:
+        except queues.OUTAGES:
             said = shown("RabbitMQ does not answer, or did not confirm. Nothing is lost: look again.")
             messages.error(request, said)
             return self._page(request, "dead_letters.html", {"lines": None}, status=503)

@@ -14,14 +14,12 @@ from urllib.parse import quote
 from urllib.request import HTTPBasicAuthHandler, HTTPPasswordMgrWithDefaultRealm, build_opener
 
 import orjson
-from amqp.exceptions import AMQPError
 from celery import current_app
 from django.conf import settings
 from django.core import checks
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -53,7 +51,7 @@ def examine() -> Iterator[Finding]:
     for part, check in _CHECKS:
         try:
             yield from check(part)
-        except (DatabaseError, OperationalError, AMQPError, RedisError, OSError, HTTPException) as error:
+        except (DatabaseError, RedisError, HTTPException, *queues.OUTAGES) as error:
             hint = "Is it up, and are host, port, user and password right?"
             yield Finding(part, "fault", f"does not answer: {_line(error)}", hint)
         except logs.StoreUnavailable as error:
@@ -244,7 +242,7 @@ def _can_log_in(user: str, password: str) -> bool:
     try:
         with current_app.connection_for_read(url, connect_timeout=TIMEOUT) as broker:
             broker.connect()
-    except (OperationalError, OSError, AMQPError):
+    except queues.OUTAGES:
         return False
     return True
 

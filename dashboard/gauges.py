@@ -12,11 +12,9 @@ from threading import Lock
 from typing import Any
 
 import orjson
-from amqp.exceptions import AMQPError
 from celery import current_app
 from django.conf import settings
 from django.db import close_old_connections, connection
-from kombu.exceptions import OperationalError
 
 from dashboard import totals
 from landing import queues
@@ -107,7 +105,7 @@ class _Queues:
         known = self._channel is not None
         try:
             return self._count()
-        except (OperationalError, AMQPError, OSError):
+        except queues.OUTAGES:
             self._drop()
             if not known:
                 raise
@@ -130,7 +128,7 @@ class _Queues:
         }
 
     def _drop(self) -> None:
-        with suppress(OperationalError, AMQPError, OSError):
+        with suppress(*queues.OUTAGES):
             self._connection.collect()
         self._connection = self._channel = None
 

@@ -118,7 +118,7 @@ class Suspects:
 def reconcile(question: Question, *, repair: bool = False) -> Report:
     """Compare, and with `repair` write documents that only MongoDB lacks.
 
-    Raises StoreUnavailable, django.db.Error, SpoolFailed, QueueNotRead or one of BrokerErrors.
+    Raises StoreUnavailable, django.db.Error, SpoolFailed, QueueNotRead or one of queues.OUTAGES.
     """
     report = Report(witnessed=question.accepted is not None)
     suspects = Suspects()

@@ -16,15 +16,12 @@ from celery import current_app
 from django.conf import settings
 
 from landing import calls, queues
-from landing.dead_letters import OUTAGES
 from landing.submission import now
 from lib import request_ids
 
 CONNECT_TIMEOUT = 5.0
 CONFIRM_TIMEOUT = 5.0
 BACK_WITHIN = 1.0
-
-BrokerErrors = OUTAGES
 
 # What RabbitMQ adds to a message on its way; a message that is sent again must not carry its past.
 _TRAVEL_NOTES = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
@@ -81,7 +78,7 @@ class Queue:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(*BrokerErrors):
+        with suppress(*queues.OUTAGES):
             self._give_back()
         self._connection.release()
 
@@ -132,7 +129,7 @@ class Sender:
         self._connection.release()
 
     def send(self, body: bytes, properties: dict[str, Any]) -> None:
-        """Put a message on the live queue. Raises one of BrokerErrors, and then this sender is used no more."""
+        """Put a message on the live queue. Raises one of queues.OUTAGES, and then this sender is used no more."""
         self._channel.basic_publish(
             amqp.Message(body, **properties),
             exchange=queues.live.exchange.name,

@@ -12,10 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from amqp.exceptions import AMQPError
 from celery import current_app
 from django.conf import settings
-from kombu.exceptions import OperationalError
 
 from landing import queues
 from landing.beside_worker import beside_worker
@@ -52,7 +50,7 @@ def announce(role: str) -> None:
                 delivery_mode=1,
                 retry=False,
             )
-    except (OperationalError, OSError, AMQPError, RuntimeError):
+    except (RuntimeError, *queues.OUTAGES):
         return
 
 

@@ -23,7 +23,7 @@ def waiting(directory: Path) -> Iterator[Any]:
 def drain(directory: Path, step: Callable[[int], None]) -> None:
     """Bring to RabbitMQ what no running process owns; call step with the number moved each time.
 
-    Raises one of BrokerErrors, SpoolFull or SpoolFailed; what is not confirmed is still spooled then.
+    Raises one of queues.OUTAGES, SpoolFull or SpoolFailed; what is not confirmed is still spooled then.
     """
     files = spool.adopt(directory)
     if not files:

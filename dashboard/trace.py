@@ -7,13 +7,11 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from amqp.exceptions import AMQPError
 from django.db import Error as DatabaseError
-from kombu.exceptions import OperationalError
 
 from dashboard import dead_letters
 from dashboard.dead_letters import Choice
-from landing import status
+from landing import queues, status
 from landing.models import ParkedLog, StoredSubmission
 from landing.states import State
 from lib import phones
@@ -74,7 +72,7 @@ def submissions_of(phone_number: str) -> list[StoredSubmission]:
 def _asked(store: str, ask: Callable[[], Any], silent: list[str]) -> Any:
     try:
         return ask()
-    except (logs.StoreUnavailable, DatabaseError, OperationalError, AMQPError, OSError):
+    except (logs.StoreUnavailable, DatabaseError, *queues.OUTAGES):
         silent.append(store)
         return None
 

@@ -2,9 +2,7 @@
 
 import logging
 
-from amqp.exceptions import AMQPError, MessageNacked
 from celery import current_app
-from kombu.exceptions import OperationalError
 
 from landing import calls, queues
 from landing.submission import now
@@ -17,14 +15,12 @@ CONFIRM_TIMEOUT = 5.0
 REASON, BURIED_AT = "x-reason", "x-buried-at"
 """Headers of a dead letter of ours. What RabbitMQ itself dead-letters has an x-death header instead."""
 
-OUTAGES = (OperationalError, AMQPError, MessageNacked, OSError)
-
 
 def bury(raw: object, reason: str) -> None:
     """Put one raw registration on the dead-letter queue and wait for the confirm.
 
     The message is the call that stores a batch, of this one, so that moving it back to the live
-    queue is all that a replay takes. Raises one of OUTAGES when the broker does not confirm.
+    queue is all that a replay takes. Raises one of queues.OUTAGES when the broker does not confirm.
     """
     message = calls.of([raw])
     transport = {"confirm_publish": True, "mandatory": True}

@@ -5,7 +5,12 @@ Arguments of a queue cannot be changed once it exists: a new argument needs a ne
 
 from typing import Any
 
+from amqp.exceptions import AMQPError, MessageNacked
 from kombu import Exchange, Queue
+from kombu.exceptions import OperationalError
+
+OUTAGES = (OperationalError, AMQPError, MessageNacked, OSError)
+"""What kombu and py-amqp raise when RabbitMQ is away, breaks off or refuses."""
 
 DELIVERY_LIMIT = 20
 """Deliveries of one message before it is a dead letter. RabbitMQ 4 has this default, 3 has none."""

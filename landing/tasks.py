@@ -16,7 +16,7 @@ from celery.exceptions import Reject
 from django.db import DataError, IntegrityError, InterfaceError, connection
 from django.db import Error as DatabaseError
 
-from landing import calls, dead_letters, outbox, registrations, states, tracing
+from landing import calls, dead_letters, outbox, queues, registrations, states, tracing
 from landing.states import State
 from landing.submission import MalformedSubmission, Submission, now
 from lib import metrics
@@ -147,7 +147,7 @@ def _hold(act: Callable[[], Result], what: str) -> Result:
 
 def _is_outage(error: Exception) -> bool:
     """Tell a database that is away, full, read-only or not yet migrated from data it refuses."""
-    if isinstance(error, dead_letters.OUTAGES):
+    if isinstance(error, queues.OUTAGES):
         return True
     if isinstance(error, (DataError, IntegrityError)):
         return False

@@ -10,11 +10,9 @@ import threading
 import time
 from typing import Any
 
-from amqp.exceptions import AMQPError
 from celery import current_app
 from celery.worker import state
 from django.conf import settings
-from kombu.exceptions import OperationalError
 
 from landing import queues
 from landing.beside_worker import beside_worker
@@ -33,7 +31,7 @@ def is_starved() -> bool:
         with current_app.connection_for_read() as connection:
             channel: Any = connection.default_channel
             ready = channel.queue_declare(queues.LIVE, passive=True).message_count
-    except (OperationalError, OSError, AMQPError):
+    except queues.OUTAGES:
         return False  # no broker, no queue: nothing to be deaf to
     return bool(ready) and not state.reserved_requests
 

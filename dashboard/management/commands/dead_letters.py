@@ -14,7 +14,7 @@ from rich.table import Table
 
 from dashboard import dead_letters, terminal
 from dashboard.dead_letters import Choice, Letter, masked_phone
-from dashboard.messages import BrokerErrors, request_id_of
+from dashboard.messages import request_id_of
 from landing import queues
 from landing.submission import inert
 from lib.json_log import mask_phones
@@ -76,7 +76,7 @@ class Command(terminal.ExplainedCommand):
                 f"RabbitMQ has no such queue: {error}\nCreate the queues: manage.py declare_queues",
                 returncode=2,
             ) from error
-        except BrokerErrors as error:
+        except queues.OUTAGES as error:
             raise CommandError(
                 f"RabbitMQ does not answer or did not confirm: {error!r}\n"
                 "Nothing is lost: what was not confirmed is still a dead letter. Repeat the command.",

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from dashboard import spools, terminal
-from dashboard.messages import BrokerErrors
+from landing import queues
 from lib import spool
 from lib.spool import SpoolFailed, SpoolFull
 
@@ -82,7 +82,7 @@ def _drain(directory: Path, until: float, step: terminal.Step) -> tuple[int, Exc
         failure: Exception | None = None
         try:
             spools.drain(directory, count)
-        except (SpoolFull, SpoolFailed, *BrokerErrors) as error:
+        except (SpoolFull, SpoolFailed, *queues.OUTAGES) as error:
             failure = error
         if time.monotonic() >= until or _waiting(directory) == 0:
             return moved, failure

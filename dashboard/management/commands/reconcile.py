@@ -12,9 +12,9 @@ from rich.console import Console
 
 from dashboard import ledger, terminal
 from dashboard.ledger import Question, Report, Tally
-from dashboard.messages import BrokerErrors
 from dashboard.sources import QueueNotRead
 from dashboard.witness import Witness
+from landing import queues
 from landing.submission import now
 from lib import calendars
 from lib.spool import SpoolFailed
@@ -134,19 +134,17 @@ def _reconcile(witnesses: list[Witness | None], options: dict[str, Any]) -> Repo
         ) from error
     except ValueError as error:
         raise CommandError(f"That is no witness: {error}", returncode=2) from error
-    except (StoreUnavailable, DatabaseError, SpoolFailed, *BrokerErrors) as error:
+    except (StoreUnavailable, DatabaseError, SpoolFailed, *queues.OUTAGES) as error:
         raise CommandError(
             f"A store or a file cannot be read: {error!r}\nmanage.py doctor says more.", returncode=2
         ) from error
 
 
 def _time(text: str) -> datetime:
-    if (age := calendars.ago(text)) is not None:
-        time = now() - age
-    else:
-        try:
-            time = datetime.fromisoformat(text)
-        except ValueError:
-            raise ArgumentTypeError(f"{text!r} is no time such as 24h, 7d or 2026-03-21T12:00Z") from None
+    try:
+        age = calendars.ago(text)
+        time = datetime.fromisoformat(text) if age is None else now() - age
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(f"{text!r} is no time such as 24h, 7d or 2026-03-21T12:00Z") from None
     time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     return time.replace(microsecond=time.microsecond // 1000 * 1000)  # as MongoDB keeps it

@@ -14,9 +14,9 @@ from rich.console import Console
 
 from dashboard import burst, rehearsal, terminal
 from dashboard.burst import Burst, Plan
-from dashboard.messages import BrokerErrors
 from dashboard.rehearsal import Arrival
 from dashboard.sources import QueueNotRead
+from landing import queues
 from lib.spool import SpoolFailed
 from logs.utils import StoreUnavailable
 
@@ -66,7 +66,7 @@ class Command(terminal.ExplainedCommand):
                 self._show(plan)
             else:
                 self._rehearse(plan, options)
-        except (StoreUnavailable, DatabaseError, SpoolFailed, QueueNotRead, *BrokerErrors) as error:
+        except (StoreUnavailable, DatabaseError, SpoolFailed, QueueNotRead, *queues.OUTAGES) as error:
             raise CommandError(
                 f"A store does not answer: {error!r}\nWhat was sent is removed later by: manage.py rehearse --clean",
                 returncode=2,

@@ -4,10 +4,8 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from amqp.exceptions import AMQPError
 from celery import current_app
 from django.core.management.base import BaseCommand, CommandError
-from kombu.exceptions import OperationalError
 
 from landing import queues
 
@@ -30,7 +28,7 @@ class Command(BaseCommand):
             with current_app.connection_for_write(connect_timeout=5) as connection:
                 connection.ensure_connection(max_retries=3, timeout=15)
                 queues.declare(connection)
-        except (OperationalError, OSError, AMQPError) as error:
+        except queues.OUTAGES as error:
             raise CommandError(
                 f"RabbitMQ did not take the queues: {error}\n"
                 "Is it up, and has this user the right to configure? (RABBITMQ_* in the settings)"
