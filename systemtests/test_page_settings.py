@@ -25,15 +25,15 @@ def campaign(stack, tmp_path_factory):
     directory = tmp_path_factory.mktemp("campaign")
     (directory / "page.toml").write_text(PAGE)
     port = free_port()
-    web = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "config.asgi:application"],
-        cwd=ROOT,
-        env=stack.shell
-        | stack.settings
-        | {"LANDING_DIR": str(directory), "PORT": str(port), "WEB_CONCURRENCY": "1"},
-        stdout=(directory / "output").open("wb"),
-        stderr=subprocess.STDOUT,
-    )
+    own = {"LANDING_DIR": str(directory), "PORT": str(port), "WEB_CONCURRENCY": "1"}
+    with (directory / "output").open("wb") as out:
+        web = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "config.asgi:application"],
+            cwd=ROOT,
+            env=stack.shell | stack.settings | own,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         eventually(lambda: is_up(url), within=30)
