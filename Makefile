@@ -24,7 +24,7 @@ try: ## Register a number at the stack of `make run`, and trace it to the stores
 	@exec $(PYTHON) -m local.try_it
 
 test: setup ## Run every test, with servers and a browser of its own (ARGS="-k phones")
-	@local/install_chromium.sh
+	@local/install_test_tools.sh
 	@$(PYTHON) deploy/helm/breakwater/ci/get_tools.py
 	@$(PYTHON) -m systemtests.axe
 	@exec $(PYTHON) -m local.run_tests $(ARGS)

@@ -20,7 +20,10 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: its name there, its kind, what it means, and its label with the values that are always shown."""
+    """One metric: its name there, its kind, what it means, and its label with the values that are always shown.
+
+    Those that matter are shown from the beginning, at 0: a series that begins at 1 has no rise for `rate` to see.
+    """
 
     name: str
     kind: Kind
@@ -48,11 +51,26 @@ def _histogram(key: str, meaning: str) -> Metric:
 
 COUNTED = (
     _counter("accepted", "Registrations answered 202, by what kept them.", "home", "rabbitmq", "spool"),
-    _counter("refused", "Registrations refused, by the code of the problem.", "reason", "unavailable"),
+    _counter(
+        "refused",
+        "Registrations refused, by the code of the problem.",
+        "reason",
+        "internal",
+        "invalid_phone",
+        "rate_limited",
+        "unavailable",
+    ),
     _counter("drained", "Registrations brought from a spool to RabbitMQ."),
     _counter("stored", "Registrations stored in PostgreSQL; one that is delivered twice counts twice."),
     _counter("documents", "Request logs, by where they went: MongoDB, or parked.", "to", "mongodb", "parked"),
-    _counter("dead_lettered", "Registrations put aside by a worker, by why.", "reason"),
+    _counter(
+        "dead_lettered",
+        "Registrations put aside by a worker, by why.",
+        "reason",
+        "malformed",
+        "refused by PostgreSQL",
+        "unreadable",
+    ),
     _counter("redelivered", "Batches that RabbitMQ handed out again."),
     _counter("limited_without_redis", "Registrations whose rate limit one process decided by itself."),
     _histogram("register_seconds", "From the arrival of POST /api/register/ to its answer, whatever it was."),
