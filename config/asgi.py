@@ -12,9 +12,9 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from config import health, scrape
-from config.headers import Headers, SecurityHeaders
+from config.headers import SecurityHeaders
 from dashboard import live, parity
-from landing import express, intake
+from landing import express, front, intake
 from landing.drainer import Drainer
 from landing.express import Answer
 from lib import metrics
@@ -47,18 +47,18 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     path = scope["path"]
     if answer := await _without_body(scope):
-        await _send(send, answer, security_headers.of(path))
+        await _send(send, answer, path)
         return
     try:
         body = await _read(receive)
     except TimeoutError:
-        await _send(send, express.too_slow(scope["headers"]), security_headers.of(path))
+        await _send(send, express.too_slow(scope["headers"]), path)
         return
     if body is None:
         return
     started = time.perf_counter()
     if answer := await _register(scope, body):
-        await _send(send, answer, security_headers.of(path))
+        await _send(send, answer, path)
     else:
         await django(_for_wsgi(scope, body), _replay(body), security_headers.wrap(path, send))
     if path == REGISTER_PATH and scope["method"] == "POST":
@@ -70,8 +70,12 @@ async def _without_body(scope: Scope) -> Answer | None:
         return await check()
     if scope["path"] == scrape.PATH:
         return await scrape.metrics(scope)
+    if scope["method"] != "GET":
+        return None
+    if page := front.page(scope["path"], scope["headers"]):
+        return page
     task = _STATUS_PATH.fullmatch(scope["path"])
-    if task and scope["method"] == "GET" and not scope["query_string"]:
+    if task and not scope["query_string"]:
         return await express.status_of(task[1], scope["headers"])
     return None
 
@@ -150,7 +154,7 @@ def _replay(body: bytes) -> Receive:
     return receive
 
 
-async def _send(send: Send, answer: Answer, security: Headers) -> None:
-    headers = answer.headers + security
+async def _send(send: Send, answer: Answer, path: str) -> None:
+    headers = security_headers.join(path, answer.headers)
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -39,15 +39,18 @@ class SecurityHeaders:
         """Return the headers that belong to a path."""
         return self._lenient if path.startswith(_LENIENT_PATHS) else self._strict
 
+    def join(self, path: str, own: Headers) -> Headers:
+        """Return an answer's own headers with those that belong to its path."""
+        kept = [header for header in own if header[0] not in self._names]
+        has_policy = any(name == _POLICY for name, _ in kept)
+        return kept + (self._always if has_policy else self.of(path))
+
     def wrap(self, path: str, send: Send) -> Send:
         """Return a `send` that adds the headers that belong to a path."""
-        names = self._names
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = [header for header in message["headers"] if header[0] not in names]
-                has_policy = any(name == _POLICY for name, _ in own)
-                message["headers"] = own + (self._always if has_policy else self.of(path))
+                message["headers"] = self.join(path, message["headers"])
             await send(message)
 
         return send_with_headers

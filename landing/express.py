@@ -48,6 +48,7 @@ _READ = frozenset(
         b"host",
         b"content-type",
         b"accept",
+        b"accept-encoding",
         b"accept-language",
         b"origin",
         b"referer",
@@ -90,7 +91,7 @@ def register(peer: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> 
     peer: the address at the other end of the connection. headers: names in lower case, as ASGI
     has them. body: all of it.
     """
-    plain = _plain(headers)
+    plain = _for_json(headers)
     if plain is None or plain.get(b"content-type", b"").lower() not in _JSON or len(body) > settings.MAX_BODY:
         return None
     if (phone_number := _phone_number(body)) is None:
@@ -113,7 +114,7 @@ def register(peer: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> 
 
 async def status_of(task_id: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
     """Answer a GET of a task's state, or return None if it is not plain or Redis does not know it."""
-    if (plain := _plain(headers)) is None:
+    if (plain := _for_json(headers)) is None:
         return None
     try:
         state = await _reader().state_of(task_id)
@@ -145,7 +146,8 @@ def _is_young(task_id: str) -> bool:
     return age is not None and age < YOUNG and request_ids.is_genuine(settings.SECRET_KEY.encode(), task_id)
 
 
-def _plain(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes] | None:
+def read_plain(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes] | None:
+    """Return the headers that an answer depends on, or None if they ask for more thought or name another host."""
     read: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in _READ:
@@ -154,9 +156,12 @@ def _plain(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes] | No
             read[name] = value
         elif name in _UNUSUAL:
             return None
-    if read.get(b"accept", b"*/*") not in _ANY:
-        return None
     return read if _is_our_host(read.get(b"host", b"")) else None
+
+
+def _for_json(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes] | None:
+    read = read_plain(headers)
+    return read if read is not None and read.get(b"accept", b"*/*") in _ANY else None
 
 
 @lru_cache(maxsize=1024)

@@ -184,7 +184,8 @@ def _page(
         "other_language": "en" if language == "fa" else "fa",
     }
     answer = render(request, template, words | context, status=code)
-    return _with_headers(answer, {"Content-Security-Policy": shown.inline.policy})
+    own = {"Content-Language": language, "Content-Security-Policy": shown.inline.policy}
+    return _with_headers(answer, own)
 
 
 def _with_headers(answer: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:

@@ -1,6 +1,7 @@
 """The express lane and the DRF door give the same answer to any request."""
 
 import asyncio
+import gzip
 import json
 import re
 import uuid
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from config.asgi import application
-from landing import express, intake, receipts, states
+from landing import express, front, intake, receipts, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -164,6 +165,46 @@ def test_both_doors_tell_the_same_state(request, task):
     assert first[0] < 500
 
 
+pages = requests.map(lambda request: request | {"method": "GET", "body": b"", "cut": 0})
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    request=pages,
+    path=st.sampled_from(["/", "/fa/", "/en/", "/de/", "/fa"]),
+    encoding=st.sampled_from([b"gzip, br", b"GZIP", b"br", b"xgzip", b"gzip;q=0", b""]),
+)
+def test_both_doors_show_the_same_page(request, path, encoding):
+    request = request | {"path": path, "headers": [*request["headers"], (b"accept-encoding", encoding)]}
+    first = shown(request)
+    with patch.object(front, "page", return_value=None):
+        second = shown(request)
+
+    assert first == second
+
+
+@pytest.mark.parametrize("path", ["/", "/fa/", "/en/"])
+def test_a_browsers_page_comes_from_memory(path):
+    request = {
+        "headers": [(b"host", b"localhost"), (b"accept", b"text/html,*/*;q=0.8")],
+        "body": b"",
+        "query": b"utm_source=x",
+    }
+    with patch("config.asgi.django", side_effect=AssertionError):
+        status, _, _ = answer(request | {"path": path, "twice": None, "cut": 0, "method": "GET"})
+    assert status == 200
+
+
+def shown(request):
+    """A page's answer without its ids, as it is before it is compressed."""
+    status, headers, body = exact_answer(request)
+    for name in (b"x-request-id", b"content-length"):
+        headers.pop(name, None)
+    if headers.get(b"content-encoding") == b"gzip":
+        body = gzip.decompress(body)
+    return status, headers, UUID.sub(b"ID", re.sub(rb'name="key" value="\w+"', b"", body))
+
+
 def _task(state=None):
     task_id = receipts.request_id_for("", "09123456789")
     if state:
@@ -197,13 +238,16 @@ def facts(submission):
 
 def answer(request):
     """Status, headers and body of an answer, ids aside."""
-    ask = _ask(request)
-    status, headers, body = asyncio.run_coroutine_threadsafe(ask, intake.current().loop).result(20)
+    status, headers, body = exact_answer(request)
     known = UUID.sub(b"ID", body)
     if b"text/html" in headers.get(b"content-type", b""):
         known = b"a page"
         headers.pop(b"set-cookie", None)  # its CSRF token is another each time
     return status, {name: UUID.sub(b"ID", value) for name, value in headers.items()}, known
+
+
+def exact_answer(request):
+    return asyncio.run_coroutine_threadsafe(_ask(request), intake.current().loop).result(20)
 
 
 async def _ask(request):

@@ -1,0 +1,59 @@
+"""The landing page from memory: a wave asks for it as often as it registers, and Django needs 2 ms to write it."""
+
+import gzip
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+
+from landing import express, problems, views
+from landing.express import Answer, Headers
+from lib import request_ids
+
+FRESH = 10.0
+"""Seconds for which one copy, with one key in its form, serves everybody; as long as nginx keeps its own."""
+
+_LANGUAGES = {"/": "", "/fa/": "fa", "/en/": "en"}
+_TAKES_GZIP = re.compile(r"\bgzip\b")  # as Django's gzip_page reads it
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A page as it is sent: plain, compressed, and the headers that both have."""
+
+    plain: bytes
+    compressed: bytes
+    headers: Headers
+
+
+def page(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
+    """Answer a GET of the landing page, or return None if it is not plain or this is another path."""
+    if (language := _LANGUAGES.get(path)) is None or (plain := express.read_plain(headers)) is None:
+        return None
+    language = language or problems.language_of(plain.get(b"accept-language", b"").decode("latin-1"))
+    try:
+        copy = _copy(language, int(time.monotonic() / FRESH))
+    except ImproperlyConfigured:
+        return None  # Django's answer says in the log what is wrong with the page's settings
+    takes_gzip = _TAKES_GZIP.search(plain.get(b"accept-encoding", b"").decode("latin-1"))
+    body = copy.compressed if takes_gzip else copy.plain
+    own = [
+        (b"x-request-id", request_ids.new(settings.SECRET_KEY.encode()).encode()),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    if takes_gzip:
+        own.append((b"content-encoding", b"gzip"))
+    return Answer(200, copy.headers + own, body)
+
+
+@lru_cache(maxsize=4)
+def _copy(language: str, _period: int) -> Copy:
+    written = views.render_home(HttpRequest(), language)
+    own = [(name.lower().encode(), value.encode()) for name, value in written.items()]
+    headers = [*own, (b"vary", b"Accept-Encoding, Accept-Language")]
+    return Copy(written.content, gzip.compress(written.content), headers)
