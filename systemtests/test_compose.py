@@ -353,6 +353,16 @@ def test_the_toolbox_lists_replays_and_discards_dead_letters(composed):
     assert json.loads(composed.toolbox("dead_letters", "list", "--json"))["count"] == 0
 
 
+def test_an_installation_from_before_the_toolbox_is_updated_and_gets_its_role_later(composed):
+    composed.sql("DROP OWNED BY breakwater_toolbox; DROP ROLE breakwater_toolbox")
+    try:
+        composed.compose("run", "--rm", "-T", "migrate")
+    finally:
+        composed.compose("exec", "-T", "postgres", "bash", "/docker-entrypoint-initdb.d/roles.sh")
+        composed.compose("run", "--rm", "-T", "migrate")
+    assert doctor(composed) == []
+
+
 def test_the_toolbox_traces_a_registration(composed):
     hops = json.loads(composed.toolbox("trace", registered(composed), "--json"))
     assert [hop["name"] for hop in hops] == ["accepted", "queued", "stored", "logged", "state"]
