@@ -26,6 +26,7 @@ class Plan:
     count: int
     user_agent: str
     first_phone: str
+    host: str
 
     def phone(self, number: int) -> str:
         """Return the phone number of one registration."""
@@ -39,7 +40,7 @@ class Plan:
         """
         body = orjson.dumps({"phone_number": self.phone(number)})
         head = (
-            f"POST {PATH} HTTP/1.1\r\nHost: {self.address.netloc.rpartition('@')[2]}\r\n"
+            f"POST {PATH} HTTP/1.1\r\nHost: {self.host}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nUser-Agent: {self.user_agent}\r\n"
             f"X-Forwarded-For: 198.{18 + number // 65536 % 2}.{number // 256 % 256}.{number % 256}\r\n\r\n"
         )

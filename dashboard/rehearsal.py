@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
 
+from django.conf import settings
 from django.db.models import Count, QuerySet
+from django.http.request import split_domain_port, validate_host
 
 from dashboard import ledger, sources
 from dashboard.burst import Plan
@@ -29,7 +32,7 @@ BATCH = 1000
 
 def plan(url: str, rate: float, count: int, run: str) -> Plan:
     """Return what a rehearsal of this name sends."""
-    return Plan(url, rate, count, f"{MARK}{run}", FIRST_PHONE)
+    return Plan(url, rate, count, f"{MARK}{run}", FIRST_PHONE, _host(urlsplit(url)))
 
 
 class Arrival(NamedTuple):
@@ -78,6 +81,15 @@ def clean(own: set[str]) -> int:
         )
         removed += registrations.delete()[0]
     return removed
+
+
+def _host(url: SplitResult) -> str:
+    """Return the Host to name: a machine's own name, as in http://web:8000, is no name of the site."""
+    named = url.netloc.rpartition("@")[2]
+    domain, _ = split_domain_port(named)
+    if url.scheme == "https" or validate_host(domain, settings.ALLOWED_HOSTS):
+        return named
+    return next((one.removeprefix(".") for one in settings.ALLOWED_HOSTS), named)
 
 
 def _wait(missing: Pile, known: Callable[[Sequence[str]], set[str]], until: float) -> Pile:

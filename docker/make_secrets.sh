@@ -18,10 +18,10 @@ random() { # 40 hexadecimal digits: 160 bits, and nothing that a URL, a shell or
 made=0
 for name in \
   secret_key \
-  postgres_admin postgres_owner postgres_worker postgres_web \
-  rabbitmq_admin rabbitmq_migrate rabbitmq_worker rabbitmq_web rabbitmq_flower rabbitmq_doctor \
-  redis_admin redis_worker redis_web redis_flower \
-  mongodb_admin mongodb_worker mongodb_web mongodb_express \
+  postgres_admin postgres_owner postgres_worker postgres_web postgres_toolbox \
+  rabbitmq_admin rabbitmq_migrate rabbitmq_worker rabbitmq_web rabbitmq_flower rabbitmq_toolbox \
+  redis_admin redis_worker redis_web redis_flower redis_toolbox \
+  mongodb_admin mongodb_worker mongodb_web mongodb_toolbox mongodb_express \
   flower_password mongo_express_password
 do
   file=$directory/$name

@@ -78,12 +78,18 @@ class Stack:
         self.compose("up", "-d", "--wait", "--wait-timeout", "240", *arguments)
 
     def config(self, *files):
-        everything = ("--profile", "doctor", "config", "--format", "json")
+        everything = ("--profile", "toolbox", "config", "--format", "json")
         return json.loads(self.compose(*everything, files=files or ("docker-compose.yml",)))
 
     def python(self, service, code):
         """Run Python in a service's container, as its user and with its secrets."""
+        if service == "toolbox":  # which has a container only while a command runs
+            return self.compose("run", "--rm", "-T", "--entrypoint", "python", service, "-", text=code)
         return self.compose("exec", "-T", service, "python", "-", text=code)
+
+    def toolbox(self, *command, check=True, text=""):
+        """Run an operator's command and return what it prints."""
+        return self.compose("run", "--rm", "-T", "toolbox", *command, check=check, text=text)
 
     def sql(self, query):
         psql = ["psql", "-U", "postgres", "-d", "breakwater", "-Atc", query]
@@ -298,11 +304,132 @@ def test_doctor_finds_no_fault_and_names_a_variable_that_differs(composed):
 
 def doctor(composed):
     """What doctor calls a fault."""
-    told = composed.compose(
-        "run", "--rm", "-T", "doctor", "python", "manage.py", "doctor", "--json", check=False
-    )
-    found = json.loads(told)
+    found = json.loads(composed.toolbox("doctor", "--json", check=False))
     return [json.dumps(one) for one in found if one["verdict"] == "fault"]
+
+
+# An operator's commands
+
+
+NEW = """
+import django; django.setup()
+from datetime import UTC, datetime
+from pathlib import Path
+from django.conf import settings
+from landing.dead_letters import bury
+from landing.submission import Submission
+from lib import request_ids, spool
+from logs import utils as logs
+import orjson
+request_id = request_ids.new(settings.SECRET_KEY.encode())
+wire = Submission("%s", request_id, "192.0.2.1", "", "", datetime.now(UTC)).to_wire()
+print(request_id)
+"""
+"""A registration, for a line that does with it what no visitor can."""
+
+
+def new(composed, service, line):
+    """Make a registration in a service's container, do the line, and return its request_id."""
+    request_id, *_ = composed.python(service, NEW % random_phone() + line).splitlines()
+    return request_id
+
+
+def registered(composed):
+    """Register and return the request_id when it is in both stores."""
+    request_id = composed.register().json()["request_id"]
+    wait_until(lambda: request_id in composed.stored() & set(composed.logged()))
+    return request_id
+
+
+def test_the_toolbox_lists_replays_and_discards_dead_letters(composed):
+    kept, given_up = (new(composed, "worker", "bury(wire, 'refused by a test')") for _ in range(2))
+    listed = composed.toolbox("dead_letters", "list")
+    assert kept in listed
+    assert given_up in listed
+    composed.toolbox("dead_letters", "replay", "--request-id", kept)
+    discard = ("dead_letters", "discard", "--request-id", given_up, "--reason-note", "a test", "--yes")
+    assert "1 dead letters discarded" in composed.toolbox(*discard)
+    wait_until(lambda: kept in composed.stored())
+    assert json.loads(composed.toolbox("dead_letters", "list", "--json"))["count"] == 0
+
+
+def test_an_installation_from_before_the_toolbox_is_updated_and_gets_its_role_later(composed):
+    composed.sql("DROP OWNED BY breakwater_toolbox; DROP ROLE breakwater_toolbox")
+    try:
+        composed.compose("run", "--rm", "-T", "migrate")
+    finally:
+        composed.compose("exec", "-T", "postgres", "bash", "/docker-entrypoint-initdb.d/roles.sh")
+        composed.compose("run", "--rm", "-T", "migrate")
+    assert doctor(composed) == []
+
+
+def test_the_toolbox_traces_a_registration(composed):
+    hops = json.loads(composed.toolbox("trace", registered(composed), "--json"))
+    assert [hop["name"] for hop in hops] == ["accepted", "queued", "stored", "logged", "state"]
+    assert hops[-1]["facts"]["celery"] == "SUCCESS"
+
+
+def test_nginx_log_piped_into_the_toolbox_proves_that_nothing_is_missing(composed):
+    request_id = registered(composed)
+    witness = composed.compose("logs", "--no-log-prefix", "nginx")
+    assert request_id in witness
+    report = json.loads(composed.toolbox("reconcile", "--accepted", "-", "--json", text=witness))
+    assert report["ok"]
+    assert report["accepted"] == report["stored"] > 0
+
+
+def test_the_toolbox_looks_for_a_missing_one_in_queue_and_spool_before_it_calls_it_lost(composed):
+    lost = new(composed, "toolbox", "")
+    told = composed.toolbox("reconcile", "--accepted", "-", "--settle", "0", "--json", check=False, text=lost)
+    report = json.loads(told)
+    assert report["lost"]["ids"] == [lost]
+    assert report["in_hand"] == 0
+
+
+def test_the_toolbox_writes_a_document_that_mongodb_lacks(composed):
+    request_id = registered(composed)
+    new(composed, "toolbox", f"logs.delete(['{request_id}'])")
+    assert request_id not in composed.logged()
+    report = json.loads(composed.toolbox("reconcile", "--since", "1h", "--repair", "--settle", "0", "--json"))
+    assert report["repaired"]["ids"] == [request_id]
+    assert request_id in composed.logged()
+
+
+def test_a_rehearsal_from_the_toolbox_is_stored_and_removed(composed):
+    wave = ("rehearse", "--rate", "100", "--count", "500", "--url", "http://web:8000", "--json")
+    facts = json.loads(composed.toolbox(*wave))
+    assert facts["accepted"] == facts["stored"] == facts["removed"] == 500
+
+
+def test_a_rehearsal_from_the_toolbox_comes_from_many_addresses(composed):
+    composed.toolbox("rehearse", "--count", "20", "--keep", "--url", "http://web:8000")
+    find = """
+import django; django.setup()
+from logs import utils as logs
+for document in logs.find_many(list(logs.ids())):
+    if document["user_agent"].startswith("breakwater-rehearsal/"):
+        print(document["ip_address"])
+"""
+    assert set(composed.python("toolbox", find).split()) == {f"198.18.0.{n}" for n in range(20)}
+    assert "20 synthetic registrations removed" in composed.toolbox("rehearse", "--clean")
+
+
+def test_the_toolbox_exports_to_standard_output(composed):
+    registered(composed)
+    header, *rows = composed.toolbox("export", "--format", "csv", "--referrer", "--output", "-").splitlines()
+    assert header.lstrip("\ufeff").startswith("id,phone_number,")
+    assert len(rows) == int(composed.sql("SELECT count(*) FROM landing_registration")[0]) > 0
+
+
+def test_the_toolbox_drains_the_spool_of_a_web_that_has_gone(composed):
+    composed.compose("stop", "web")
+    try:
+        put = "spool.create(Path(settings.SPOOL_DIR)).append([orjson.dumps(wire)])"
+        request_id = new(composed, "toolbox", put)
+        assert json.loads(composed.toolbox("drain_spool", "--json")) == {"moved": 1, "left": 0}
+        wait_until(lambda: request_id in composed.stored())
+    finally:
+        composed.up("--no-recreate")
 
 
 # The promise under faults
@@ -586,8 +713,6 @@ EVERYBODY = [
     ("sql", "TRUNCATE landing_submission CASCADE"),
     ("sql", "CREATE TABLE mine ()"),
     ("sql", "CREATE TEMP TABLE mine ()"),
-    ("sql", "DELETE FROM landing_submission"),
-    ("sql", "DELETE FROM landing_registration"),
     ("sql", "UPDATE landing_registration SET phone_number = '09000000000'"),
     ("sql", "UPDATE landing_submission SET registration_id = 1"),
     ("sql", "SELECT pg_read_file('/etc/passwd')"),
@@ -601,7 +726,6 @@ EVERYBODY = [
     ("redis", "MODULE LIST"),
     ("redis", "SHUTDOWN NOSAVE"),
     ("redis", "SET other 1"),
-    ("mongo", "delete"),
     ("mongo", "update"),
     ("mongo", "drop"),
     ("mongo", "users"),
@@ -609,7 +733,14 @@ EVERYBODY = [
     ("rabbitmq", "delete"),
     ("rabbitmq", "publish default"),
 ]
+VISITED = [
+    ("sql", "DELETE FROM landing_submission"),
+    ("sql", "DELETE FROM landing_registration"),
+    ("mongo", "delete"),
+]
+"""What a process may not that works for visitors; the toolbox removes what a rehearsal has sent."""
 WEB_TOO = [
+    *VISITED,
     ("sql", "INSERT INTO landing_submission SELECT"),
     ("sql", "INSERT INTO landing_registration SELECT"),
     ("sql", "UPDATE landing_registration SET last_seen = now()"),
@@ -625,6 +756,7 @@ WEB_TOO = [
     ("rabbitmq", "publish control"),
 ]
 WORKER_TOO = [
+    *VISITED,
     ("sql", "SELECT password FROM auth_user"),
     ("sql", "SELECT * FROM django_session"),
     ("redis", "LPUSH limit:x 1"),
@@ -632,10 +764,29 @@ WORKER_TOO = [
     ("rabbitmq", "read dead"),
     ("rabbitmq", "publish live"),
 ]
+TOOLBOX_TOO = [
+    ("sql", "INSERT INTO landing_submission SELECT"),
+    ("sql", "UPDATE landing_registration SET last_seen = now()"),
+    ("sql", "UPDATE landing_parked_log SET document = '{}'"),
+    ("sql", "SELECT password FROM auth_user"),
+    ("sql", "SELECT * FROM django_session"),
+    ("sql", "SELECT * FROM django_admin_log"),
+    ("sql", "SELECT * FROM dashboard_exportchunk"),
+    ("redis", "SET celery-task-meta-x 1"),
+    ("redis", "GET limit:x"),
+    ("redis", "EVAL return 0"),
+    ("rabbitmq", "publish dead"),
+    ("rabbitmq", "publish control"),
+]
 
 
 @pytest.mark.parametrize(
-    ("service", "attacks"), [("web", EVERYBODY + WEB_TOO), ("worker", EVERYBODY + WORKER_TOO)]
+    ("service", "attacks"),
+    [
+        ("web", EVERYBODY + WEB_TOO),
+        ("worker", EVERYBODY + WORKER_TOO),
+        ("toolbox", EVERYBODY + TOOLBOX_TOO),
+    ],
 )
 def test_a_taken_over_process_can_do_no_more_than_its_own_work(composed, service, attacks):
     assert json.loads(composed.python(service, f"NAMES = {attacks!r}\n{ATTACK}")) == []
@@ -653,20 +804,20 @@ def opens(login):
 def rabbitmq(user, password):
     amqp.Connection("rabbitmq:5672", user, password, virtual_host="breakwater").connect()
 SERVERS = {
-    "rabbitmq": (rabbitmq, ("guest", "admin", "web", "worker", "flower")),
+    "rabbitmq": (rabbitmq, ("guest", "admin", "web", "worker", "flower", "toolbox")),
     "postgres": (
         lambda user, password: psycopg.connect(
             host="postgres", dbname="breakwater", user=user, password=password, connect_timeout=3),
-        ("postgres", "breakwater_owner", "breakwater_worker", "breakwater"),
+        ("postgres", "breakwater_owner", "breakwater_worker", "breakwater_toolbox", "breakwater"),
     ),
     "redis": (
         lambda user, password: redis.Redis("redis", username=user, password=password).get("x"),
-        ("default", "admin", "web", "worker", "health"),
+        ("default", "admin", "web", "worker", "toolbox", "health"),
     ),
     "mongodb": (
         lambda user, password: pymongo.MongoClient(
             "mongodb", username=user, password=password, timeoutMS=5000).admin.command("usersInfo"),
-        ("admin", "root", "worker"),
+        ("admin", "root", "worker", "toolbox"),
     ),
 }
 for name, (login, users) in SERVERS.items():
@@ -704,8 +855,8 @@ def test_no_secret_is_in_an_image_an_environment_a_command_or_a_log(composed):
 
 def test_every_service_is_confined(composed):
     services = composed.config()["services"]
-    assert set(services) == SERVICES | {"mongo-express", "doctor"}
-    one_shot = ("migrate", "doctor")
+    assert set(services) == SERVICES | {"mongo-express", "toolbox"}
+    one_shot = ("migrate", "toolbox")
     for name, one in services.items():
         assert one.get("read_only") is True, name
         assert one.get("cap_drop") == ["ALL"], name
@@ -743,16 +894,17 @@ for program in ("gcc", "cc", "make", "g++", "git", "psql"):
     assert composed.python("web", look) == ""
 
 
-def test_web_and_worker_share_their_settings(composed):
+@pytest.mark.parametrize(("service", "own"), [("web", {"BIND", "PORT", "LANDING_DIR"}), ("toolbox", set())])
+def test_web_worker_and_toolbox_share_their_settings(composed, service, own):
     services = composed.config()["services"]
-    web, worker = services["web"]["environment"], services["worker"]["environment"]
-    differ = {name for name in web.keys() | worker.keys() if web.get(name) != worker.get(name)}
+    one, worker = services[service]["environment"], services["worker"]["environment"]
+    differ = {name for name in one.keys() | worker.keys() if one.get(name) != worker.get(name)}
     logins = {
         f"{server}_{what}"
         for server in ("POSTGRES", "RABBITMQ", "REDIS", "MONGODB")
         for what in ("USER", "PASSWORD_FILE")
     }
-    assert differ == logins | {"BIND", "PORT", "LANDING_DIR"}
+    assert differ == logins | own
 
 
 def test_settings_name_services_and_files_and_never_localhost_or_a_password(composed):

@@ -223,9 +223,10 @@ def process(*arguments, **options):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_standard_output_is_the_rows_and_nothing_else():
+@pytest.mark.parametrize("output", [[], ["--output=-"]])
+def test_standard_output_is_the_rows_and_nothing_else(output):
     submitted()
-    running = process("--format=jsonl", stdout=subprocess.PIPE)
+    running = process("--format=jsonl", *output, stdout=subprocess.PIPE)
     out, said = running.communicate(timeout=60)
     assert running.returncode == 0, said
     assert json.loads(out)["phone_number"] == PHONE

@@ -195,7 +195,7 @@ def test_one_block_of_settings_is_shared_by_all():
             assert not set(env(container)) & set(shared), name
 
 
-@pytest.mark.parametrize("process", ["web", "worker", "migrate", "flower", "doctor"])
+@pytest.mark.parametrize("process", ["web", "worker", "migrate", "flower", "toolbox"])
 def test_each_process_has_the_login_and_the_secrets_that_it_has_in_compose(process):
     found = [(spec, c) for name, c in containers("operators") for _, n, _, spec in pods("operators")
              if name.startswith(n) and n == f"bw-breakwater-{process}"]  # fmt: skip
@@ -220,7 +220,7 @@ def test_each_process_runs_what_it_runs_in_compose(process):
     assert ours == theirs
 
 
-@pytest.mark.parametrize("service", ["web", "worker", "migrate", "flower", "redis", "doctor"])
+@pytest.mark.parametrize("service", ["web", "worker", "migrate", "flower", "redis", "toolbox"])
 def test_memory_limits_are_those_of_compose(service):
     limits = dict(containers("operators"))[f"bw-breakwater-{service}/{service}"]["resources"]["limits"]
     assert limits["memory"] == SERVICES[service]["mem_limit"].upper() + "i"
@@ -281,7 +281,7 @@ def test_as_in_compose_nobody_comes_in_but_through_the_front():
         for one in render("operators")
         if one["kind"] == "NetworkPolicy"
     }
-    assert not any(sources[process] for process in ("worker", "migrate", "doctor"))
+    assert not any(sources[process] for process in ("worker", "migrate", "toolbox"))
     assert all("namespaceSelector" in peer for peer in sources["web"][0]["from"])
     # One way from outside the namespace into each server at most: its operator, or KEDA.
     for server in ("redis", "mongodb"):
@@ -290,7 +290,7 @@ def test_as_in_compose_nobody_comes_in_but_through_the_front():
         peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
         for peer in sources["mongodb"][0]["from"]
     ]
-    assert writers == ["doctor", "web", "worker"]
+    assert writers == ["toolbox", "web", "worker"]
     assert not any("to" not in rule for one in render("operators") if one["kind"] == "NetworkPolicy"
                    for rule in one["spec"].get("egress", []))  # fmt: skip
 
@@ -322,6 +322,60 @@ def test_the_ingress_leads_to_the_web_and_not_into_the_admin():
 def test_nothing_is_reached_from_outside_but_by_the_ingress():
     services = [one["spec"] for case in CASES for one in render(case) if one["kind"] == "Service"]
     assert {one.get("type", "ClusterIP") for one in services} == {"ClusterIP"}
+
+
+# An operator's commands
+
+
+def test_the_toolbox_has_a_place_for_a_spool_and_room_for_sorting():
+    pod = find("operators", "Deployment", "toolbox")["spec"]["template"]["spec"]
+    volumes = {one["name"]: one.get("emptyDir") for one in pod["volumes"]}
+    places = {one["mountPath"]: volumes[one["name"]] for one in pod["containers"][0]["volumeMounts"]}
+    assert places[find("operators", "ConfigMap", "settings")["data"]["SPOOL_DIR"]]
+    assert places["/tmp"] == {"sizeLimit": "2Gi"}
+    assert "/tmp" in SERVICES["toolbox"]["volumes"]
+
+
+def test_the_toolbox_waits_and_ends_at_once():
+    (container,) = find("operators", "Deployment", "toolbox")["spec"]["template"]["spec"]["containers"]
+    waiting = subprocess.Popen(container["command"])
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(0.5)
+    waiting.terminate()
+    waiting.wait(2)
+
+
+def test_helm_test_runs_doctor_as_the_toolbox():
+    test = find("operators", "Pod", "doctor")
+    toolbox = find("operators", "Deployment", "toolbox")["spec"]["template"]
+    assert test["metadata"]["labels"] == toolbox["metadata"]["labels"]
+    (ours,), (theirs,) = test["spec"]["containers"], toolbox["spec"]["containers"]
+    differ = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
+    assert differ == {"name", "command"}
+    assert ours["command"] == [*SERVICES["toolbox"]["entrypoint"], "doctor"]
+
+
+def test_the_toolbox_reaches_the_web_and_flower():
+    policies = {
+        one["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"]
+        for one in render("operators")
+        if one["kind"] == "NetworkPolicy"
+    }
+    for process, port in (("web", 8000), ("flower", 5555)):
+        rule = {"ports": [{"port": port, "protocol": "TCP"}]}
+        me, it = (peer_of(policies[one]) for one in ("toolbox", process))
+        assert rule | {"from": [me]} in policies[process]["ingress"]
+        assert rule | {"to": [it]} in policies["toolbox"]["egress"]
+
+
+def peer_of(policy):
+    return {"podSelector": policy["podSelector"]}
+
+
+def test_without_the_toolbox_helm_test_remains():
+    names = {one["metadata"]["name"] for one in render("small")}
+    assert "bw-breakwater-toolbox" not in names
+    assert "bw-breakwater-doctor" in names
 
 
 # What was accepted stays
@@ -400,8 +454,12 @@ def test_mongodb_has_the_rights_of_compose():
             f"stand('role', '{role['role']}', {{ privileges: [{{ resource: logs, actions: ['{privilege['actions'][0]}'] }}]"
             in script
         )
-    logins = {one["name"]: one["roles"][0]["name"] for one in spec["users"]}
-    assert logins == {"admin": "root", "web": "log_reader", "worker": "log_writer"}
+    logins = {one["name"]: [role["name"] for role in one["roles"]] for one in spec["users"]}
+    assert logins.pop("admin") == ["root"]
+    assert set(logins) == {"web", "worker", "toolbox"}
+    for name, roles in logins.items():
+        line = re.search(rf"^stand\('user', '{name}'.*", script, re.MULTILINE)[0]
+        assert re.findall(r"role: '(\w+)'", line) == roles
 
 
 def test_tables_come_before_pods_where_servers_stand_already():

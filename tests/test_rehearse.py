@@ -152,6 +152,18 @@ def test_a_web_that_is_not_there_is_said():
         assert "--url" in str(code)
 
 
+def test_requests_name_the_site_where_the_url_names_a_machine(settings):
+    settings.ALLOWED_HOSTS = [".campaign.test", "localhost"]
+    named = (
+        "http://www.campaign.test",
+        "http://user@localhost:8000",
+        "https://elsewhere.test",
+        "http://web:8000",
+    )
+    hosts = [rehearsal.plan(url, 1, 1, "x").host for url in named]
+    assert hosts == ["www.campaign.test", "localhost:8000", "elsewhere.test", "campaign.test"]
+
+
 def test_no_iranian_number_is_synthetic_and_every_synthetic_one_is_taken():
     plan = rehearsal.plan("http://x", 1, rehearsal.MOST, "x")
     for number in (0, 7, rehearsal.MOST - 1):

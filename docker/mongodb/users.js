@@ -18,8 +18,10 @@ function stand(kind, name, fields) { // make a user or a role, or bring one that
 
 stand('role', 'log_writer', { privileges: [{ resource: logs, actions: ['insert'] }], roles: [] });
 stand('role', 'log_reader', { privileges: [{ resource: logs, actions: ['find'] }], roles: [] });
+stand('role', 'log_remover', { privileges: [{ resource: logs, actions: ['remove'] }], roles: [] });
 
 stand('user', 'worker', { pwd: secret('worker'), roles: [{ role: 'log_writer', db: 'admin' }, { role: 'log_reader', db: 'admin' }] });
 stand('user', 'web', { pwd: secret('web'), roles: [{ role: 'log_reader', db: 'admin' }] });
+stand('user', 'toolbox', { pwd: secret('toolbox'), roles: [{ role: 'log_writer', db: 'admin' }, { role: 'log_reader', db: 'admin' }, { role: 'log_remover', db: 'admin' }] });
 stand('user', 'express', { pwd: secret('express'), roles: [{ role: 'read', db: 'breakwater' }] });
 stand('user', 'admin', { pwd: secret('admin') });

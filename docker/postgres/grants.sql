@@ -1,5 +1,5 @@
 -- Who may do what with which table. `migrate` runs this as the owner after every migration, in one
--- transaction. A table that is not named here is closed to web and worker: name it when you add one.
+-- transaction. A table that is not named here is closed to all but its owner: name it when you add one.
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM breakwater_worker, breakwater_web;
 
 -- The worker stores registrations. It never deletes one, and never changes a phone number.
@@ -22,3 +22,15 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
   django_session, auth_user, auth_group, auth_user_groups, auth_user_user_permissions, auth_group_permissions
   TO breakwater_web;
 GRANT SELECT, INSERT ON django_admin_log TO breakwater_web;
+
+-- An operator's commands read what reconcile, trace and export tell of, and rehearse removes what it has sent.
+-- An older installation lacks the role until roles.sh has run again: visitors must not wait for that.
+DO $$
+BEGIN
+  IF to_regrole('breakwater_toolbox') IS NOT NULL THEN
+    REVOKE ALL ON ALL TABLES IN SCHEMA public FROM breakwater_toolbox;
+    GRANT SELECT, DELETE ON landing_registration, landing_submission, landing_parked_log TO breakwater_toolbox;
+    GRANT SELECT ON django_migrations TO breakwater_toolbox;
+  END IF;
+END
+$$;

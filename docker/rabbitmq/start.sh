@@ -14,7 +14,7 @@ password_hash() { # what RabbitMQ keeps of a password: base64(salt + sha256(salt
 }
 
 definitions=$(< /breakwater/definitions.json)
-for user in admin migrate worker web flower doctor; do
+for user in admin migrate worker web flower toolbox; do
   hash=$(password_hash "$(< "/run/secrets/rabbitmq_$user")")
   definitions=${definitions//@$user@/$hash}
 done

@@ -7,7 +7,7 @@ umask 077
 hash() { printf %s "$(cat "/run/secrets/redis_$1")" | sha256sum | cut -c 1-64; }
 
 sed -e "s/@admin@/$(hash admin)/" -e "s/@worker@/$(hash worker)/" \
-  -e "s/@web@/$(hash web)/" -e "s/@flower@/$(hash flower)/" \
+  -e "s/@web@/$(hash web)/" -e "s/@flower@/$(hash flower)/" -e "s/@toolbox@/$(hash toolbox)/" \
   /breakwater/users.acl > /tmp/users.acl
 
 exec redis-server /breakwater/redis.conf --aclfile /tmp/users.acl

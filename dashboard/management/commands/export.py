@@ -65,7 +65,7 @@ class Command(terminal.ExplainedCommand):
             action="store_true",
             help="one more column: where the first submission came from; MongoDB is asked, which takes longer",
         )
-        parser.add_argument("--output", metavar="FILE", type=Path, help="the file (standard output)")
+        parser.add_argument("--output", metavar="FILE", type=_path, help="the file (-, standard output)")
         parser.add_argument("--force", action="store_true", help="replace the file if it is there")
         parser.add_argument(
             "--json",
@@ -136,6 +136,10 @@ class Command(terminal.ExplainedCommand):
         window = f", first seen{f' from {since}' if since else ''}{f' to before {until}' if until else ''}"
         chosen = f"{window} ({zone.key})" if since or until else ""
         out.write(f"{rows:,} registrations{chosen} in {seconds:.1f} s: {output or 'standard output'}")
+
+
+def _path(text: str) -> Path | None:
+    return None if text == "-" else Path(text)
 
 
 def _time(text: str | None) -> datetime | None:

@@ -22,7 +22,7 @@ from logs.utils import StoreUnavailable
 
 EXAMPLES = """
 examples:
-  docker compose logs --no-log-prefix nginx | manage.py reconcile --accepted -
+  docker compose logs --no-log-prefix nginx | docker compose run --rm -T toolbox reconcile --accepted -
   manage.py reconcile --accepted access.log --since 24h --json
   manage.py reconcile --since 7d --repair
 

@@ -28,7 +28,7 @@ examples:
 
 It sends real requests and takes its rows away afterwards. Run it on a machine whose settings name
 the same databases as the web's, and which TRUSTED_PROXIES holds, or with RATE_LIMIT=off: all comes
-from one address.
+from one address. To http://web:8000, a machine's name, it names the first of ALLOWED_HOSTS.
 
 exit codes: 0 all that was accepted is stored once, 1 it is not, 2 there was no full rehearsal
 """

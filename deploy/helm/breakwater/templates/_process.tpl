@@ -36,9 +36,9 @@ migrate:
 flower:
   users: {RABBITMQ_USER: flower, REDIS_USER: flower}
   files: {SECRET_KEY: secret_key, RABBITMQ_PASSWORD: rabbitmq_flower, REDIS_PASSWORD: redis_flower, FLOWER_PASSWORD: flower_password}
-doctor:
-  users: {POSTGRES_USER: breakwater_web, RABBITMQ_USER: doctor, REDIS_USER: web, MONGODB_USER: web}
-  files: {SECRET_KEY: secret_key, POSTGRES_PASSWORD: postgres_web, RABBITMQ_PASSWORD: rabbitmq_doctor, REDIS_PASSWORD: redis_web, MONGODB_PASSWORD: mongodb_web}
+toolbox:
+  users: {POSTGRES_USER: breakwater_toolbox, RABBITMQ_USER: toolbox, REDIS_USER: toolbox, MONGODB_USER: toolbox}
+  files: {SECRET_KEY: secret_key, POSTGRES_PASSWORD: postgres_toolbox, RABBITMQ_PASSWORD: rabbitmq_toolbox, REDIS_PASSWORD: redis_toolbox, MONGODB_PASSWORD: mongodb_toolbox}
 {{- end -}}
 
 {{- /* Which servers each process talks to. */ -}}
@@ -47,7 +47,7 @@ web: [postgresql, rabbitmq, redis, mongodb]
 worker: [postgresql, rabbitmq, redis, mongodb]
 migrate: [postgresql, rabbitmq]
 flower: [rabbitmq, management, redis]
-doctor: [postgresql, rabbitmq, management, redis, mongodb]
+toolbox: [postgresql, rabbitmq, management, redis, mongodb]
 {{- end -}}
 
 {{- /* Keys of the Secret that are used by this release, one a line. */ -}}
@@ -56,7 +56,7 @@ doctor: [postgresql, rabbitmq, management, redis, mongodb]
 {{- range include "breakwater.logins" . | fromYaml -}}
 {{- $keys = concat $keys (values .files) -}}
 {{- end -}}
-{{- if .Values.redis.create -}}{{- $keys = concat $keys (list "redis_admin" "redis_worker" "redis_web" "redis_flower") -}}{{- end -}}
+{{- if .Values.redis.create -}}{{- $keys = append $keys "redis_admin" -}}{{- end -}}
 {{- if .Values.rabbitmq.create -}}{{- $keys = append $keys "rabbitmq_admin" -}}{{- end -}}
 {{- if .Values.mongodb.create -}}{{- $keys = append $keys "mongodb_admin" -}}{{- end -}}
 {{- $keys | uniq | sortAlpha | join "\n" -}}
@@ -115,7 +115,8 @@ capabilities: {drop: [ALL]}
       - {key: {{ . }}, path: {{ . }}}
       {{- end }}
 - name: tmp
-  emptyDir: {sizeLimit: 64Mi}
+  {{- /* reconcile sorts ids and a workbook its sheets on the disk. */}}
+  emptyDir: {sizeLimit: {{ ternary "2Gi" "64Mi" (eq (index . 1) "toolbox") }}}
 {{- with $root.Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
