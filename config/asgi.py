@@ -72,7 +72,7 @@ async def _without_body(scope: Scope) -> Answer | None:
         return await scrape.metrics(scope)
     if scope["method"] != "GET":
         return None
-    if page := front.page(scope["path"], scope["headers"]):
+    if page := front.from_memory(scope["path"], scope["headers"]):
         return page
     task = _STATUS_PATH.fullmatch(scope["path"])
     if task and not scope["query_string"]:

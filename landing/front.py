@@ -1,4 +1,7 @@
-"""The landing page from memory: a wave asks for it as often as it registers, and Django needs 2 ms to write it."""
+"""The landing page, written from its templates, and from memory.
+
+A wave asks for the page as often as it registers, and Django needs 2 ms to write it.
+"""
 
 import gzip
 import re
@@ -6,18 +9,23 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
+from uuid import uuid4
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
 
-from landing import express, problems, views
+from landing import express, page, problems
 from landing.express import Answer, Headers
-from lib import request_ids
+from lib import phones, request_ids
 
 FRESH = 10.0
 """Seconds for which one copy, with one key in its form, serves everybody; as long as nginx keeps its own."""
 
+_SCRIPT_TEXTS = ("page", "form", "processing", "delayed", "registered", "failed", "problems")
 _LANGUAGES = {"/": "", "/fa/": "fa", "/en/": "en"}
 _TAKES_GZIP = re.compile(r"\bgzip\b")  # as Django's gzip_page reads it
 
@@ -31,7 +39,43 @@ class Copy:
     headers: Headers
 
 
-def page(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
+def render_home(
+    request: HttpRequest, language: str, code: int = 200, typed: str = "", error: str = ""
+) -> HttpResponse:
+    """Return the landing page with this HTTP status, what was typed, and what is wrong with it."""
+    context = {
+        "action": reverse("home", args=[language]),
+        "api_url": reverse("register"),
+        "phone_number": typed[: phones.LONGEST_INPUT],
+        "error": error,
+        # Pressing twice without JavaScript is one registration. A copy gives one key to many
+        # visitors: it counts only together with the number.
+        "key": request.POST.get("key") or uuid4().hex,
+    }
+    return render_page(request, "landing/index.html", language, context, code)
+
+
+def render_page(
+    request: HttpRequest, template: str, language: str, context: dict[str, Any], code: int = 200
+) -> HttpResponse:
+    """Return one of the visitor's pages, with the content policy that allows what is inside it."""
+    shown = page.current()
+    texts = shown.texts[language]
+    words = {
+        "texts": texts,
+        "script_texts": {name: texts[name] for name in _SCRIPT_TEXTS},
+        "page": shown,
+        "links": [(link["url"], link[language]) for link in shown.links],
+        "language": language,
+        "other_language": "en" if language == "fa" else "fa",
+    }
+    answer = render(request, template, words | context, status=code)
+    answer.headers["Content-Language"] = language
+    answer.headers["Content-Security-Policy"] = shown.inline.policy
+    return answer
+
+
+def from_memory(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
     """Answer a GET of the landing page, or return None if it is not plain or this is another path."""
     if (language := _LANGUAGES.get(path)) is None or (plain := express.read_plain(headers)) is None:
         return None
@@ -53,7 +97,7 @@ def page(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
 
 @lru_cache(maxsize=4)
 def _copy(language: str, _period: int) -> Copy:
-    written = views.render_home(HttpRequest(), language)
+    written = render_home(HttpRequest(), language)
     own = [(name.lower().encode(), value.encode()) for name, value in written.items()]
     headers = [*own, (b"vary", b"Accept-Encoding, Accept-Language")]
     return Copy(written.content, gzip.compress(written.content), headers)

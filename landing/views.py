@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.gzip import gzip_page
@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from landing import intake, openapi, page, problems, receipts, status
+from landing import front, intake, openapi, page, problems, receipts, status
 from landing.parsers import JsonParser
 from landing.serializers import RegistrationSerializer, StatusSerializer
 from landing.submission import Submission, header_text, now
@@ -26,7 +26,6 @@ from lib import phones
 from lib.client_ip import client_ip
 
 NOT_STORED = {"Cache-Control": "no-store"}
-_SCRIPT_TEXTS = ("page", "form", "processing", "delayed", "registered", "failed", "problems")
 
 
 class RegisterView(APIView):
@@ -115,24 +114,26 @@ def home(request: HttpRequest, language: str = "") -> HttpResponse:
     """Show the landing page; take its form from browsers without JavaScript."""
     language = language or _language_of(request)
     if request.method != "POST":
-        return render_home(request, language)
+        return front.render_home(request, language)
     typed = request.POST.get("phone_number", "")
     if page.current().show["consent"] and "consent" not in request.POST:
         no_consent = page.current().texts[language]["problems"]["no_consent"]
-        return render_home(request, language, 400, typed, no_consent)
+        return front.render_home(request, language, 400, typed, no_consent)
     try:
         submission = submission_from(request, phones.normalise(typed), request.POST.get("key", ""))
         intake.current().accept_from_thread(submission)
     except phones.InvalidPhone as error:
         problems.count_refusal("invalid_phone")
-        return render_home(request, language, 400, typed, problems.explain_phone(error.reason, language))
+        return front.render_home(
+            request, language, 400, typed, problems.explain_phone(error.reason, language)
+        )
     except problems.InvalidRequest:
         return problems.answer(request, "invalid_idempotency_key")
     except (intake.TooManyRequests, intake.Unavailable) as error:
         code = problems.code_of(error) or ""
         problems.count_refusal(code)
         problem = problems.body(code, "", language)
-        answer = render_home(request, language, problem["status"], typed, problem["detail"])
+        answer = front.render_home(request, language, problem["status"], typed, problem["detail"])
         return _with_headers(answer, problems.retry_headers(error))
     return redirect("progress", language, submission.request_id)
 
@@ -150,42 +151,8 @@ def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse
         "status_url": receipts.status_url(str(task_id)),
         "home_url": reverse("home", args=[language]),
     }
-    answer = _page(request, "landing/progress.html", language, context)
+    answer = front.render_page(request, "landing/progress.html", language, context)
     return _with_headers(answer, NOT_STORED)
-
-
-def render_home(
-    request: HttpRequest, language: str, code: int = 200, typed: str = "", error: str = ""
-) -> HttpResponse:
-    """Return the landing page with this HTTP status, what was typed, and what is wrong with it."""
-    context = {
-        "action": reverse("home", args=[language]),
-        "api_url": reverse("register"),
-        "phone_number": typed[: phones.LONGEST_INPUT],
-        "error": error,
-        # Pressing twice without JavaScript is one registration. A cached page may give one key to many
-        # visitors: it counts only together with the number.
-        "key": request.POST.get("key") or uuid4().hex,
-    }
-    return _page(request, "landing/index.html", language, context, code)
-
-
-def _page(
-    request: HttpRequest, template: str, language: str, context: dict[str, Any], code: int = 200
-) -> HttpResponse:
-    shown = page.current()
-    texts = shown.texts[language]
-    words = {
-        "texts": texts,
-        "script_texts": {name: texts[name] for name in _SCRIPT_TEXTS},
-        "page": shown,
-        "links": [(link["url"], link[language]) for link in shown.links],
-        "language": language,
-        "other_language": "en" if language == "fa" else "fa",
-    }
-    answer = render(request, template, words | context, status=code)
-    own = {"Content-Language": language, "Content-Security-Policy": shown.inline.policy}
-    return _with_headers(answer, own)
 
 
 def _with_headers(answer: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:

@@ -177,7 +177,7 @@ pages = requests.map(lambda request: request | {"method": "GET", "body": b"", "c
 def test_both_doors_show_the_same_page(request, path, encoding):
     request = request | {"path": path, "headers": [*request["headers"], (b"accept-encoding", encoding)]}
     first = shown(request)
-    with patch.object(front, "page", return_value=None):
+    with patch.object(front, "from_memory", return_value=None):
         second = shown(request)
 
     assert first == second
