@@ -3,6 +3,7 @@
 -- BENCH_PHONE  the number that the phone numbers go on from
 -- BENCH_IDS    a file for the request ids of all accepted requests (and, in FILE.times, when each tenth was full)
 -- BENCH_COUNT  with BENCH_IDS: how many accepted requests to stop after
+-- BENCH_PAGE   asks for the landing page instead: "plain" as browsers do, "odd" with a header twice, which is left to Django
 --
 -- Phone numbers walk through all ten-digit numbers in steps of the golden ratio: no two are the same, and
 -- neighbours in time are far apart, as in life.
@@ -27,7 +28,21 @@ local FORM = table.concat({
 
 local random, format = math.random, string.format
 
+local PAGE = table.concat({
+  "GET /fa/ HTTP/1.1",
+  "Host: 127.0.0.1",
+  "Accept: text/html,application/xhtml+xml,*/*;q=0.8",
+  "Accept-Encoding: gzip, deflate, br",
+  "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+}, "\r\n")
+local pages = {
+  plain = PAGE .. "\r\n\r\n",
+  odd = PAGE .. "\r\nUser-Agent: twice\r\n\r\n",
+}
+local page = pages[os.getenv("BENCH_PAGE")]
+
 function request()
+  if page then return page end
   phone = phone + STEP
   if phone >= ALL then phone = phone - ALL end
   return format(FORM, random(11, 126), random(0, 255), random(0, 255), random(1, 254), phone)

@@ -8,7 +8,7 @@ from tools.bench.contenders import ALL, BY_NAME, LITERAL, OURS, Contender
 from tools.bench.scenarios import Sample
 from tools.bench.stage import Stage
 
-SCENARIOS = ("accept", "flow", "limits", "growth", "burst", "soak")
+SCENARIOS = ("accept", "flow", "page", "limits", "growth", "burst", "soak")
 USUAL = SCENARIOS[:-1]
 
 
@@ -73,6 +73,8 @@ def _round(options: Options, number: int) -> list[Step]:
             found.append(_accept(contender, options, number))
         if "flow" in options.scenarios and contender.name in (OURS, LITERAL):
             found.append(_flow(contender, options, number))
+        if "page" in options.scenarios and contender.name == OURS:
+            found.append(_page(contender, options))
         if "growth" in options.scenarios and contender.name == OURS:
             # The largest is what counts; the others show the way there, once.
             sizes = options.rows if number == 0 else options.rows[-1:]
@@ -101,6 +103,14 @@ def _flow(contender: Contender, options: Options, number: int) -> Step:
         lambda stage: scenarios.flow(
             stage, contender, seconds=options.seconds, seed=number, open_seconds=options.seconds
         ),
+    )
+
+
+def _page(contender: Contender, options: Options) -> Step:
+    return Step(
+        f"{contender.name}: the landing page",
+        5 + 2 * options.seconds,
+        lambda stage: scenarios.page(stage, contender, seconds=options.seconds),
     )
 
 

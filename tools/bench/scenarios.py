@@ -77,6 +77,25 @@ def flow(
         yield from _flow(stage, web, worker, seconds=seconds, seed=seed, open_seconds=open_seconds)
 
 
+def page(stage: Stage, contender: Contender, *, seconds: float) -> Iterator[Sample]:
+    """Ask for the landing page: as browsers do, which is answered from memory, and in a way that is left to Django."""
+    empty_if_made(stage, contender)
+    with stage.web(contender) as web:
+        for scenario, kind in (
+            ("landing page", "plain"),
+            ("landing page, written by Django each time", "odd"),
+        ):
+            wrk.run(web.url, connections=CONNECTIONS[0], seconds=WARM_UP, page=kind)
+            load = wrk.run(web.url, connections=CONNECTIONS[0], seconds=seconds, page=kind)
+            figures = {
+                "rate": load.rate,
+                "p50": load.p50,
+                "p99": load.p99,
+                "errors": load.refused + load.broken,
+            }
+            yield Sample(scenario, contender.name, figures)
+
+
 def burst(stage: Stage, contender: Contender, *, count: int) -> Iterator[Sample]:
     """Accept `count` with the workers stopped, drain them, and compare what was promised with what is there."""
     empty_if_made(stage, contender)

@@ -41,10 +41,10 @@ class Load:
         return self.accepted / self.seconds
 
 
-def run(url: str, *, connections: int, seconds: float) -> Load:
-    """Load a server for some seconds."""
+def run(url: str, *, connections: int, seconds: float, page: str = "") -> Load:
+    """Load a server for some seconds: with registrations, or with the landing page, `plain` or `odd`."""
     # wrk reads whole seconds only; it ends early, with its summary, when it is interrupted.
-    wrk = _start(url, connections, int(seconds) + 2, {})
+    wrk = _start(url, connections, int(seconds) + 2, {"BENCH_PAGE": page})
     time.sleep(seconds)
     wrk.send_signal(signal.SIGINT)
     return _summary(wrk)
