@@ -16,7 +16,7 @@ from config.headers import SecurityHeaders
 from dashboard import live, parity
 from landing import express, front, intake
 from landing.drainer import Drainer
-from landing.express import Answer
+from landing.plain_http import Answer
 from lib import metrics
 
 Scope = MutableMapping[str, Any]

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from dashboard import gauges
 from landing import intake
-from landing.express import Answer
+from landing.plain_http import Answer
 from landing.publisher import NotConfirmed
 from lib.spool import SpoolFailed
 

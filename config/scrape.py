@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from dashboard import exposition
-from landing.express import Answer
+from landing.plain_http import Answer
 
 PATH = "/metrics"
 

@@ -14,10 +14,10 @@ from functools import cache, lru_cache
 
 import orjson
 from django.conf import settings
-from django.http.request import split_domain_port, validate_host
 from redis.exceptions import RedisError
 
-from landing import intake, problems, receipts
+from landing import intake, plain_http, problems, receipts
+from landing.plain_http import Answer, Headers
 from landing.states import Reader, State
 from landing.submission import Submission, header_text, now
 from lib import phones, request_ids
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 YOUNG = 10.0
 """Seconds after which a state that Redis does not know is asked of PostgreSQL."""
 
-Headers = list[tuple[bytes, bytes]]
-
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _ANY = frozenset(
     {
@@ -41,33 +39,6 @@ _ANY = frozenset(
         b"application/json, application/problem+json",
     }
 )
-
-# What the answer depends on. Each may come once; the rest of a request's headers change nothing.
-_READ = frozenset(
-    {
-        b"host",
-        b"content-type",
-        b"accept",
-        b"accept-encoding",
-        b"accept-language",
-        b"origin",
-        b"referer",
-        b"user-agent",
-        b"idempotency-key",
-        b"x-forwarded-for",
-    }
-)
-# Headers with a meaning that the lane leaves to Django.
-_UNUSUAL = frozenset({b"content-encoding", b"x-forwarded-host", b"x-http-method-override", b"authorization"})
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer: status, headers in lower case, body."""
-
-    status: int
-    headers: Headers
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,28 +117,9 @@ def _is_young(task_id: str) -> bool:
     return age is not None and age < YOUNG and request_ids.is_genuine(settings.SECRET_KEY.encode(), task_id)
 
 
-def read_plain(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes] | None:
-    """Return the headers that an answer depends on, or None if they ask for more thought or name another host."""
-    read: dict[bytes, bytes] = {}
-    for name, value in headers:
-        if name in _READ:
-            if name in read:
-                return None
-            read[name] = value
-        elif name in _UNUSUAL:
-            return None
-    return read if _is_our_host(read.get(b"host", b"")) else None
-
-
 def _for_json(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes] | None:
-    read = read_plain(headers)
+    read = plain_http.read(headers)
     return read if read is not None and read.get(b"accept", b"*/*") in _ANY else None
-
-
-@lru_cache(maxsize=1024)
-def _is_our_host(host: bytes) -> bool:
-    domain, _ = split_domain_port(host.decode("latin-1"))
-    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
 
 
 def _phone_number(body: bytes) -> str | None:

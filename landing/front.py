@@ -18,8 +18,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from landing import express, page, problems
-from landing.express import Answer, Headers
+from landing import page, plain_http, problems
+from landing.plain_http import Answer, Headers
 from lib import phones, request_ids
 
 FRESH = 10.0
@@ -77,7 +77,7 @@ def render_page(
 
 def from_memory(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
     """Answer a GET of the landing page, or return None if it is not plain or this is another path."""
-    if (language := _LANGUAGES.get(path)) is None or (plain := express.read_plain(headers)) is None:
+    if (language := _LANGUAGES.get(path)) is None or (plain := plain_http.read(headers)) is None:
         return None
     language = language or problems.language_of(plain.get(b"accept-language", b"").decode("latin-1"))
     try:

@@ -1,0 +1,56 @@
+"""HTTP as the server has it: requests with nothing unusual about them, and whole answers."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+Headers = list[tuple[bytes, bytes]]
+
+# What the answer depends on. Each may come once; the rest of a request's headers change nothing.
+_READ = frozenset(
+    {
+        b"host",
+        b"content-type",
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"origin",
+        b"referer",
+        b"user-agent",
+        b"idempotency-key",
+        b"x-forwarded-for",
+    }
+)
+# Headers with a meaning that the lane leaves to Django.
+_UNUSUAL = frozenset({b"content-encoding", b"x-forwarded-host", b"x-http-method-override", b"authorization"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: status, headers in lower case, body."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+def read(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes] | None:
+    """Return the headers that an answer depends on, or None if they ask for more thought or name another host."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _READ:
+            if name in found:
+                return None
+            found[name] = value
+        elif name in _UNUSUAL:
+            return None
+    return found if _is_our_host(found.get(b"host", b"")) else None
+
+
+@lru_cache(maxsize=1024)
+def _is_our_host(host: bytes) -> bool:
+    domain, _ = split_domain_port(host.decode("latin-1"))
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
