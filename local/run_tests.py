@@ -1,5 +1,6 @@
 """`make test`: both suites side by side, since they mostly wait, each for servers of its own."""
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,8 @@ NOTHING_CHOSEN = 5
 
 def main() -> int:
     """Run them with the arguments given; show the first as it goes, the second when it has ended."""
+    # A shell lets what it starts in the background ignore Ctrl-C, and so would the tests' own processes.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     pytest = [sys.executable, "-m", "pytest", *sys.argv[1:]]
     with tempfile.TemporaryFile() as said:
         second = subprocess.Popen([*pytest, "systemtests"], stdout=said, stderr=subprocess.STDOUT)  # noqa: S603  ours
