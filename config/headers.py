@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from landing.plain_http import Headers
 from lib import content_policy
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
 _POLICY = b"content-security-policy"
 _LENIENT_PATHS = ("/api/", "/admin/")

@@ -12,12 +12,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 from django.db.models import Count, QuerySet
-from django.http.request import split_domain_port, validate_host
 
 from dashboard import ledger, sources
 from dashboard.burst import Plan
 from dashboard.ledger import Report
 from dashboard.sorted_ids import Pile, in_order
+from landing import plain_http
 from landing.models import ParkedLog, Registration, StoredSubmission
 from logs import utils as logs
 
@@ -86,8 +86,7 @@ def clean(own: set[str]) -> int:
 def _host(url: SplitResult) -> str:
     """Return the Host to name: a machine's own name, as in http://web:8000, is no name of the site."""
     named = url.netloc.rpartition("@")[2]
-    domain, _ = split_domain_port(named)
-    if url.scheme == "https" or validate_host(domain, settings.ALLOWED_HOSTS):
+    if url.scheme == "https" or plain_http.is_our_host(named.encode("latin-1", "replace")):
         return named
     return next((one.removeprefix(".") for one in settings.ALLOWED_HOSTS), named)
 

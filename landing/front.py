@@ -4,7 +4,6 @@ A wave asks for the page as often as it registers, and Django needs 2 ms to writ
 """
 
 import gzip
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
+from django.middleware.gzip import re_accepts_gzip
 from django.shortcuts import render
 from django.urls import reverse
 
@@ -27,7 +27,6 @@ FRESH = 10.0
 
 _SCRIPT_TEXTS = ("page", "form", "processing", "delayed", "registered", "failed", "problems")
 _LANGUAGES = {"/": "", "/fa/": "fa", "/en/": "en"}
-_TAKES_GZIP = re.compile(r"\bgzip\b")  # as Django's gzip_page reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def from_memory(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | N
         copy = _copy(language, int(time.monotonic() / FRESH))
     except ImproperlyConfigured:
         return None  # Django's answer says in the log what is wrong with the page's settings
-    takes_gzip = _TAKES_GZIP.search(plain.get(b"accept-encoding", b"").decode("latin-1"))
+    takes_gzip = re_accepts_gzip.search(plain.get(b"accept-encoding", b"").decode("latin-1"))
     body = copy.compressed if takes_gzip else copy.plain
     own = [
         (b"x-request-id", request_ids.new(settings.SECRET_KEY.encode()).encode()),

@@ -47,10 +47,11 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes] | None
             found[name] = value
         elif name in _UNUSUAL:
             return None
-    return found if _is_our_host(found.get(b"host", b"")) else None
+    return found if is_our_host(found.get(b"host", b"")) else None
 
 
 @lru_cache(maxsize=1024)
-def _is_our_host(host: bytes) -> bool:
+def is_our_host(host: bytes) -> bool:
+    """Return whether a Host header names this site (ALLOWED_HOSTS)."""
     domain, _ = split_domain_port(host.decode("latin-1"))
     return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)

@@ -149,7 +149,7 @@ class Stack:
             ("Admin", f"{self.url}/admin/    admin / {self.secrets['ADMIN_PASSWORD']}"),
             (
                 "Flower",
-                f"http://127.0.0.1:{self.flower_port}/    {self.settings['FLOWER_USER']} / {self.settings['FLOWER_PASSWORD']}",
+                f"{self.flower_url}/    {self.settings['FLOWER_USER']} / {self.settings['FLOWER_PASSWORD']}",
             ),
             ("Logs", f"{self.state_dir / 'logs'}"),
             ("Stop", "Ctrl-C"),
@@ -167,6 +167,11 @@ class Stack:
         """Where the product is."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def flower_url(self) -> str:
+        """Where Flower is."""
+        return f"http://127.0.0.1:{self.flower_port}"
+
     def _settle(self) -> None:
         """Decide the settings, keep them for commands run beside the stack, and hand them to the processes."""
         assert self.servers is not None
@@ -179,7 +184,7 @@ class Stack:
             "HTTPS": "off",
             "FLOWER_USER": "admin",
             "FLOWER_PASSWORD": self.secrets["FLOWER_PASSWORD"],
-            "FLOWER_URL": f"http://127.0.0.1:{self.flower_port}/",
+            "FLOWER_URL": f"{self.flower_url}/",
             "SPOOL_DIR": str(self.state_dir / "spool"),
         }
         known = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=", _read(ROOT / ".env.example"), re.MULTILINE))
@@ -218,8 +223,8 @@ class Stack:
 
     def _wait_until_ready(self) -> None:
         until = time.monotonic() + READY_WITHIN
-        flower = f"http://127.0.0.1:{self.flower_port}/healthcheck"
-        for page, server in ((f"{self.url}/readyz", self.web), (flower, self.flower)):
+        pages = {f"{self.url}/readyz": self.web, f"{self.flower_url}/healthcheck": self.flower}
+        for page, server in pages.items():
             while not _answers(page):
                 for app in (self.web, self.worker, self.flower):
                     if not app.alive:

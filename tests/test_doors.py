@@ -8,11 +8,12 @@ import uuid
 from unittest.mock import patch
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from config.asgi import application
-from landing import express, front, intake, receipts, states
+from landing import express, front, intake, page, receipts, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -193,6 +194,12 @@ def test_a_browsers_page_comes_from_memory(path):
     with patch("config.asgi.django", side_effect=AssertionError):
         status, _, _ = answer(request | {"path": path, "twice": None, "cut": 0, "method": "GET"})
     assert status == 200
+
+
+def test_a_page_whose_settings_are_wrong_is_left_to_django():
+    front._copy.cache_clear()
+    with patch.object(page, "current", side_effect=ImproperlyConfigured):
+        assert front.from_memory("/fa/", [(b"host", b"localhost")]) is None
 
 
 def shown(request):

@@ -87,13 +87,7 @@ def page(stage: Stage, contender: Contender, *, seconds: float) -> Iterator[Samp
         ):
             wrk.run(web.url, connections=CONNECTIONS[0], seconds=WARM_UP, page=kind)
             load = wrk.run(web.url, connections=CONNECTIONS[0], seconds=seconds, page=kind)
-            figures = {
-                "rate": load.rate,
-                "p50": load.p50,
-                "p99": load.p99,
-                "errors": load.refused + load.broken,
-            }
-            yield Sample(scenario, contender.name, figures)
+            yield Sample(scenario, contender.name, _seen(load))
 
 
 def burst(stage: Stage, contender: Contender, *, count: int) -> Iterator[Sample]:
