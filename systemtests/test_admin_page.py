@@ -32,7 +32,7 @@ class Admin:
         return self
 
     def text(self):
-        return self.browser.find_element(By.TAG_NAME, "body").text
+        return self.browser.execute_script("return document.body.innerText")
 
     def language(self):
         return self.browser.execute_script("return document.documentElement.lang")
@@ -70,9 +70,10 @@ def test_a_phone_is_found_masked_and_revealed(admin):
     phone = new_phone()
     admin.stack.registered(phone)
     admin.open(f"/admin/landing/registration/?q={phone}").click("#result_list th a")
+    eventually(lambda: admin.all("button.reveal"))
     assert phone not in admin.text()
     admin.click("button.reveal")
-    assert phone in admin.text()
+    eventually(lambda: phone in admin.text())
     admin.open("/admin/dashboard/auditentry/")
     assert phone not in admin.text()
     assert len(admin.all("#result_list tbody tr")) >= 1
