@@ -61,8 +61,7 @@ class Drainer:
         """
         moved = 0
         if (own := self._intake.spool.own) and own.count:
-            moved += await self._drain_file(own)
-            await self._intake.on_disk(self._intake.spool.tidy)
+            moved += await self._drain_own(own)
         if asyncio.get_running_loop().time() >= self._adopt_at:
             moved += await self._adopt()
             self._adopt_at = asyncio.get_running_loop().time() + ADOPT_EVERY
@@ -75,13 +74,30 @@ class Drainer:
         """Let go of the broker."""
         self._publisher.close()
 
+    async def _drain_own(self, file: SpoolFile) -> int:
+        try:
+            moved = await self._drain_file(file)
+        except SpoolFailed:
+            # It may be a new file by now; the one that failed is drained by an adopting process.
+            if self._intake.spool.own is file:
+                await self._intake.on_disk(self._intake.spool.give_up_file)
+            raise
+        await self._intake.on_disk(self._intake.spool.tidy)
+        return moved
+
     async def _adopt(self) -> int:
         moved = 0
         files = await self._intake.on_disk(spool.adopt, self._intake.spool.directory)
         try:
             for file in files:
-                moved += await self._drain_file(file)
-                await self._intake.on_disk(file.remove)
+                try:
+                    moved += await self._drain_file(file)
+                    await self._intake.on_disk(file.remove)
+                except (SpoolFull, SpoolFailed) as error:
+                    # One bad file must not stand in the way of those behind it.
+                    log.error(
+                        "a spool cannot be drained", extra={"path": str(file.path), "reason": str(error)}
+                    )
         finally:
             for file in files:  # what was not drained is anybody's to adopt again
                 self._intake.on_disk(file.close)

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS spool (
 """
 _INSERT = "INSERT INTO spool (body, checksum) VALUES (?, ?)"
 _OLDEST = "SELECT number, body, checksum FROM spool WHERE NOT damaged ORDER BY number LIMIT ?"
+_NEWEST = "SELECT number, body, checksum FROM spool WHERE NOT damaged ORDER BY number DESC LIMIT ?"
 # Rows go from the oldest on, so their numbers have no gaps: the last and the first tell how many
 # there are, where count(*) reads them all.
 _EXTENT = """
@@ -78,32 +79,37 @@ class SpoolFile:
         self.path = path
         self._lock: int | None = lock
         try:
-            self._database = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=FULL")
-            self._database.execute(_SCHEMA)
-            sync_directory(path.parent)
-            self.bytes, self.count = self._database.execute(
-                "SELECT coalesce(sum(length(body)), 0), count(*) FROM spool WHERE NOT damaged"
-            ).fetchone()
+            with ExitStack() as undo:
+                undo.callback(os.close, lock)
+                self._database = sqlite3.connect(
+                    path, timeout=1, isolation_level=None, check_same_thread=False
+                )
+                undo.callback(self._database.close)
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.execute("PRAGMA synchronous=FULL")
+                self._database.execute(_SCHEMA)
+                sync_directory(path.parent)
+                self.bytes, self.count = self._database.execute(
+                    "SELECT coalesce(sum(length(body)), 0), count(*) FROM spool WHERE NOT damaged"
+                ).fetchone()
+                undo.pop_all()
         except (sqlite3.Error, OSError) as error:
-            os.close(lock)
             raise _failure(error) from error
 
     def append(self, bodies: Sequence[bytes]) -> None:
         """Write bodies in one transaction and return when they are on the disk. Raises SpoolFull or SpoolFailed."""
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                self._database.executemany(_INSERT, [(body, crc32(body)) for body in bodies])
-                self._database.execute("COMMIT")
-            finally:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            raise _failure(error) from error
+        with self._transaction():
+            self._database.executemany(_INSERT, [(body, crc32(body)) for body in bodies])
         self.bytes += sum(map(len, bodies))
         self.count += len(bodies)
+
+    def newest(self, most: int) -> list[Row]:
+        """Return the newest sound rows, at most this many, the last written first. Raises SpoolFailed."""
+        try:
+            rows = self._database.execute(_NEWEST, [most]).fetchall()
+        except sqlite3.Error as error:
+            raise _failure(error) from error
+        return [Row(number, body) for number, body, checksum in rows if crc32(body) == checksum]
 
     def oldest(self, most: int) -> list[Row]:
         """Return the oldest rows, at most this many. A row with a wrong checksum is marked and left out."""
@@ -120,16 +126,26 @@ class SpoolFile:
         return sound if sound or not damaged else self.oldest(most)
 
     def delete(self, rows: Sequence[Row]) -> None:
-        """Forget rows that have found another home."""
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
+        """Forget rows that have found another home. Raises SpoolFull or SpoolFailed."""
+        with self._transaction():
             numbers = [(row.number,) for row in rows]
             self._database.executemany("DELETE FROM spool WHERE number = ?", numbers)
-            self._database.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise _failure(error) from error
         self.bytes -= sum(len(row.body) for row in rows)
         self.count -= len(rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Commit what is written inside, or roll it back: a transaction left open would fail all later ones."""
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise _failure(error) from error
 
     @property
     def size(self) -> int:
@@ -173,11 +189,33 @@ class Spool:
         try:
             self._file.append(bodies)
         except SpoolFailed:
-            # After a failed fsync the kernel may call pages clean that never reached the disk, so
-            # the file is given up: what was committed before is still drained from it.
-            self._file.close()
-            self._file = None
+            self.give_up_file()
             raise
+
+    def rehearse(self, bodies: Sequence[bytes]) -> None:
+        """Write bodies that have another home already, read them back and delete them.
+
+        A crash in between leaves them to be drained, which changes nothing: they are the same
+        registrations. Raises SpoolFull or SpoolFailed.
+        """
+        self.append(bodies)
+        assert self._file
+        try:
+            rows = self._file.newest(len(bodies))
+            self._file.delete(rows)
+        except SpoolFailed:
+            self.give_up_file()
+            raise
+        if [row.body for row in reversed(rows)] != list(bodies):
+            raise SpoolFailed("the disk does not give back what was written")
+
+    def give_up_file(self) -> None:
+        """Let go of a file that had an error; what was committed to it is drained by an adopting process.
+
+        After a failed fsync the kernel may call pages clean that never reached the disk, so nothing
+        more is written to it (lwn.net/Articles/752063).
+        """
+        self.close()
 
     @property
     def own(self) -> SpoolFile | None:
@@ -213,21 +251,26 @@ def create(directory: Path) -> SpoolFile:
 def adopt(directory: Path) -> list[SpoolFile]:
     """Return the files that dead processes have left, each locked by this process now.
 
-    A file that cannot be opened is left as it is, with a line in the log.
+    A file that cannot be locked or opened is left as it is, with a line in the log, and the others go on.
     """
     found = []
     for path in sorted(directory.glob(f"*{_SUFFIX}")):
-        if (lock := _acquire(path)) is None:
-            continue
-        if not path.exists():  # another process has drained and removed it just now
-            _lock_path(path).unlink(missing_ok=True)
-            os.close(lock)
-            continue
         try:
-            found.append(SpoolFile(path, lock))
-        except (SpoolFull, SpoolFailed) as error:
+            if file := _take_over(path):
+                found.append(file)
+        except (OSError, SpoolFull, SpoolFailed) as error:
             log.error("a spool file cannot be opened", extra={"path": str(path), "reason": str(error)})
     return found
+
+
+def _take_over(path: Path) -> SpoolFile | None:
+    if (lock := _acquire(path)) is None:
+        return None
+    if not path.exists():  # another process has drained and removed it just now
+        _lock_path(path).unlink(missing_ok=True)
+        os.close(lock)
+        return None
+    return SpoolFile(path, lock)
 
 
 def waiting(directory: Path) -> int:
@@ -274,9 +317,12 @@ def _acquire(path: Path) -> int | None:
     lock = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
+        # Without this, a lock that was asked for and not returned would be held until the process ends.
         os.close(lock)
-        return None
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
     return lock
 
 

@@ -1,14 +1,16 @@
 """The spool keeps what it took, whatever happens to the process that wrote it."""
 
+import errno
 import os
 import sqlite3
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
 from lib import spool
-from lib.spool import Spool, SpoolFailed, SpoolFull
+from lib.spool import Row, Spool, SpoolFailed, SpoolFull
 
 WRITER = """
 import os, sys
@@ -123,6 +125,60 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
     (tmp_path / "broken.spool").write_bytes(os.urandom(5000))
     assert spool.adopt(tmp_path) == []
     assert (tmp_path / "broken.spool").exists()
+
+
+def test_a_file_that_cannot_be_locked_does_not_keep_the_others_from_being_adopted(tmp_path, monkeypatch):
+    for body in (b"one", b"two", b"three"):
+        left = Spool(tmp_path, quota=1000)
+        left.append([body])
+        left.close()
+    first, second, third = sorted(tmp_path.glob("*.spool"))
+    second.with_suffix(".lock").unlink()
+    second.with_suffix(".lock").mkdir()  # cannot be opened as a file
+    files = spool.adopt(tmp_path)
+    assert [file.path for file in files] == [first, third]
+    for file in files:
+        file.close()
+    second.with_suffix(".lock").rmdir()
+    again = spool.adopt(tmp_path)
+    assert [file.path for file in again] == [first, second, third]
+    for file in again:
+        file.close()
+
+
+def test_a_lock_that_the_disk_refuses_is_not_held_for_ever(own, monkeypatch):
+    own.append([b"one"])
+    own.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(spool.fcntl, "flock", Mock(side_effect=OSError(errno.ENOLCK, "no locks")))
+        open_before = len(os.listdir("/proc/self/fd"))
+        assert spool.adopt(own.directory) == []
+        assert len(os.listdir("/proc/self/fd")) == open_before
+    (file,) = spool.adopt(own.directory)
+    assert bodies(file) == [b"one"]
+    file.close()
+
+
+def test_after_a_delete_that_failed_the_file_can_still_be_written(own):
+    own.append([b"one"])
+    with pytest.raises(SpoolFailed):
+        own.own.delete([Row(object(), b"")])  # SQLite has no type for it
+    own.append([b"two"])
+    assert bodies(own.own) == [b"one", b"two"]
+
+
+def test_a_rehearsal_leaves_nothing_behind(own):
+    own.append([b"one"])
+    own.rehearse([b"two", b"three"])
+    assert bodies(own.own) == [b"one"]
+    assert (own.own.count, own.own.bytes) == (1, 3)
+    own.append([b"four"])
+    assert [one.rows for one in spool.extents(own.directory).values()] == [2]
+
+
+def test_a_rehearsal_obeys_the_quota(own):
+    with pytest.raises(SpoolFull):
+        own.rehearse([b"x" * 1001])
 
 
 def test_a_large_empty_file_is_replaced(own, monkeypatch):
