@@ -44,7 +44,8 @@ class TooManyRequests(Exception):
 class Unavailable(Exception):
     """Nothing is promised: neither broker nor spool could keep it in time, or too many were waiting.
 
-    It may be stored all the same, by a broker that was only slow; the ids make that harmless.
+    It may be stored all the same, by a broker that was only slow; the ids make that harmless. Each
+    sender gets an exception of its own, since the time to wait is drawn anew for each.
     """
 
     def __init__(self) -> None:
@@ -56,7 +57,8 @@ class Intake:
     """The accepting path of one process. It lives on one event loop and never touches a database.
 
     broker: open while RabbitMQ is known not to confirm. It is the drainer that closes it again, so
-    that no visitor has to wait for a try.
+    that no visitor has to wait for a try. disk: the same for the spool; it is tried again after a
+    second, by a rehearsal if RabbitMQ confirms.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -69,7 +71,8 @@ class Intake:
         self.broker = Breaker(pause=math.inf)
         self.disk = Breaker(pause=1.0)
         self._disk_thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
-        self._appending: asyncio.Future[None] | None = None
+        self._late: asyncio.Future[None] | None = None
+        self._rehearsal: asyncio.Task[bool] | None = None
         self._groups = GroupCommit(
             self._accept_group, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT
         )
@@ -112,32 +115,43 @@ class Intake:
         try:
             waits = await self._waits(group)
             allowed = [submission for submission, wait in zip(group, waits, strict=True) if not wait]
-            failure = await self._keep(allowed) if allowed else None
+            is_kept = not allowed or await self._keep(allowed)
+            if not is_kept:
+                await self._give_back(allowed)
         except asyncio.CancelledError:
             # A client library cancels what waits on a connection that it closes; nobody may hang for that.
-            return [Unavailable()] * len(group)
-        return [TooManyRequests(wait) if wait else failure for wait in waits]
+            return [Unavailable() for _ in group]
+        return [TooManyRequests(wait) if wait else None if is_kept else Unavailable() for wait in waits]
 
     async def _waits(self, group: Sequence[Submission]) -> Sequence[float]:
         if self.limiter is None:
             return [0.0] * len(group)
         return await self.limiter.take([limit_key(submission.ip_address) for submission in group])
 
-    async def _keep(self, batch: Sequence[Submission]) -> Unavailable | None:
+    async def _give_back(self, group: Sequence[Submission]) -> None:
+        """A refused sender comes back, as it was asked to: the refusal must not have cost a place."""
+        if self.limiter is not None:
+            await self.limiter.give_back([limit_key(submission.ip_address) for submission in group])
+
+    async def _keep(self, batch: Sequence[Submission]) -> bool:
+        """Bring a batch to RabbitMQ or to the spool: what the first refuses goes to the other. Return whether one keeps it.
+
+        The spool is the first only while RabbitMQ is known not to confirm.
+        """
         since = tracing.clock()
-        # A share of the groups takes the spool on good days too, so that it is never cold code.
-        rehearsal = random.random() < settings.SPOOL_SHARE  # noqa: S311  not a secret
-        if not (rehearsal or self.broker.is_open) and await self._publish(batch):
-            home = "rabbitmq"
-        elif await self._append(batch):
-            home = "spool"
+        homes = [("rabbitmq", self._publish), ("spool", self._append)]
+        for home, bring in reversed(homes) if self.broker.is_open else homes:
+            if await bring(batch):
+                break
         else:
-            return Unavailable()
+            return False
+        if home == "rabbitmq":
+            self._rehearse(batch)
         metrics.count(f"accepted:{home}", len(batch))
         request_ids = [submission.request_id for submission in batch]
         log.info("accepted", extra={"home": home, "request_ids": request_ids})
         tracing.accepted(batch, home, since)
-        return None
+        return True
 
     async def _publish(self, batch: Sequence[Submission]) -> bool:
         started = time.perf_counter()
@@ -147,27 +161,57 @@ class Intake:
             if self.broker.failed():
                 log.warning("registrations go to the spool", extra={"reason": str(error)})
             return False
+        self.broker.worked()
         metrics.observe("confirm_seconds", time.perf_counter() - started)
         return True
 
     async def _append(self, batch: Sequence[Submission]) -> bool:
-        if self.disk.is_open or not (self._appending is None or self._appending.done()):
+        if self.disk.is_open or self._is_stuck():
             return False
+        return await self._on_disk_in_time(self.spool.append, batch)
+
+    def _rehearse(self, batch: Sequence[Submission]) -> None:
+        """Take a share of the groups through the spool on good days too, so that it is never cold code.
+
+        RabbitMQ has them already, so no visitor waits for the disk, and none is refused because of it.
+        After a failure the next group is taken, so that the spool is known to work again soon.
+        """
+        is_due = self.disk.is_failing or random.random() < settings.SPOOL_SHARE  # noqa: S311  not a secret
+        if not is_due or self.disk.is_open or self._is_stuck() or self._rehearsal is not None:
+            return
+        self._rehearsal = self.loop.create_task(self._on_disk_in_time(self.spool.rehearse, batch))
+        self._rehearsal.add_done_callback(self._rehearsed)
+
+    def _rehearsed(self, rehearsal: asyncio.Task[bool]) -> None:
+        self._rehearsal = None
+        if not rehearsal.cancelled() and (error := rehearsal.exception()):
+            log.error("the rehearsal of the spool failed", exc_info=error)
+
+    async def _on_disk_in_time(
+        self, act: Callable[[Sequence[bytes]], None], batch: Sequence[Submission]
+    ) -> bool:
         bodies = [orjson.dumps(submission.to_wire()) for submission in batch]
-        self._appending = self.on_disk(self.spool.append, bodies)
-        self._appending.add_done_callback(self._appended)
+        writing = self.on_disk(act, bodies)
         try:
             async with asyncio.timeout(settings.SPOOL_TIMEOUT):
-                await asyncio.shield(self._appending)
+                await asyncio.shield(writing)
         except (SpoolFull, SpoolFailed, TimeoutError) as error:
+            if not writing.done():
+                self._late = writing
+                writing.add_done_callback(self._is_late_no_more)
             if self.disk.failed():
                 log.error("the spool takes nothing", extra={"reason": repr(error)})
             return False
+        self.disk.worked()
         return True
 
-    def _appended(self, appending: asyncio.Future[None]) -> None:
+    def _is_stuck(self) -> bool:
+        """Whether the disk still works on what it should have finished: more would only queue up behind it."""
+        return self._late is not None and not self._late.done()
+
+    def _is_late_no_more(self, writing: asyncio.Future[None]) -> None:
         # A disk that was only late is asked again at once, and not a second later.
-        if not appending.cancelled() and appending.exception() is None:
+        if not writing.cancelled() and writing.exception() is None:
             self.disk.worked()
 
 

@@ -1,5 +1,7 @@
 """Rate limits: a sliding log of the last accepted registrations of each sender.
 
+A registration that could not be kept gives its place back.
+
 Redis holds the logs for all processes, and one call asks for a whole group. If Redis does not
 answer in time, each process goes on by itself with a log of its own: for that while a sender may
 get the limit once from each process, which is better than refusing everybody or nobody.
@@ -9,10 +11,12 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from lib import metrics
@@ -25,7 +29,7 @@ log = logging.getLogger(__name__)
 # Each key is a list of times in ms, newest first, never longer than the limit: its last element
 # tells whether the window is full. Redis runs a script as one step, so no two requests can both
 # take the last place.
-_SCRIPT = """
+_TAKE = """
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -45,6 +49,13 @@ end
 return waits
 """
 
+# The newest time goes. It may be another request's of the same sender, which comes to the same.
+_GIVE_BACK = """
+for sender in string.gmatch(ARGV[1], '%S+') do
+  redis.call('LTRIM', 'limit:' .. sender, 1, -1)
+end
+"""
+
 PAUSE_AFTER_FAILURE = 1.0
 """Seconds without asking a Redis that has just failed, so that not every request waits for it."""
 
@@ -62,7 +73,8 @@ class Limiter:
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
         )
-        self._script = self._redis.register_script(_SCRIPT)
+        self._take = self._redis.register_script(_TAKE)
+        self._give_back = self._redis.register_script(_GIVE_BACK)
         self._limit = limit
         self._period = period
         self._local = LocalLog(limit, period)
@@ -70,19 +82,29 @@ class Limiter:
 
     async def take(self, senders: Sequence[str]) -> list[float]:
         """Take one place for each sender; return the seconds each has to wait, 0 where it got it."""
-        if self._breaker.is_open:
+        waits = await self._run(self._take, self._limit, self._period * 1000, _joined(senders))
+        if waits is None:
             return self._local.take(senders)
+        return [wait / 1000 for wait in waits]
+
+    async def give_back(self, senders: Sequence[str]) -> None:
+        """Return the places that these senders took last."""
+        self._local.give_back(senders)
+        await self._run(self._give_back, _joined(senders))
+
+    async def _run(self, script: AsyncScript, *arguments: str | int) -> Any:
+        """Return what a script answers, or None if Redis does not, or has failed a moment ago."""
+        if self._breaker.is_open:
+            return None
         try:
-            waits = await self._script(
-                args=[self._limit, self._period * 1000, " ".join(sender or "-" for sender in senders)]
-            )
+            answer = await script(args=arguments)
         except (RedisError, OSError, TimeoutError, RuntimeError) as error:
             # RuntimeError is what uvloop raises for a connection that is reset under its hands.
             if self._breaker.failed():
                 log.warning("rate limits go on without Redis", extra={"reason": repr(error)})
-            return self._local.take(senders)
+            return None
         self._breaker.worked()
-        return [wait / 1000 for wait in waits]
+        return answer
 
     async def close(self) -> None:
         """Close the connections to Redis."""
@@ -102,6 +124,12 @@ class LocalLog:
         metrics.count("limited_without_redis", len(senders))
         return [self._take(sender) for sender in senders]
 
+    def give_back(self, senders: Sequence[str]) -> None:
+        """Return the places that these senders took last, as far as they were taken here."""
+        for sender in senders:
+            if times := self._times.get(sender):
+                times.pop()
+
     def _take(self, sender: str) -> float:
         now = time.monotonic()
         times = self._times.setdefault(sender, deque(maxlen=self._limit))
@@ -112,3 +140,7 @@ class LocalLog:
             return self._period - (now - times[0])
         times.append(now)
         return 0.0
+
+
+def _joined(senders: Sequence[str]) -> str:
+    return " ".join(sender or "-" for sender in senders)

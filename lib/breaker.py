@@ -19,6 +19,11 @@ class Breaker:
         """Whether the other side failed so lately that it should be left alone."""
         return time.monotonic() < self._closes_at
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last try failed, however long ago."""
+        return self._failing
+
     def failed(self) -> bool:
         """Open the breaker. Returns whether this is the first failure of an outage."""
         first = not self._failing

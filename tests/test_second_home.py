@@ -3,15 +3,18 @@
 import asyncio
 import threading
 from unittest.mock import patch
+from uuid import uuid4
 
 import pytest
+from django.conf import settings
 
 from landing import intake, queues
 from landing.drainer import Drainer
+from landing.limits import Limiter
 from landing.publisher import NotConfirmed, Publisher
-from landing.submission import Submission
+from landing.submission import Submission, now
 from lib import spool
-from lib.spool import SpoolFull
+from lib.spool import SpoolFailed, SpoolFile, SpoolFull
 from tests.messages import ready
 from tests.waiting import eventually
 
@@ -130,6 +133,99 @@ def test_a_dead_process_is_drained_by_another(client, process, deaf_broker):
     with patch.object(Publisher, "send", REAL_SEND):
         assert run(drain(process)) == 1
     assert list(process.spool.directory.glob("*.spool")) == []
+
+
+@pytest.fixture
+def always_rehearsing(process, settings):
+    settings.SPOOL_SHARE = 1.0
+    yield
+    eventually(lambda: process._rehearsal is None)
+
+
+@pytest.mark.parametrize("error", [SpoolFull("full"), SpoolFailed("read-only")])
+def test_a_spool_that_is_broken_alone_refuses_nobody(client, process, always_rehearsing, error):
+    with patch.object(process.spool, "rehearse", side_effect=error):
+        assert [register(client).status_code for _ in range(20)] == [202] * 20
+        eventually(lambda: process.disk.is_failing)
+    assert len(ready(queues.live)) == 20
+
+
+def test_a_slow_disk_holds_up_nobody_whose_registration_rabbitmq_confirms(client, process, always_rehearsing):
+    synced = threading.Event()
+    with patch.object(process.spool, "rehearse", lambda bodies: synced.wait(30)):
+        assert [register(client).status_code for _ in range(5)] == [202] * 5
+        assert not synced.is_set()
+        synced.set()
+
+
+def test_a_rehearsal_leaves_nothing_to_drain(client, process, always_rehearsing):
+    assert register(client).status_code == 202
+    eventually(lambda: process._rehearsal is None)
+    assert process.spool.own is not None
+    assert run(drain(process)) == 0
+    assert len(ready(queues.live)) == 1
+
+
+def test_a_broken_spool_is_known_to_work_again_at_the_next_registration(client, process):
+    process.disk.failed()
+    eventually(lambda: not process.disk.is_open)
+    assert register(client).status_code == 202
+    eventually(lambda: not process.disk.is_failing)
+
+
+def test_a_full_spool_hands_on_to_a_broker_that_is_back(client, process):
+    process.broker.failed()
+    with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
+        assert register(client).status_code == 202
+    assert not process.broker.is_open
+    assert len(ready(queues.live)) == 1
+
+
+def test_a_refused_sender_has_lost_no_place_in_its_limit(client, process, deaf_broker):
+    limiter = Limiter(settings.REDIS_URL, limit=1, period=60, timeout=2)
+    with patch.object(process, "limiter", limiter):
+        with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
+            assert [register(client).status_code for _ in range(3)] == [503] * 3
+        eventually(lambda: not process.disk.is_open)
+        assert [register(client).status_code for _ in range(2)] == [202, 429]
+    run(limiter.close())
+
+
+def test_refused_senders_are_asked_to_come_back_at_different_times(process, deaf_broker):
+    group = [Submission("09123456789", str(uuid4()), "192.0.2.1", "", "", now()) for _ in range(20)]
+    with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
+        refusals = run(process._accept_group(group))
+    assert len({refusal.retry_after for refusal in refusals}) == 20
+
+
+def test_one_spool_that_cannot_be_read_does_not_stand_in_the_way_of_the_next(client, process, deaf_broker):
+    for _ in range(2):
+        register(client)
+        run(close_spool(process))
+    bad, _ = sorted(process.spool.directory.glob("*.spool"))
+    real = SpoolFile.oldest
+
+    def oldest(file, most):
+        if file.path == bad:
+            raise SpoolFailed("the disk gives an error")
+        return real(file, most)
+
+    with patch.object(SpoolFile, "oldest", oldest), patch.object(Publisher, "send", REAL_SEND):
+        assert run(drain(process)) == 1
+    assert list(process.spool.directory.glob("*.spool")) == [bad]
+
+
+def test_a_file_in_which_nothing_can_be_deleted_is_given_up(client, process, deaf_broker):
+    register(client)
+    with (
+        patch.object(SpoolFile, "delete", side_effect=SpoolFailed("the disk gives an error")),
+        patch.object(Publisher, "send", REAL_SEND),
+        pytest.raises(SpoolFailed),
+    ):
+        run(drain(process))
+    assert process.spool.own is None
+    with patch.object(Publisher, "send", REAL_SEND):
+        assert run(drain(process)) == 1
 
 
 def test_the_broker_s_own_death_and_return(client, process, servers):
