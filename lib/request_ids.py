@@ -4,9 +4,13 @@ An id is a UUID whose last 24 bits are a seal: a keyed hash of the rest. So a st
 id that was never given out is answered "unknown" though Redis is empty and the registration still
 waits in the queue, and an accepted id is never taken for an unknown one. A guessed id passes once
 in 16 million tries and then only says "Processing", which tells the guesser nothing.
+
+An id of version 7 begins with a time in milliseconds: that of its making, or of the Idempotency-Key
+that it was made from.
 """
 
 import os
+import re
 import time
 from hashlib import blake2b
 from uuid import UUID
@@ -16,6 +20,10 @@ _SEAL = (1 << _SEAL_BITS) - 1
 _VARIANT = 0b10 << 62
 _VERSION_7, _VERSION_8 = 7 << 76, 8 << 76
 _FREE_BITS = ~(0xF << 76 | 0b11 << 62 | _SEAL)
+_TIME = 0xFFFF_FFFF_FFFF << 80
+_UUID_7 = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
+)
 
 
 def new(secret: bytes) -> str:
@@ -29,14 +37,19 @@ def new(secret: bytes) -> str:
 
 
 def from_key(secret: bytes, idempotency_key: str, phone_number: str) -> str:
-    """Return the id that belongs to a key and a phone: a UUID version 8, the same in any process.
+    """Return the id that belongs to a key and a phone, the same in any process.
 
-    The phone is part of it, and the secret too, so nobody can spend another sender's id.
+    The phone is part of it, and the secret too, so nobody can spend another sender's id. A key that
+    is a UUID version 7 gives its time to the id, a version 7 too; any other key gives a version 8.
+    A client whose clock is wrong gives a wrong time: see made_at().
     """
     # surrogatepass: a header may carry any bytes, and a key is only compared, never shown.
     text = f"{phone_number}\n{idempotency_key}".encode("utf-8", "surrogatepass")
-    digest = blake2b(text, key=_key(secret), digest_size=16).digest()
-    return _sealed(secret, int.from_bytes(digest), _VERSION_8)
+    value = int.from_bytes(blake2b(text, key=_key(secret), digest_size=16).digest())
+    if not _UUID_7.fullmatch(idempotency_key):
+        return _sealed(secret, value, _VERSION_8)
+    milliseconds = int(idempotency_key[:8] + idempotency_key[9:13], 16)
+    return _sealed(secret, value & ~_TIME | milliseconds << 80, _VERSION_7)
 
 
 def is_genuine(secret: bytes, request_id: str) -> bool:
@@ -45,12 +58,15 @@ def is_genuine(secret: bytes, request_id: str) -> bool:
     return value is not None and value.int & _SEAL == _seal(secret, value.int >> _SEAL_BITS)
 
 
-def age(request_id: str) -> float | None:
-    """Return how many seconds ago an id of new() was made, or None for any other text."""
+def made_at(request_id: str) -> float | None:
+    """Return the time (Unix time) that an id begins with, or None for an id without one.
+
+    It may come from a client's clock, so it is good for saving work, and proves nothing.
+    """
     value = parse(request_id)
     if value is None or value.version != 7:
         return None
-    return time.time() - (value.int >> 80) / 1000
+    return (value.int >> 80) / 1000
 
 
 def parse(text: str) -> UUID | None:

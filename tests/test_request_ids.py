@@ -3,6 +3,7 @@
 import time
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -51,6 +52,45 @@ def test_a_repeat_with_the_same_key_gets_the_same_id():
     assert request_ids.from_key(SECRET, "spring", PHONE) == first
     assert request_ids.is_genuine(SECRET, first)
     assert UUID(first).version == 8
+
+
+KEY_7 = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
+
+
+def test_a_key_that_is_a_uuid_version_7_gives_its_time_to_the_id():
+    request_id = request_ids.from_key(SECRET, KEY_7, PHONE)
+    assert request_id[:13] == KEY_7[:13]
+    assert request_ids.made_at(request_id) == int("0197a1b2c3d4", 16) / 1000
+    assert request_ids.is_genuine(SECRET, request_id)
+    assert request_ids.from_key(SECRET, KEY_7, PHONE) == request_id
+
+
+def test_keys_of_one_moment_and_one_key_with_two_phones_give_different_ids():
+    ids = {request_ids.from_key(SECRET, f"{KEY_7[:-4]}{n:04x}", PHONE) for n in range(1000)}
+    ids.add(request_ids.from_key(SECRET, KEY_7, OTHER_PHONE))
+    assert len(ids) == 1001
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "5c1f3c0e-6f0b-4f0a-9b59-3f8f4f2b6f55",  # version 4
+        "{0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b}",
+        "0197a1b2c3d47e5f8a9b0c1d2e3f4a5b",
+        "0197a1b2-c3d4-7e5f-ca9b-0c1d2e3f4a5b",  # another variant
+        "۰197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",  # a Persian digit
+        " 197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
+        "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b\n",
+    ],
+)
+def test_an_id_of_another_key_has_no_time(key):
+    request_id = request_ids.from_key(SECRET, key, PHONE)
+    assert UUID(request_id).version == 8
+    assert request_ids.made_at(request_id) is None
+
+
+def test_a_new_id_tells_when_it_was_made():
+    assert abs(request_ids.made_at(request_ids.new(SECRET)) - time.time()) < 5
 
 
 def test_another_key_phone_or_secret_gives_another_id():
