@@ -13,12 +13,10 @@ from functools import cache
 from uuid import uuid4
 
 import orjson
-from django.conf import settings
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, WatchError
-from redis.retry import Retry
 
+from landing import redis_clients
 from lib import metrics
 
 TIMEOUT = 0.5
@@ -101,6 +99,11 @@ def sample(bucket: int, gauges: dict[str, int]) -> None:
         pipeline.execute()
 
 
+def try_to_write() -> None:
+    """Raise what Redis says if it takes no writes."""
+    redis().set("metrics:written", 1, ex=60)
+
+
 def is_mine(bucket: int) -> bool:
     """Return whether this process is the one to sample a bucket: whoever asks first."""
     return bool(redis().set(f"metrics:sampler:{bucket}", os.getpid(), nx=True, ex=2 * BUCKET))
@@ -140,12 +143,7 @@ def bucket_of(moment: float) -> int:
 @cache
 def redis() -> Redis:
     """Return this process's client."""
-    return Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=TIMEOUT,
-        socket_connect_timeout=TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
+    return redis_clients.connect(TIMEOUT)
 
 
 def _bucket_key(bucket: int) -> str:

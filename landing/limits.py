@@ -13,12 +13,10 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
+from landing import redis_clients
 from lib import metrics
 from lib.breaker import Breaker
 
@@ -66,13 +64,8 @@ MOST_LOCAL_SENDERS = 50_000
 class Limiter:
     """Allows each sender `limit` registrations in any `period` seconds."""
 
-    def __init__(self, url: str, *, limit: int, period: int, timeout: float) -> None:
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-        )
+    def __init__(self, *, limit: int, period: int, timeout: float) -> None:
+        self._redis = redis_clients.connect_async(timeout)
         self._take = self._redis.register_script(_TAKE)
         self._give_back = self._redis.register_script(_GIVE_BACK)
         self._limit = limit

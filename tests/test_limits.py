@@ -19,7 +19,7 @@ SENDER, OTHER_SENDER = "203.0.113.7", "203.0.113.8"
 @asynccontextmanager
 async def limiters(count=1, limit=10, period=60):
     """Yield the limiters of so many processes."""
-    made = [Limiter(settings.REDIS_URL, limit=limit, period=period, timeout=2) for _ in range(count)]
+    made = [Limiter(limit=limit, period=period, timeout=2) for _ in range(count)]
     try:
         yield made
     finally:
