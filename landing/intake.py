@@ -7,7 +7,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +21,7 @@ from lib import metrics
 from lib.breaker import Breaker
 from lib.client_ip import limit_key
 from lib.group_commit import GroupCommit, Overloaded
+from lib.off_loop import OffLoop, Unanswered
 from lib.spool import Spool, SpoolFailed, SpoolFull
 
 log = logging.getLogger(__name__)
@@ -69,9 +69,10 @@ class Intake:
         self.limiter = _limiter()
         self.spool = Spool(Path(settings.SPOOL_DIR), settings.SPOOL_QUOTA)
         self.broker = Breaker(pause=math.inf)
-        self.disk = Breaker(pause=1.0)
-        self._disk_thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
-        self._late: asyncio.Future[None] | None = None
+        self._disk_thread = OffLoop(
+            "spool", pause=1.0, failures=(SpoolFull, SpoolFailed), complaint="the spool takes nothing"
+        )
+        self.disk = self._disk_thread.breaker
         self._rehearsal: asyncio.Task[bool] | None = None
         self._groups = GroupCommit(
             self._accept_group, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT
@@ -102,7 +103,7 @@ class Intake:
 
     def on_disk(self, act: Callable[..., Result], *args: object) -> asyncio.Future[Result]:
         """Run an act on the spool in the one thread that may: it waits for the disk."""
-        return self.loop.run_in_executor(self._disk_thread, act, *args)
+        return self._disk_thread.run(act, *args)
 
     async def close(self) -> None:
         """Let go of the broker, of Redis and of the spool; what is spooled waits for the next process."""
@@ -134,16 +135,9 @@ class Intake:
             await self.limiter.give_back([limit_key(submission.ip_address) for submission in group])
 
     async def _keep(self, batch: Sequence[Submission]) -> bool:
-        """Bring a batch to RabbitMQ or to the spool: what the first refuses goes to the other. Return whether one keeps it.
-
-        The spool is the first only while RabbitMQ is known not to confirm.
-        """
+        """Return whether RabbitMQ or the spool keeps a batch."""
         since = tracing.clock()
-        homes = [("rabbitmq", self._publish), ("spool", self._append)]
-        for home, bring in reversed(homes) if self.broker.is_open else homes:
-            if await bring(batch):
-                break
-        else:
+        if (home := await self._bring(batch)) is None:
             return False
         if home == "rabbitmq":
             self._rehearse(batch)
@@ -152,6 +146,17 @@ class Intake:
         log.info("accepted", extra={"home": home, "request_ids": request_ids})
         tracing.accepted(batch, home, since)
         return True
+
+    async def _bring(self, batch: Sequence[Submission]) -> str | None:
+        """Return the name of the home that keeps a batch; what the first refuses goes to the other.
+
+        The spool is the first only while RabbitMQ is known not to confirm.
+        """
+        homes = [("rabbitmq", self._publish), ("spool", self._append)]
+        for name, keeps in reversed(homes) if self.broker.is_open else homes:
+            if await keeps(batch):
+                return name
+        return None
 
     async def _publish(self, batch: Sequence[Submission]) -> bool:
         started = time.perf_counter()
@@ -166,9 +171,7 @@ class Intake:
         return True
 
     async def _append(self, batch: Sequence[Submission]) -> bool:
-        if self.disk.is_open or self._is_stuck():
-            return False
-        return await self._on_disk_in_time(self.spool.append, batch)
+        return await self._write(self.spool.append, batch)
 
     def _rehearse(self, batch: Sequence[Submission]) -> None:
         """Take a share of the groups through the spool on good days too, so that it is never cold code.
@@ -177,42 +180,22 @@ class Intake:
         After a failure the next group is taken, so that the spool is known to work again soon.
         """
         is_due = self.disk.is_failing or random.random() < settings.SPOOL_SHARE  # noqa: S311  not a secret
-        if not is_due or self.disk.is_open or self._is_stuck() or self._rehearsal is not None:
-            return
-        self._rehearsal = self.loop.create_task(self._on_disk_in_time(self.spool.rehearse, batch))
-        self._rehearsal.add_done_callback(self._rehearsed)
+        if is_due and self._rehearsal is None:
+            self._rehearsal = self.loop.create_task(self._write(self.spool.rehearse, batch))
+            self._rehearsal.add_done_callback(self._rehearsed)
 
     def _rehearsed(self, rehearsal: asyncio.Task[bool]) -> None:
         self._rehearsal = None
         if not rehearsal.cancelled() and (error := rehearsal.exception()):
             log.error("the rehearsal of the spool failed", exc_info=error)
 
-    async def _on_disk_in_time(
-        self, act: Callable[[Sequence[bytes]], None], batch: Sequence[Submission]
-    ) -> bool:
+    async def _write(self, act: Callable[[Sequence[bytes]], None], batch: Sequence[Submission]) -> bool:
         bodies = [orjson.dumps(submission.to_wire()) for submission in batch]
-        writing = self.on_disk(act, bodies)
         try:
-            async with asyncio.timeout(settings.SPOOL_TIMEOUT):
-                await asyncio.shield(writing)
-        except (SpoolFull, SpoolFailed, TimeoutError) as error:
-            if not writing.done():
-                self._late = writing
-                writing.add_done_callback(self._is_late_no_more)
-            if self.disk.failed():
-                log.error("the spool takes nothing", extra={"reason": repr(error)})
+            await self._disk_thread.run_in_time(settings.SPOOL_TIMEOUT, act, bodies)
+        except Unanswered:
             return False
-        self.disk.worked()
         return True
-
-    def _is_stuck(self) -> bool:
-        """Whether the disk still works on what it should have finished: more would only queue up behind it."""
-        return self._late is not None and not self._late.done()
-
-    def _is_late_no_more(self, writing: asyncio.Future[None]) -> None:
-        # A disk that was only late is asked again at once, and not a second later.
-        if not writing.cancelled() and writing.exception() is None:
-            self.disk.worked()
 
 
 _intake: Intake | None = None
@@ -241,7 +224,6 @@ def _limiter() -> Limiter | None:
     if settings.RATE_LIMIT is None:
         return None
     return Limiter(
-        settings.REDIS_URL,
         limit=settings.RATE_LIMIT.count,
         period=settings.RATE_LIMIT.period,
         timeout=settings.REDIS_TIMEOUT,

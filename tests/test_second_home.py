@@ -6,7 +6,6 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
-from django.conf import settings
 
 from landing import intake, queues
 from landing.drainer import Drainer
@@ -182,7 +181,7 @@ def test_a_full_spool_hands_on_to_a_broker_that_is_back(client, process):
 
 
 def test_a_refused_sender_has_lost_no_place_in_its_limit(client, process, deaf_broker):
-    limiter = Limiter(settings.REDIS_URL, limit=1, period=60, timeout=2)
+    limiter = Limiter(limit=1, period=60, timeout=2)
     with patch.object(process, "limiter", limiter):
         with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
             assert [register(client).status_code for _ in range(3)] == [503] * 3

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -151,9 +152,9 @@ def test_a_lock_that_the_disk_refuses_is_not_held_for_ever(own, monkeypatch):
     own.close()
     with monkeypatch.context() as patched:
         patched.setattr(spool.fcntl, "flock", Mock(side_effect=OSError(errno.ENOLCK, "no locks")))
-        open_before = len(os.listdir("/proc/self/fd"))
+        open_before = len(list(Path("/proc/self/fd").iterdir()))
         assert spool.adopt(own.directory) == []
-        assert len(os.listdir("/proc/self/fd")) == open_before
+        assert len(list(Path("/proc/self/fd").iterdir())) == open_before
     (file,) = spool.adopt(own.directory)
     assert bodies(file) == [b"one"]
     file.close()
