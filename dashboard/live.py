@@ -7,13 +7,17 @@ from typing import Any
 from dashboard import gauges, totals
 from dashboard.gauges import Reading
 from dashboard.pulse import Pulse
-from landing import intake
+from landing import backlog, intake
+from landing.backlog import Backlog
 from lib import metrics
 
 SILENT_AFTER = 10.0
 """Seconds after which a process that has said nothing is called silent."""
 FORGOTTEN_AFTER = 120.0
 """Seconds after which it is not spoken of any more: it was stopped, or replaced after its end."""
+
+_empty_at = time.time()
+"""When this process last saw the queue empty, or began."""
 
 REFUSED = "refused:"
 LATENCY = "register_seconds"
@@ -28,7 +32,19 @@ def pulse() -> Pulse:
         "web",
         lambda: {"spools": intake.current().broker.is_open, "spooled": gauges.spooled()},
         sample,
+        look,
     )
+
+
+def look() -> None:
+    """Note how far the workers are behind, for the visitors who ask this process after their registration."""
+    readings = gauges.read(["rabbitmq", "redis"])
+    queue, redis = readings["rabbitmq"].values.get("queue"), readings["redis"].values
+    global _empty_at  # noqa: PLW0603  one for the process
+    if queue == 0:
+        _empty_at = time.time()
+    since = _waiting_since(queue, redis, _empty_at)
+    backlog.note(Backlog(min(since, default=None), _stored_up_to(redis) or None))
 
 
 def now() -> dict[str, Any]:
@@ -140,11 +156,26 @@ def _oldest(queue: int | None, redis: Mapping[str, Any], spools: Mapping[str, An
     if not redis:
         return None
     waiting = [accepted_at for _, _, accepted_at in (spools or {}).values()]
-    waiting += _in_hand(redis["processes"])
-    marks = redis["marks"]
-    if queue != 0 and marks:
-        waiting.append(max(marks.get("stored_up_to", 0), marks.get("empty_at", 0)))
+    waiting += _waiting_since(queue, redis)
     return max(0.0, time.time() - min(waiting)) if waiting else 0.0
+
+
+def _waiting_since(queue: int | None, redis: Mapping[str, Any], empty_at: float = 0) -> list[float]:
+    """Return when the oldest registrations in the workers' hands and in the queue were accepted at the earliest.
+
+    empty_at: when the queue was last seen empty here; the marks have what any process has seen.
+    """
+    waiting = _in_hand(redis.get("processes", {}))
+    earliest = max(empty_at, redis.get("marks", {}).get("empty_at", 0), _stored_up_to(redis))
+    if queue != 0 and earliest:
+        waiting.append(earliest)
+    return waiting
+
+
+def _stored_up_to(redis: Mapping[str, Any]) -> float:
+    """Return when the newest stored registration was accepted (Unix time); 0 if Redis does not know."""
+    said = [redis.get("marks", {}), *redis.get("processes", {}).values()]
+    return max(float(one.get("stored_up_to", 0)) for one in said)
 
 
 def _in_hand(said: Mapping[str, Any]) -> list[float]:

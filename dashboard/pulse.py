@@ -32,14 +32,18 @@ class Pulse:
     """Beats in a thread of its own.
 
     say: tells how the process is, each time anew. sample: writes the gauges into a bucket of the
-    charts, when it is this process's turn.
+    charts, when it is this process's turn. look: what to do at each beat besides, also without Redis.
     """
 
-    def __init__(self, role: str, say: Say, sample: Sample | None = None) -> None:
+    def __init__(
+        self, role: str, say: Say, sample: Sample | None = None, look: Callable[[], None] | None = None
+    ) -> None:
         self.name = f"{role} {socket.gethostname()} {os.getpid()}"
         self._role = role
         self._say = say
         self._sample = sample
+        self._look = look
+        self._stored_up_to = 0.0
         self._adder = totals.Adder()
         self._stop = threading.Event()
         self._outage = Breaker(pause=0)
@@ -57,10 +61,15 @@ class Pulse:
     def beat(self) -> None:
         """Add, tell, and sample if it is this process's turn. An outage of Redis is waited out."""
         try:
+            if self._look:
+                self._look()
             self._adder.flush()
             said = self._say()
             totals.announce(self.name, {"role": self._role, "at": int(time.time()), **said})
-            if (stored_up_to := said.get("stored_up_to")) and isinstance(stored_up_to, float):
+            stored_up_to = said.get("stored_up_to")
+            # Only what has grown: a process without work would put another's newer mark back.
+            if isinstance(stored_up_to, float) and stored_up_to > self._stored_up_to:
+                self._stored_up_to = stored_up_to
                 totals.mark("stored_up_to", stored_up_to)
             bucket = totals.bucket_of(time.time())
             if self._sample and totals.is_mine(bucket):

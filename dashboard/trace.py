@@ -57,7 +57,7 @@ def of(request_id: UUID) -> Trace:
     hops = _before_storing(document, submission) + _stored(submission) + _logged(document, parked)
     if submission is None:
         hops += _asked(DEAD_LETTERS, lambda: _buried(request_id), silent) or []
-    state = status.of(str(request_id))
+    state = State.STORED if submission else status.of(str(request_id))
     if state and (hops or state is not State.STORED):
         hops.append(Hop("state", None, {"status": state.shown, "celery": str(state)}))
     return Trace(hops, silent)

@@ -1,33 +1,30 @@
 """The express lane: plain requests answered without Django, several times as fast.
 
-It takes only what needs no thought: a JSON POST with nothing unusual about it and a valid phone,
-and the question after a registration's state, which every visitor's page asks a few times. For all else it returns None, and the DRF door answers. It has no rules of its own: the phone rule,
-the intake, the ids and the problem documents are the same, and a property test sends any request
-through both doors and compares the answers.
+It takes only what needs no thought: a JSON POST with nothing unusual about it and a valid phone, the
+question after a registration's state, which every visitor's page asks a few times, and the preflight
+of a page on another site. For all else it returns None, and the DRF door answers. It has no rules of
+its own: the phone rule, the intake, the ids and the problem documents are the same, and a property
+test sends any request through both doors and compares the answers.
 """
 
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import orjson
+from corsheaders.conf import conf
 from django.conf import settings
-from redis.exceptions import RedisError
 
-from landing import intake, plain_http, problems, receipts
+from landing import backlog, intake, plain_http, problems, receipts, status
 from landing.plain_http import Answer, Headers
-from landing.states import Reader, State
+from landing.states import State
 from landing.submission import Submission, header_text, now
 from lib import phones, request_ids
 from lib.client_ip import client_ip
-from lib.group_commit import Interrupted, Overloaded
 
 log = logging.getLogger(__name__)
-
-YOUNG = 10.0
-"""Seconds after which a state that Redis does not know is asked of PostgreSQL."""
 
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _ANY = frozenset(
@@ -84,37 +81,36 @@ def register(peer: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> 
 
 
 async def status_of(task_id: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
-    """Answer a GET of a task's state, or return None if it is not plain or Redis does not know it."""
-    if (plain := _for_json(headers)) is None:
+    """Answer a GET of a task's state, or return None if it is not plain or the id was never given out."""
+    if (plain := _for_json(headers)) is None or (state := await status.ask(task_id)) is None:
         return None
-    try:
-        state = await _reader().state_of(task_id)
-    except (RedisError, OSError, TimeoutError, RuntimeError, Overloaded, Interrupted):
-        return None
-    if state is None and not _is_young(task_id):
-        return None
-    body = orjson.dumps({"task_id": task_id, "status": (state or State.WAITING).shown})
-    headers = [
+    own = [
         (b"content-type", b"application/json"),
         (b"cache-control", b"no-store"),
         (b"x-request-id", request_ids.new(settings.SECRET_KEY.encode()).encode()),
         (b"allow", b"GET, HEAD, OPTIONS"),
     ]
-    return _answer(200, headers, body, plain)
+    if state is State.WAITING:
+        own.append((b"retry-after", str(backlog.retry_after()).encode()))
+    return _answer(200, own, orjson.dumps({"task_id": task_id, "status": state.shown}), plain)
 
 
-@cache
-def _reader() -> Reader:
-    return Reader()
-
-
-def _is_young(task_id: str) -> bool:
-    """Tell an id just given out: not yet stored, surely, when Redis does not know it.
-
-    Later, PostgreSQL is asked too: Redis may have been emptied.
-    """
-    age = request_ids.age(task_id)
-    return age is not None and age < YOUNG and request_ids.is_genuine(settings.SECRET_KEY.encode(), task_id)
+def preflight(headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
+    """Answer a browser's question whether a page of another site may call the API, or return None if it is none."""
+    plain = plain_http.read(headers)
+    if plain is None or not any(name == b"access-control-request-method" for name, _ in headers):
+        return None
+    own = [
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"x-request-id", request_ids.new(settings.SECRET_KEY.encode()).encode()),
+    ]
+    if plain.get(b"origin", b"").decode("latin-1") in settings.CORS_ALLOWED_ORIGINS:
+        own += [
+            (b"access-control-allow-headers", ", ".join(settings.CORS_ALLOW_HEADERS).encode()),
+            (b"access-control-allow-methods", ", ".join(settings.CORS_ALLOW_METHODS).encode()),
+            (b"access-control-max-age", str(conf.CORS_PREFLIGHT_MAX_AGE).encode()),
+        ]
+    return _answer(200, own, b"", plain, vary=b"origin, Accept-Language")
 
 
 def _for_json(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes] | None:
@@ -165,8 +161,15 @@ def _problem(code: str, plain: Mapping[bytes, bytes], headers: Headers) -> Answe
     return _answer(problem["status"], headers, orjson.dumps(problem), plain)
 
 
-def _answer(status: int, headers: Headers, body: bytes, plain: Mapping[bytes, bytes]) -> Answer:
+def _answer(
+    status: int,
+    headers: Headers,
+    body: bytes,
+    plain: Mapping[bytes, bytes],
+    vary: bytes = b"Accept, origin, Accept-Language",
+) -> Answer:
     headers += _common(plain.get(b"accept-language", b""), plain.get(b"origin", b""))
+    headers.append((b"vary", vary))
     headers.append((b"content-length", str(len(body)).encode()))
     return Answer(status, headers, body)
 
@@ -174,10 +177,7 @@ def _answer(status: int, headers: Headers, body: bytes, plain: Mapping[bytes, by
 @lru_cache(maxsize=1024)
 def _common(accept_language: bytes, origin: bytes) -> tuple[tuple[bytes, bytes], ...]:
     """Return what Django's middleware adds to every answer of the API."""
-    headers = [
-        (b"vary", b"Accept, origin, Accept-Language"),
-        (b"content-language", problems.language_of(accept_language.decode("latin-1")).encode()),
-    ]
+    headers = [(b"content-language", problems.language_of(accept_language.decode("latin-1")).encode())]
     if origin.decode("latin-1") in settings.CORS_ALLOWED_ORIGINS:
         headers.append((b"access-control-allow-origin", origin))
         headers.append((b"access-control-expose-headers", ", ".join(settings.CORS_EXPOSE_HEADERS).encode()))

@@ -124,8 +124,16 @@ def register_parameters() -> list[OpenApiParameter]:
 
 
 def status_parameters() -> list[OpenApiParameter]:
-    """Return the headers that a status question reads."""
-    return [_language()]
+    """Return the headers that a status question reads, and those of its answers."""
+    return [
+        _language(),
+        _answered(
+            "Retry-After",
+            {"type": "integer", "minimum": 1, "maximum": 60},
+            "With `Processing`: seconds to wait before asking again. It grows while registrations wait.",
+            [200],
+        ),
+    ]
 
 
 def register_examples() -> list[OpenApiExample]:

@@ -9,16 +9,12 @@ from typing import Any
 import orjson
 from django.conf import settings
 from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
-from landing import tracing
+from landing import redis_clients, tracing
 from landing.submission import now
 from lib.breaker import Breaker
-from lib.group_commit import GroupCommit
+from lib.group_commit import GroupCommit, Interrupted, Overloaded
 
 log = logging.getLogger(__name__)
 
@@ -48,20 +44,28 @@ class Reader:
     """Reads Redis's states for one event loop: one MGET for all that ask while the last is under way."""
 
     def __init__(self) -> None:
-        self._redis = AsyncRedis.from_url(
-            settings.REDIS_URL,
-            socket_timeout=settings.REDIS_TIMEOUT,
-            socket_connect_timeout=settings.REDIS_TIMEOUT,
-            retry=AsyncRetry(NoBackoff(), 0),
-        )
+        self._redis = redis_clients.connect_async(settings.REDIS_TIMEOUT)
+        self._breaker = Breaker(pause=1.0)
         self._groups = GroupCommit(self._read_group, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT)
 
     async def state_of(self, task_id: str) -> State | None:
-        """Return the state that Redis holds, if any. Raises RedisError, OSError, TimeoutError or Overloaded."""
-        return await self._groups.submit(task_id)
+        """Return the state that Redis holds, if any; None too when it does not answer in time."""
+        try:
+            return await self._groups.submit(task_id)
+        except (Overloaded, Interrupted):
+            return None
 
     async def _read_group(self, task_ids: Sequence[str]) -> Sequence[State | None]:
-        metas = await self._redis.mget([KEY + task_id for task_id in task_ids])
+        if self._breaker.is_open:
+            return [None] * len(task_ids)
+        try:
+            metas = await self._redis.mget([KEY + task_id for task_id in task_ids])
+        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+            # RuntimeError is what uvloop raises for a connection that is reset under its hands.
+            if self._breaker.failed():
+                log.warning("task states not read from Redis", extra={"reason": repr(error)})
+            return [None] * len(task_ids)
+        self._breaker.worked()
         return [_state_in(meta) for meta in metas]
 
 
@@ -101,15 +105,6 @@ def _meta(task_id: str, state: State) -> bytes:
     )
 
 
-def read(task_id: str) -> State | None:
-    """Return the state that Redis holds, if any; None too when Redis does not answer."""
-    try:
-        return _state_in(_redis().get(KEY + task_id))
-    except (RedisError, OSError) as error:
-        log.warning("task state not read from Redis", extra={"reason": repr(error)})
-        return None
-
-
 def _state_in(meta: Any) -> State | None:
     try:
         return State(orjson.loads(meta)["status"]) if meta else None
@@ -119,9 +114,4 @@ def _state_in(meta: Any) -> State | None:
 
 @cache
 def _redis() -> Redis:
-    return Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=settings.REDIS_TIMEOUT,
-        socket_connect_timeout=settings.REDIS_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
+    return redis_clients.connect(settings.REDIS_TIMEOUT)

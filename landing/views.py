@@ -18,9 +18,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from landing import front, intake, openapi, page, problems, receipts, status
+from landing import backlog, front, intake, openapi, page, problems, receipts, status
 from landing.parsers import JsonParser
 from landing.serializers import RegistrationSerializer, StatusSerializer
+from landing.states import State
 from landing.submission import Submission, header_text, now
 from lib import phones
 from lib.client_ip import client_ip
@@ -85,7 +86,8 @@ class StatusView(APIView):
         state = status.of(str(task_id))
         if state is None:
             raise problems.InvalidRequest("not_found")
-        return Response({"task_id": str(task_id), "status": state.shown}, headers=NOT_STORED)
+        headers = NOT_STORED | ({"Retry-After": str(backlog.retry_after())} if state is State.WAITING else {})
+        return Response({"task_id": str(task_id), "status": state.shown}, headers=headers)
 
 
 def submission_from(request: Request | HttpRequest, phone_number: str, form_key: str = "") -> Submission:
@@ -148,6 +150,7 @@ def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse
     context = {
         "task_id": str(task_id),
         "state": state.shown,
+        "refresh": backlog.retry_after() + 1,
         "status_url": receipts.status_url(str(task_id)),
         "home_url": reverse("home", args=[language]),
     }

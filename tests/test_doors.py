@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from config.asgi import application
-from landing import express, front, intake, page, receipts, states
+from landing import backlog, express, front, intake, page, receipts, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,6 +78,8 @@ headers = st.fixed_dictionaries(
         b"content-encoding": st.sampled_from([b"gzip", b"identity"]),
         b"x-forwarded-for": st.sampled_from([b"192.0.2.7", b"1.1.1.1, 10.0.0.1", b"[2001:db8::1]:443", b"x"]),
         b"x-http-method-override": st.just(b"DELETE"),
+        b"access-control-request-method": st.sampled_from([b"POST", b"GET", b""]),
+        b"access-control-request-headers": st.sampled_from([b"content-type,idempotency-key", b"x-evil"]),
         b"x_forwarded_for": st.just(b"6.6.6.6"),
         b"cookie": header_bytes,
     },
@@ -97,6 +99,12 @@ requests = st.fixed_dictionaries(
 @pytest.fixture(autouse=True)
 def _no_limits():
     with patch.object(intake.current(), "limiter", None):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _one_time_to_wait():
+    with patch.object(backlog, "retry_after", return_value=7):
         yield
 
 
@@ -129,13 +137,34 @@ def accepted():
 def test_both_doors_answer_alike(accepted, request):
     accepted.clear()
     first = answer(request)
-    with patch.object(express, "register", return_value=None):
+    with (
+        patch.object(express, "register", return_value=None),
+        patch.object(express, "preflight", return_value=None),
+    ):
         second = answer(request)
 
     assert dict_of(first) == dict_of(second)
     assert first[0] < 500
     if first[0] == 202:
         assert facts(accepted[0]) == facts(accepted[1])
+
+
+@pytest.mark.parametrize("path", ["/api/register/", f"/api/register/{uuid.uuid4()}/"])
+@pytest.mark.parametrize("origin", [b"https://campaign.example", b"https://evil.example"])
+def test_a_preflight_never_waits_for_django(path, origin):
+    request = {
+        "headers": [
+            (b"host", b"localhost"),
+            (b"origin", origin),
+            (b"access-control-request-method", b"POST"),
+        ],
+        "path": path,
+        "method": "OPTIONS",
+    } | {"body": b"", "query": b"", "twice": None, "cut": 0}
+    with patch("config.asgi.django", side_effect=AssertionError):
+        status, headers, _ = answer(request)
+    assert status == 200
+    assert (b"access-control-allow-headers" in headers) is (origin == b"https://campaign.example")
 
 
 def test_a_plain_registration_takes_the_lane(accepted):

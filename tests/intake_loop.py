@@ -1,0 +1,9 @@
+"""Runs what belongs to the intake's event loop, from a test's thread."""
+
+import asyncio
+
+from landing import intake
+
+
+def run(coroutine):
+    return asyncio.run_coroutine_threadsafe(coroutine, intake.current().loop).result(30)
