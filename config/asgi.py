@@ -32,7 +32,13 @@ _STATUS_PATH = re.compile(r"/api/register/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-
 _HEALTH = {"/livez": health.livez, "/readyz": health.readyz}
 
 # a2wsgi types WSGI and ASGI by TypedDicts of its own, which nobody else's types match.
-django: Any = WSGIMiddleware(cast("Any", get_wsgi_application()), workers=settings.WEB_THREADS)
+_wsgi = cast("Any", get_wsgi_application())
+django: Any = WSGIMiddleware(_wsgi, workers=settings.WEB_THREADS)
+# The pages of staff ask PostgreSQL, which may hang: its threads must not be those that visitors need.
+_STAFF = ("/admin/", "/ops/")
+_WITHOUT_DATABASE = "/ops/state/"
+"""It tells how the servers are, within a deadline, when one of them hangs above all."""
+django_for_staff: Any = WSGIMiddleware(_wsgi, workers=settings.WEB_THREADS)
 security_headers = SecurityHeaders(https=settings.HTTPS)
 
 
@@ -60,7 +66,9 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     if answer := await _register(scope, body):
         await _send(send, answer, path)
     else:
-        await django(_for_wsgi(scope, body), _replay(body), security_headers.wrap(path, send))
+        needs_database = path.startswith(_STAFF) and path != _WITHOUT_DATABASE
+        answer_by = django_for_staff if needs_database else django
+        await answer_by(_for_wsgi(scope, body), _replay(body), security_headers.wrap(path, send))
     if path == REGISTER_PATH and scope["method"] == "POST":
         metrics.observe("register_seconds", time.perf_counter() - started)
 
@@ -70,14 +78,18 @@ async def _without_body(scope: Scope) -> Answer | None:
         return await check()
     if scope["path"] == scrape.PATH:
         return await scrape.metrics(scope)
-    if scope["method"] != "GET":
-        return None
-    if page := front.from_memory(scope["path"], scope["headers"]):
-        return page
-    task = _STATUS_PATH.fullmatch(scope["path"])
-    if task and not scope["query_string"]:
-        return await express.status_of(task[1], scope["headers"])
+    if scope["method"] == "OPTIONS" and scope["path"].startswith(REGISTER_PATH):
+        return express.preflight(scope["headers"])
+    if scope["method"] == "GET":
+        return front.from_memory(scope["path"], scope["headers"]) or await _status(scope)
     return None
+
+
+async def _status(scope: Scope) -> Answer | None:
+    task = _STATUS_PATH.fullmatch(scope["path"])
+    if task is None or scope["query_string"]:
+        return None
+    return await express.status_of(task[1], scope["headers"])
 
 
 async def _register(scope: Scope, body: bytes) -> Answer | None:
