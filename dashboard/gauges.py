@@ -1,15 +1,16 @@
 """How each server is now: asked when somebody wants to know, and never waited for longer than a deadline."""
 
+import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from celery import current_app
@@ -28,7 +29,10 @@ FRESH = 1.0
 MOST_PARKED = 10_000
 """Parked documents are counted no further: COUNT(*) reads every row."""
 
+SERVERS = ("rabbitmq", "spool", "redis", "postgresql", "mongodb")
+
 Values = Mapping[str, Any]
+Answer: TypeAlias = "Future[tuple[float, Values]]"
 
 
 @dataclass(frozen=True)
@@ -52,41 +56,60 @@ class Probe:
         self._lock = Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._asked: Future[tuple[float, Values]] | None = None
+        self._asked_at = 0.0
 
-    def answer(self) -> "Future[tuple[float, Values]]":
+    def answer(self) -> Answer:
         """Return the question under way, or one just answered, or ask anew."""
         with self._lock:
             if self._asked is None or (self._asked.done() and not self._is_fresh(self._asked)):
                 self._asked = self._thread.submit(self._answer_with_time)
+                self._asked_at = time.monotonic()
             return self._asked
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the question under way is not worth waiting for: its deadline has passed."""
+        return time.monotonic() - self._asked_at > DEADLINE
 
     def _answer_with_time(self) -> tuple[float, Values]:
         values = self._ask()
         return time.monotonic(), values
 
     @staticmethod
-    def _is_fresh(asked: "Future[tuple[float, Values]]") -> bool:
+    def _is_fresh(asked: Answer) -> bool:
         if asked.exception() is not None:
             return False
         answered_at, _ = asked.result()
         return time.monotonic() - answered_at < FRESH
 
 
-def read() -> dict[str, Reading]:
+def read(names: Iterable[str] = SERVERS) -> dict[str, Reading]:
     """Return a reading of each server, within DEADLINE."""
-    answers = {name: probe.answer() for name, probe in _PROBES.items()}
-    wait(answers.values(), timeout=DEADLINE)
+    answers, awaited = _ask(names)
+    wait(awaited, timeout=DEADLINE)
+    return {name: _reading(answer) for name, answer in answers.items()}
+
+
+async def read_on_loop(names: Iterable[str] = SERVERS) -> dict[str, Reading]:
+    """Do the same as read() on an event loop, without a thread that waits."""
+    answers, awaited = _ask(names)
+    if awaited:
+        await asyncio.wait([asyncio.wrap_future(answer) for answer in awaited], timeout=DEADLINE)
     return {name: _reading(answer) for name, answer in answers.items()}
 
 
 def dead_letters() -> int | None:
     """Return how many dead letters there are, within DEADLINE; None if RabbitMQ does not tell."""
-    answer = _PROBES["rabbitmq"].answer()
-    wait([answer], timeout=DEADLINE)
-    return _reading(answer).values.get("dead_letters")
+    return read(["rabbitmq"])["rabbitmq"].values.get("dead_letters")
 
 
-def _reading(answer: "Future[tuple[float, Values]]") -> Reading:
+def _ask(names: Iterable[str]) -> tuple[dict[str, Answer], list[Answer]]:
+    """Return the answers of the servers, and those of them that are worth waiting for."""
+    answers = {name: _PROBES[name].answer() for name in names}
+    return answers, [answer for name, answer in answers.items() if not _PROBES[name].is_late]
+
+
+def _reading(answer: Answer) -> Reading:
     if not answer.done():
         return Reading("no answer in time")
     if error := answer.exception():
@@ -165,6 +188,7 @@ def _spool() -> Values:
 
 
 def _redis() -> Values:
+    totals.try_to_write()  # a replica and a server whose disk is full still answer what is only read
     return {"totals": totals.totals(), "processes": totals.processes(), "marks": totals.marks()}
 
 
