@@ -16,8 +16,8 @@ class Registration(models.Model):
         PENDING = "pending", word("pending")
         CONFIRMED = "confirmed", word("confirmed")
 
-    # Digits sort the same everywhere, and with another collation Django adds an index for LIKE.
-    phone_number = models.CharField(word("phone number"), max_length=11, unique=True, db_collation="C")
+    # With collation C the unique index serves the admin's search for a beginning (LIKE '0912%') too.
+    phone_number = models.CharField(word("phone number"), max_length=11, db_collation="C")
     status = models.CharField(
         word("status"), max_length=9, choices=Status, default=Status.PENDING, db_default=Status.PENDING
     )
@@ -30,6 +30,11 @@ class Registration(models.Model):
 
     class Meta:
         verbose_name, verbose_name_plural = word("registration"), word("registrations")
+        constraints = [
+            # Not unique=True: beside that Django makes an index for LIKE, whatever the collation. It would be
+            # the most expensive one of the hottest table, and nothing would use it.
+            models.UniqueConstraint(fields=["phone_number"], name="landing_registration_phone_number_key")
+        ]
         permissions = [
             ("reveal_phone", "Can see a whole phone number"),
             ("export_registration", "Can export registrations"),

@@ -507,11 +507,11 @@ def test_what_scales_by_itself_has_no_fixed_number():
 
 
 def test_postgresql_has_a_connection_for_all_that_may_ask():
-    """The formula of docs/scaling.md, on nodes of four cores."""
+    """The formula of docs/scaling.md."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     threads = int(re.search(r"^# WEB_THREADS=(\d+)$", (ROOT / ".env.example").read_text(), re.MULTILINE)[1])
     web, worker = values["web"], values["worker"]
-    most = web["autoscaling"]["maxReplicas"] * web["processes"] * (threads + 4 + 4)
+    most = web["autoscaling"]["maxReplicas"] * web["processes"] * (threads + 2)
     most += worker["autoscaling"]["maxReplicas"] * (worker["processes"] + 1) + 20
     assert int(values["postgresql"]["parameters"]["max_connections"]) >= most
 

@@ -157,3 +157,29 @@ def test_the_returned_ids_are_those_of_the_phones():
 
 def _in_persian(text):
     return text.translate({ord(str(n)): chr(0x06F0 + n) for n in range(10)})
+
+
+def test_the_tables_have_the_indexes_that_something_uses_and_no_other():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexname FROM pg_indexes WHERE tablename IN ('landing_registration', 'landing_submission')"
+        )
+        names = sorted(name for (name,) in cursor)
+    assert names == [
+        "landing_registration_phone_number_key",
+        "landing_registration_pkey",
+        "landing_submission_pkey",
+        "landing_submission_registration_id_19944e8f",
+        "registration_confirmed",
+        "registration_first_seen",
+    ]
+
+
+def test_a_search_for_a_beginning_uses_the_unique_index():
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+        cursor.execute("EXPLAIN SELECT FROM landing_registration WHERE phone_number LIKE '0912345%'")
+        plan = " ".join(line for (line,) in cursor)
+        cursor.execute("RESET enable_seqscan")
+    assert "landing_registration_phone_number_key" in plan
+    assert "Index Cond: (((phone_number)::text >= '0912345'" in plan
