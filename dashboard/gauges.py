@@ -22,8 +22,8 @@ from landing import queues
 from lib import spool
 from logs import utils as logs
 
-DEADLINE = 0.9
-"""Seconds for all of them together."""
+DEADLINE = 0.7
+"""Seconds for all of them together: /readyz must have answered within one."""
 FRESH = 1.0
 """Seconds for which an answer is given again: ten people at the page ask no more than one."""
 MOST_PARKED = 10_000

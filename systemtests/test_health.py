@@ -38,6 +38,15 @@ def test_a_server_that_hangs_degrades_readiness_and_stops_nobody(stack, server, 
         assert seconds < 3
 
 
+@pytest.mark.parametrize("server", ["postgres", "redis", "rabbitmq"])
+def test_a_probe_that_asks_again_and_again_is_answered_each_time(stack, server):
+    with stack.paused(server):
+        for _ in range(40):
+            answer, seconds = timed(lambda: stack.http.get("/readyz"))
+            assert answer.status_code == 200
+            assert seconds < 3
+
+
 def test_readiness_returns_when_postgresql_was_killed(stack):
     killed = stack.leader("postgres")
     task_id = stack.register().json()["task_id"]

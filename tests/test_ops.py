@@ -10,9 +10,10 @@ from django.contrib.auth.models import Permission
 from django.core import signing
 
 from dashboard import gauges, live, pulse, totals, trace
-from landing import dead_letters, outbox, registrations
+from landing import backlog, dead_letters, outbox, queues, registrations
+from landing.backlog import Backlog
 from landing.submission import Submission
-from landing.tasks import save_batches_async
+from landing.tasks import save_batches_async, save_phones_async
 from lib import metrics
 from logs import utils as logs
 from tests.messages import depth
@@ -154,6 +155,40 @@ def test_a_pass_is_nothing_while_postgresql_knows_better(operator):
 
 
 # -- how long the oldest has waited
+
+
+@pytest.fixture
+def _no_look():
+    yield
+    backlog.note(Backlog())
+
+
+@pytest.mark.usefixtures("_no_look")
+def test_a_look_sees_how_far_the_workers_are_behind(monkeypatch):
+    totals.mark("stored_up_to", time.time() - 100)
+    totals.announce(
+        "worker a 1", {"role": "worker", "at": int(time.time()), "stored_up_to": time.time() - 50}
+    )
+    totals.announce(
+        "worker a 2", {"role": "worker", "at": int(time.time()), "stored_up_to": time.time() - 70}
+    )
+    live.look()
+    assert backlog.current().age == 0
+    monkeypatch.setattr(live, "_empty_at", 0.0)
+    save_phones_async.delay([submission().to_wire()])
+    eventually(lambda: depth(queues.live) == 1)
+    live.look()
+    assert backlog.current().age == pytest.approx(50, abs=10)
+    assert time.time() - backlog.current().stored_up_to == pytest.approx(50, abs=10)
+
+
+def test_a_worker_without_work_does_not_put_back_what_another_has_stored():
+    idle, busy = (
+        pulse.Pulse("worker", lambda moment=moment: {"stored_up_to": moment}) for moment in (100.0, 200.0)
+    )
+    for worker in (idle, busy, idle):
+        worker.beat()
+    assert totals.marks()["stored_up_to"] == 200
 
 
 def test_what_a_worker_holds_is_the_oldest_though_the_queue_is_empty():
