@@ -56,7 +56,9 @@ PORT = env.integer("PORT", "8000", "The port that the web server listens on.")
 env.text("BIND", "127.0.0.1", "The address that the web server listens on.")
 env.text("WEB_CONCURRENCY", "", "Web server processes. Empty: one for each CPU core.")
 WEB_THREADS = env.integer(
-    "WEB_THREADS", "10", "Threads in each web process for Django: pages, errors, the admin."
+    "WEB_THREADS",
+    "10",
+    "Threads in each web process for Django: so many for forms and errors, and so many for the admin.",
 )
 
 env.section("PostgreSQL: the truth")
@@ -117,7 +119,7 @@ SPOOL_TIMEOUT = env.seconds("SPOOL_TIMEOUT", "0.5", "The longest wait, in second
 SPOOL_SHARE = env.share(
     "SPOOL_SHARE",
     "0.01",
-    "The share of messages that take the way through the spool on good days too, so that it is never cold.",
+    "The share of messages that are written to the spool and deleted again on good days, so that it is never cold.",
 )
 SPOOL_DRAIN_RATE = env.integer(
     "SPOOL_DRAIN_RATE",
