@@ -44,6 +44,12 @@ METRICS_NETWORKS = env.addresses(
     "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
     "Who may ask /metrics: addresses or CIDR ranges of the connection itself, with no proxy in between.",
 )
+ADMIN_SECOND_FACTOR = env.choice(
+    "ADMIN_SECOND_FACTOR",
+    "optional",
+    "Whether each account of staff must have a second factor (TOTP) for /admin/ and /ops/, or may have one.",
+    ("optional", "required"),
+)
 LANGUAGE_CODE = env.choice(
     "DEFAULT_LANGUAGE", "fa", "The language of pages and errors when the visitor asks for none.", ("fa", "en")
 )
@@ -221,12 +227,15 @@ FINGERPRINT = env.fingerprint(SECRET_KEY)
 
 INSTALLED_APPS = [
     "landing",  # before the admin, whose frame it changes
-    "django.contrib.admin",
+    "dashboard.apps.StaffAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "corsheaders",
     "rest_framework",
     "drf_spectacular",
@@ -243,7 +252,9 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "dashboard.door.RefusalMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 APPEND_SLASH = False
@@ -317,6 +328,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+AUTHENTICATION_BACKENDS = ["dashboard.door.CountedBackend"]
+OTP_TOTP_ISSUER = "Breakwater"
+# dashboard/wrong_tries.py limits codes: django-otp's own way would lock out the right person too.
+OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator")

@@ -1,5 +1,6 @@
 """All addresses, and the error answers of everything that is not a DRF view."""
 
+import sys
 import threading
 from typing import Any
 
@@ -13,6 +14,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from dashboard import door
 from landing import problems
 
 
@@ -57,4 +59,7 @@ def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def handler500(request: HttpRequest) -> HttpResponse:
     """Answer an error of ours, with the request's id and nothing else."""
+    # A middleware's error, such as a session that cannot be saved, passes by RefusalMiddleware.
+    if page := door.refusal(request, sys.exception()):
+        return page
     return problems.answer(request, "internal")

@@ -17,6 +17,8 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.text import capfirst
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from dashboard import dead_letters, export_jobs
 from dashboard.dead_letters import Choice, Letter, masked_phone
@@ -25,6 +27,9 @@ from landing import audit, queues, times
 from landing.admin import ReadOnlyAdmin, time_column
 from landing.words import shown, word
 from lib.tables import CONTENT_TYPES
+
+# They would show keys and codes of colleagues. Each has a page for one's own, in dashboard/door.py.
+admin.site.unregister([TOTPDevice, StaticDevice])
 
 MAY_EXPORT = "landing.export_registration"
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from dashboard import live, totals, trace
+from dashboard import live, second_factor, totals, trace
 from landing import problems
 from lib import phones, request_ids
 
@@ -28,7 +28,8 @@ SEES_SUBMISSIONS = "landing.view_storedsubmission"
 PASS_LASTS = 3600
 """Seconds for which an open page goes on while PostgreSQL, which knows sessions and staff, is away."""
 
-_PASS = signing.TimestampSigner(salt="ops")
+# A pass that was given while one factor was enough is not good any more when a second is required.
+_PASS = signing.TimestampSigner(salt=f"ops, second factor {settings.ADMIN_SECOND_FACTOR}")
 
 View = Callable[..., HttpResponseBase]
 
@@ -38,7 +39,7 @@ def for_staff(view: View) -> View:
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not _is_staff(request):
+        if not second_factor.is_through(request):
             return redirect_to_login(request.get_full_path(), reverse("admin:login"))
         return view(request, *args, **kwargs)
 
@@ -76,7 +77,7 @@ def state(request: HttpRequest) -> HttpResponse:
         return problems.answer(request, "forbidden")
     now = live.now()
     knows = now["dependencies"]["postgresql"] == "ok"
-    if not (_is_staff(request) if knows else _has_pass(request)):
+    if not (second_factor.is_through(request) if knows else _has_pass(request)):
         return problems.answer(request, "forbidden")
     since = request.GET.get("since", "")
     try:
@@ -163,7 +164,3 @@ def _has_pass(request: HttpRequest) -> bool:
     except signing.BadSignature:
         return False
     return True
-
-
-def _is_staff(request: HttpRequest) -> bool:
-    return bool(request.user.is_active and getattr(request.user, "is_staff", False))

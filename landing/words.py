@@ -71,7 +71,55 @@ FA = {
     "downloaded an export": "خروجی را گرفت",
     "replayed dead letters": "نامه‌های مرده را دوباره فرستاد",
     "discarded dead letters": "نامه‌های مرده را دور ریخت",
+    "logged in": "وارد شد",
+    "logged in with a second factor": "با عامل دوم وارد شد",
+    "logged in with a backup code": "با کد پشتیبان وارد شد",
+    "entered a wrong code": "کد نادرست وارد کرد",
+    "was refused: too many wrong passwords": "راه داده نشد: گذرواژه‌های نادرست زیاد",
+    "was refused: too many wrong codes": "راه داده نشد: کدهای نادرست زیاد",
+    "added a second factor": "عامل دوم را افزود",
+    "removed the second factor": "عامل دوم را برداشت",
+    "lost the second factor by command": "عامل دومش با فرمان برداشته شد",
+    "made new backup codes": "کدهای پشتیبان تازه ساخت",
     "A user's name": "نام کاربری",
+    # The door
+    "Second factor": "عامل دوم",
+    "Set up a second factor": "راه‌اندازی عامل دوم",
+    "Code": "کد",
+    "Go on": "ادامه",
+    "Log out": "خروج",
+    "Open your authenticator app and type the six digits that it shows now, or one of your backup codes.": (
+        "برنامهٔ رمزساز خود را باز کنید و شش رقمی را که اکنون نشان می‌دهد بنویسید، یا یکی از کدهای پشتیبان را."
+    ),
+    "That code is wrong, or has been used.": "این کد نادرست است یا پیش‌تر به کار رفته است.",
+    "That code is wrong. Is the phone's clock right?": "این کد نادرست است. آیا ساعت گوشی درست است؟",
+    "Here each account needs a second factor. Set yours up to go on.": (
+        "اینجا هر حساب به عامل دوم نیاز دارد. برای ادامه، عامل دوم خود را راه‌اندازی کنید."
+    ),
+    "Scan this with an authenticator app, such as Aegis, Google Authenticator or FreeOTP.": (
+        "این را با یک برنامهٔ رمزساز مانند Aegis یا Google Authenticator یا FreeOTP اسکن کنید."
+    ),
+    "Or type this key into the app:": "یا این کلید را در برنامه بنویسید:",
+    "Then type the six digits that the app shows.": "سپس شش رقمی را که برنامه نشان می‌دهد بنویسید.",
+    "Your account has a second factor. Backup codes left: {left}.": (
+        "حساب شما عامل دوم دارد. کدهای پشتیبان مانده: {left}."
+    ),
+    "To change it, type a code.": "برای تغییر آن، یک کد بنویسید.",
+    "Make new backup codes": "ساختن کدهای پشتیبان تازه",
+    "Remove the second factor": "برداشتن عامل دوم",
+    "Backup codes": "کدهای پشتیبان",
+    "Keep these somewhere safe, not on the phone. Each is good for one login. They are shown this once.": (
+        "اینها را در جایی امن و نه در گوشی نگه دارید. هر کد برای یک بار ورود است. تنها همین یک بار نشان داده می‌شود."
+    ),
+    "I have kept them: go on": "نگه داشتم؛ ادامه",
+    "Too many wrong tries": "تلاش‌های نادرست زیاد",
+    "Wait {minutes} minutes, then try again. From elsewhere you can log in.": (
+        "{minutes} دقیقه صبر کنید و دوباره تلاش کنید. از جای دیگر می‌توانید وارد شوید."
+    ),
+    "Try again soon": "کمی بعد دوباره تلاش کنید",
+    "The database does not answer. Registrations are accepted all the same.": (
+        "پایگاه داده پاسخ نمی‌دهد. ثبت‌نام‌ها همچنان پذیرفته می‌شوند."
+    ),
     # Exports
     "export": "خروجی",
     "exports": "خروجی‌ها",

@@ -1,0 +1,373 @@
+"""The staff's door: wrong passwords and codes are limited, the right person gets in, a second factor is one."""
+
+import re
+import time
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django_otp.oath import TOTP
+from django_otp.plugins.otp_static.models import StaticToken
+from django_otp.plugins.otp_totp.models import TOTPDevice
+from hypothesis import HealthCheck, given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+
+from dashboard import door, wrong_tries
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LOGIN, CODE, OWN = "/admin/login/", "/admin/second-factor/", "/admin/second-factor/own/"
+PASSWORD = "a-right-password-of-staff"
+OFFICE, HOME, STRANGER = "192.0.2.10", "198.51.100.20", "203.0.113.66"
+
+
+@pytest.fixture
+def boss(django_user_model):
+    return django_user_model.objects.create_superuser("boss", password=PASSWORD)
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(settings):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def log_in(address, password=PASSWORD, name="boss", browser=None, **headers):
+    headers |= {"x-forwarded-for": address}
+    return (browser or Client()).post(LOGIN, {"username": name, "password": password}, headers=headers)
+
+
+def wrong(address, times=1, **options):
+    return [log_in(address, "wrong", **options).status_code for _ in range(times)]
+
+
+def deeds():
+    return list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
+
+
+def test_the_eleventh_wrong_password_from_one_address_is_refused_on_a_page_in_either_language(boss):
+    assert wrong(STRANGER, 11) == [200] * 10 + [429]
+    refused = log_in(STRANGER, **{"accept-language": "en"})
+    assert refused.status_code == 429
+    assert 1 <= int(refused["Retry-After"]) <= 900
+    assert refused["Content-Type"].startswith("text/html")
+    assert "Too many wrong tries" in refused.content.decode()
+    persian = log_in(STRANGER, **{"accept-language": "fa"}).content.decode()
+    assert "تلاش‌های نادرست زیاد" in persian
+    assert 'dir="rtl"' in persian
+
+
+def test_the_right_person_is_let_in_from_another_address_meanwhile(boss):
+    wrong(STRANGER, 12)
+    assert log_in(HOME).status_code == 302
+
+
+def test_right_passwords_do_not_count(boss):
+    assert [log_in(OFFICE).status_code for _ in range(25)] == [302] * 25
+    assert wrong(OFFICE, 11) == [200] * 10 + [429]
+
+
+def test_one_address_may_not_go_through_many_accounts(boss):
+    assert [log_in(STRANGER, name=f"account{n // 5}").status_code for n in range(31)] == [200] * 30 + [429]
+
+
+def test_a_browser_that_has_logged_in_before_is_not_kept_out_by_a_neighbour_at_its_address(boss):
+    browser = Client()
+    log_in(OFFICE, browser=browser)
+    browser.post("/admin/logout/")
+    assert wrong(OFFICE, 11)[-1] == 429
+    assert log_in(OFFICE, browser=browser).status_code == 302
+
+
+def test_a_browser_is_known_to_the_account_that_it_logged_in_to_alone(boss, django_user_model):
+    django_user_model.objects.create_user("helper", password=PASSWORD, is_staff=True)
+    browser = Client()
+    log_in(OFFICE, name="helper", browser=browser)
+    wrong(OFFICE, 10)
+    assert log_in(OFFICE, browser=browser).status_code == 429
+    browser.cookies[wrong_tries.KNOWN_BROWSER] = "forged"
+    assert log_in(OFFICE, browser=browser).status_code == 429
+
+
+def test_many_addresses_slow_down_strangers_and_lock_nobody_out(boss):
+    known = Client()
+    log_in(OFFICE, browser=known)
+    for n in range(10):
+        assert wrong(f"203.0.113.{n}", 5) == [200] * 5
+    assert wrong("203.0.113.100", 2) == [200, 429]
+    assert log_in("203.0.113.101").status_code == 302
+    assert wrong(OFFICE, 3, browser=known) == [200] * 3
+    assert log_in(OFFICE, browser=known).status_code == 302
+
+
+def test_changing_the_password_asks_for_the_old_one_no_more_than_that(client, boss):
+    client.force_login(boss)
+    form = {"old_password": "wrong", "new_password1": "another-one-5", "new_password2": "another-one-5"}
+    codes = [client.post("/admin/password_change/", form).status_code for _ in range(11)]
+    assert codes == [200] * 10 + [429]
+
+
+def test_a_refusal_is_in_the_audit_log_once_and_an_unknown_name_nowhere(boss, caplog):
+    wrong(STRANGER, 14)
+    assert deeds() == ["was refused: too many wrong passwords"]
+    for _ in range(12):
+        log_in(HOME, name="my-secret-typed-into-the-wrong-field")
+    assert len(deeds()) == 1
+    assert "my-secret" not in str([record.__dict__ for record in caplog.records])
+    assert "wrong password" in str([record.__dict__ for record in caplog.records])
+
+
+def test_without_redis_each_process_still_limits(boss, servers):
+    servers.redis.stop()
+    try:
+        assert wrong("203.0.113.200", 11) == [200] * 10 + [429]
+    finally:
+        servers.redis.start()
+
+
+def test_without_postgresql_the_door_says_so_on_a_page(boss, servers):
+    browser = Client()
+    log_in(HOME, browser=browser)
+    servers.postgresql.stop()
+    try:
+        for answer in (
+            log_in(HOME),
+            log_in(HOME, browser=browser),
+            browser.get(LOGIN),
+            browser.get("/admin/"),
+            browser.get("/ops/"),
+        ):
+            assert answer.status_code == 503
+            assert int(answer["Retry-After"]) > 0
+            assert answer["Content-Type"].startswith("text/html")
+    finally:
+        servers.postgresql.start()
+
+
+# -- hostile names
+
+
+@effort(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.text(st.characters(exclude_categories=["Cs"]), max_size=300), password=st.text(max_size=50))
+def test_no_name_and_no_password_is_an_error_of_ours(boss, name, password):
+    answer = log_in(STRANGER, password.encode("utf-8", "replace").decode(), name=name)
+    assert answer.status_code in (200, 429)
+
+
+HOSTILE = [
+    "\0", "a\0b", "x" * 15_000, "\u202emoc.live", "‏مدیر", "' OR 1=1 --", "%00", "<script>alert(1)</script>", "{{7*7}}",
+    "Ω≈ç√∫", "👩‍👩‍👧", "\ufeff", "\u2028", "../../etc/passwd", "limit:*", "a b\tc\nd", " ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", HOSTILE)
+def test_a_hostile_name_password_or_code_is_wrong_and_nothing_else(boss, typed):
+    answer = log_in(STRANGER, name=typed)
+    assert answer.status_code == 200
+    assert "<script>alert" not in answer.content.decode()
+    assert log_in(STRANGER, typed).status_code == 200
+    browser, _ = with_device(boss)
+    assert browser.post(CODE, {"code": typed}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "raw", [b"username=%ED%A0%80&password=x", b"username=%FF%FE&password=%C0", b"\xff\xfe=\0"]
+)
+def test_bytes_that_are_no_text_are_wrong_and_nothing_else(boss, raw):
+    form = "application/x-www-form-urlencoded"
+    assert Client().post(LOGIN, raw, content_type=form).status_code == 200
+
+
+@pytest.mark.parametrize("page", [LOGIN, CODE, OWN])
+def test_another_site_cannot_post_here(boss, page):
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(boss)
+    assert strict.post(page, {"username": "boss", "password": PASSWORD, "code": "1"}).status_code == 403
+
+
+# -- the second factor
+
+
+def code_of(device, steps=0):
+    totp = TOTP(device.bin_key)
+    totp.time = time.time() + 30 * steps
+    return f"{totp.token():06}"
+
+
+def with_device(person):
+    """A browser whose password was right, and the account's device."""
+    TOTPDevice.objects.filter(user=person).delete()
+    device = TOTPDevice.objects.create(user=person, name="authenticator")
+    browser = Client()
+    browser.force_login(person)
+    return browser, device
+
+
+def shown_key(page):
+    return TOTPDevice(key=base32_to_hex(re.search(r'<code dir="ltr">([A-Z2-7 ]+)</code>', page)[1]))
+
+
+def base32_to_hex(text):
+    from base64 import b32decode
+
+    return b32decode(text.replace(" ", "")).hex()
+
+
+def test_who_has_a_second_factor_is_asked_for_it_at_both_doors(boss):
+    browser, device = with_device(boss)
+    for page in (
+        "/admin/",
+        "/ops/",
+        "/ops/trace/",
+        "/admin/landing/registration/",
+        "/admin/password_change/",
+    ):
+        asked = browser.get(page, follow=True)
+        assert asked.redirect_chain[-1][0].startswith(CODE), page
+    assert browser.get("/ops/state/").status_code == 403
+    done = browser.post(f"{CODE}?next=/ops/", {"code": code_of(device)})
+    assert done.status_code == 302
+    assert done["Location"] == "/ops/"
+    for page in ("/admin/", "/ops/", "/ops/state/"):
+        assert browser.get(page).status_code == 200
+    assert deeds() == ["logged in with a second factor"]
+
+
+def test_a_code_may_be_typed_in_persian_digits_and_is_good_for_one_time(boss):
+    browser, device = with_device(boss)
+    code = code_of(device)
+    persian = code.translate(str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹"))
+    assert browser.post(CODE, {"code": f" {persian[:3]} {persian[3:]}"}).status_code == 302
+    again = Client()
+    again.force_login(boss)
+    assert again.post(CODE, {"code": code}).status_code == 200
+
+
+def test_wrong_codes_are_limited_and_told_and_a_known_browser_is_not_refused_for_others(boss):
+    browser, device = with_device(boss)
+    tries = [
+        browser.post(CODE, {"code": "000000"}, headers={"x-forwarded-for": STRANGER}).status_code
+        for _ in range(11)
+    ]
+    assert tries == [200] * 10 + [429]
+    assert deeds().count("entered a wrong code") == 10
+    assert deeds()[-1] == "was refused: too many wrong codes"
+    other = Client()
+    other.force_login(boss)
+    assert other.post(CODE, {"code": code_of(device)}, headers={"x-forwarded-for": HOME}).status_code == 302
+
+
+def test_codes_of_an_account_are_limited_over_all_addresses_too(boss):
+    browser, device = with_device(boss)
+    known = Client()
+    known.force_login(boss)
+    known.post(CODE, {"code": code_of(device, -1)})
+    known.session.flush()
+    known.force_login(boss)
+    for n in range(20):
+        assert (
+            browser.post(CODE, {"code": "1"}, headers={"x-forwarded-for": f"203.0.113.{n}"}).status_code
+            == 200
+        )
+    assert browser.post(CODE, {"code": "1"}, headers={"x-forwarded-for": HOME}).status_code == 429
+    assert known.post(CODE, {"code": code_of(device)}, headers={"x-forwarded-for": HOME}).status_code == 302
+
+
+def test_a_second_factor_is_set_up_with_a_qr_code_and_gives_backup_codes(boss):
+    browser = Client()
+    log_in(OFFICE, browser=browser)
+    page = browser.get(OWN, headers={"accept-language": "en"}).content.decode()
+    assert "<svg" in page
+    assert "<script>" not in page.partition("</head>")[2]
+    device = shown_key(page)
+    assert browser.post(OWN, {"code": "12"}).status_code == 200
+    assert not TOTPDevice.objects.exists()
+    codes = browser.post(OWN, {"code": code_of(device)})
+    assert "no-store" in codes["Cache-Control"]
+    backup = re.findall(r"<li><code>([a-z2-7]{8})</code>", codes.content.decode())
+    assert len(set(backup)) == 10
+    assert browser.get("/admin/").status_code == 200
+    assert deeds() == ["logged in", "added a second factor", "logged in with a second factor"]
+    other = Client()
+    assert log_in(HOME, browser=other).status_code == 302
+    assert other.get("/admin/").status_code == 302
+    assert other.post(CODE, {"code": backup[0].upper()}).status_code == 302
+    assert other.get("/admin/").status_code == 200
+    third = Client()
+    log_in(HOME, browser=third)
+    assert third.post(CODE, {"code": backup[0]}).status_code == 200
+
+
+def test_where_it_is_required_an_account_without_one_can_do_nothing_but_set_it_up(boss, settings):
+    settings.ADMIN_SECOND_FACTOR = "required"
+    browser = Client()
+    assert log_in(OFFICE, browser=browser).status_code == 302
+    for page in ("/admin/", "/ops/", "/admin/auth/user/", "/admin/password_change/"):
+        led = browser.get(page, follow=True)
+        assert led.redirect_chain[-1][0].startswith(OWN), page
+    assert browser.get("/ops/state/").status_code == 403
+    assert "logged in" not in deeds()
+    device = shown_key(browser.get(OWN).content.decode())
+    assert browser.post(OWN, {"code": code_of(device)}).status_code == 200
+    assert browser.get("/admin/").status_code == 200
+
+
+def test_a_session_from_before_must_give_a_code_once_there_is_a_device(boss):
+    old = Client()
+    old.force_login(boss)
+    assert old.get("/admin/").status_code == 200
+    TOTPDevice.objects.create(user=boss)
+    assert old.get("/admin/").status_code == 302
+    assert old.post(OWN, {"code": "1", "act": "remove"})["Location"].startswith(CODE)
+
+
+def test_a_session_changes_its_id_with_the_code(boss):
+    browser, device = with_device(boss)
+    before = browser.session.session_key
+    browser.post(CODE, {"code": code_of(device)})
+    assert browser.session.session_key != before
+    thief = Client()
+    thief.cookies["sessionid"] = before
+    assert thief.get("/admin/").status_code == 302
+
+
+def test_it_is_changed_and_removed_with_a_code_only(boss):
+    browser, device = with_device(boss)
+    browser.post(CODE, {"code": code_of(device, -1)})
+    assert browser.post(OWN, {"code": "000000", "act": "remove"}).status_code == 200
+    assert TOTPDevice.objects.exists()
+    made = browser.post(OWN, {"code": code_of(device), "act": "codes"}).content.decode()
+    [backup, *_] = re.findall(r"<li><code>([a-z2-7]{8})</code>", made)
+    assert browser.post(OWN, {"code": backup, "act": "remove"}).status_code == 302
+    assert not TOTPDevice.objects.exists()
+    assert not StaticToken.objects.exists()
+    assert deeds()[-2:] == ["made new backup codes", "removed the second factor"]
+
+
+def test_keys_of_colleagues_are_nowhere_in_the_admin(admin_client):
+    for page in ("otp_totp/totpdevice", "otp_static/staticdevice"):
+        assert admin_client.get(f"/admin/{page}/").status_code == 404
+
+
+def test_the_way_back_leads_to_our_own_pages_only(boss):
+    browser, device = with_device(boss)
+    done = browser.post(f"{CODE}?next=https://evil.example/", {"code": code_of(device)})
+    assert done["Location"] == "/admin/"
+
+
+def test_a_colleague_who_lost_the_phone_is_let_in_by_a_command(boss, capsys):
+    with_device(boss)
+    call_command("remove_second_factor", "boss", "--json")
+    assert '"removed": true' in capsys.readouterr().out
+    assert not TOTPDevice.objects.exists()
+    assert deeds() == ["lost the second factor by command"]
+    for name in ("boss", "nobody"):
+        with pytest.raises(CommandError) as refused:
+            call_command("remove_second_factor", name)
+        assert refused.value.returncode == 1
+
+
+def test_only_what_keeps_staff_out_is_explained_so(rf):
+    assert door.refusal(rf.get("/admin/"), ValueError()) is None
+    assert door.refusal(rf.get("/admin/"), None) is None
