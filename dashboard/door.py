@@ -8,9 +8,9 @@ import django_otp
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth import get_user_model, logout
+from django.contrib.auth import logout
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse
@@ -45,22 +45,19 @@ _page = [never_cache, csrf_protect, sensitive_post_parameters()]
 class CountedBackend(ModelBackend):
     """Checks passwords as Django does, and counts wrong ones. Raises what wrong_tries.counted does."""
 
-    def authenticate(
-        self,
-        request: HttpRequest | None,
-        username: str | None = None,
-        password: str | None = None,
-        **kwargs: Any,
-    ) -> AbstractBaseUser | None:
+    def authenticate(  # type: ignore[override]  # Django's two base classes differ themselves
+        self, request: HttpRequest | None, **credentials: Any
+    ) -> User | None:
         """Return the account that the password is right for, or None."""
+        username, password = credentials.get("username"), credentials.get("password")
         if request is None or username is None or password is None:  # not typed at the door
-            return super().authenticate(request, username, password, **kwargs)
+            return super().authenticate(request, **credentials)
         with wrong_tries.counted(request, "password", username) as attempt:
-            account = super().authenticate(request, username, password, **kwargs)
+            account = super().authenticate(request, username, password)
             attempt.was_wrong = account is None
         if account is None:
             # A name that is no account's may be a password: it is written nowhere.
-            is_known = get_user_model().objects.filter(username=username).exists()
+            is_known = User.objects.filter(username=username).exists()
             name = username if is_known else None
             log.warning("audit", extra={"user": name, "what": "entered a wrong password"})
         return account
@@ -101,9 +98,7 @@ class StaffSite(admin.AdminSite):
             self._let_in(request, response, "logged in")
         return response
 
-    def password_change(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Change the password: the old one is asked for, so wrong ones count here too."""
         if request.method != "POST":
             return super().password_change(request, extra_context)

@@ -43,7 +43,7 @@ def is_through(request: HttpRequest) -> bool:
 
 def has_device(user: Any) -> bool:
     """Whether an account has a second factor."""
-    return TOTPDevice.objects.filter(user_id=user.pk, confirmed=True).exists()
+    return bool(TOTPDevice.objects.filter(user_id=user.pk, confirmed=True).exists())
 
 
 def matching(user: Any, typed: str) -> Device | None:
@@ -75,7 +75,7 @@ def readable_key(device: TOTPDevice) -> str:
 
 def backup_codes_left(user: Any) -> int:
     """Return how many backup codes an account has not used yet."""
-    return StaticToken.objects.filter(device__user_id=user.pk).count()
+    return int(StaticToken.objects.filter(device__user_id=user.pk).count())
 
 
 def prove(request: HttpRequest, typed: str) -> TOTPDevice | None:
@@ -104,13 +104,13 @@ def new_backup_codes(user: Any) -> list[str]:
 
 
 @transaction.atomic
-def remove(account_id: int) -> bool:
+def remove(account_id: Any) -> bool:
     """Take an account's second factor and backup codes away. Returns whether it had any."""
     # Token by token and without reading a key: the toolbox may not.
     StaticToken.objects.filter(device__user_id=account_id).delete()
     StaticDevice.objects.filter(user_id=account_id).delete()
     removed, _ = TOTPDevice.objects.filter(user_id=account_id).delete()
-    return removed > 0
+    return bool(removed)
 
 
 def _plain(typed: str) -> str:

@@ -173,7 +173,8 @@ def _known_browser(request: HttpRequest, name: str) -> str:
 
 def _digest(account: str) -> str:
     """Return what stands for an account in Redis and in the cookie: it tells no name."""
-    return salted_hmac("wrong tries", account.casefold().encode("utf-8", "surrogatepass")).hexdigest()[:20]
+    name = account.casefold().encode("utf-8", "surrogatepass")
+    return salted_hmac("wrong tries", name, algorithm="sha256").hexdigest()[:20]
 
 
 def _address(request: HttpRequest) -> str:

@@ -1,11 +1,13 @@
 """The staff's door: wrong passwords and codes are limited, the right person gets in, a second factor is one."""
 
+import itertools
 import re
 import time
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client
 from django_otp.oath import TOTP
 from django_otp.plugins.otp_static.models import StaticToken
@@ -129,7 +131,7 @@ def test_without_redis_each_process_still_limits(boss, servers):
 def test_without_postgresql_the_door_says_so_on_a_page(boss, servers):
     browser = Client()
     log_in(HOME, browser=browser)
-    servers.postgresql.stop()
+    servers.postgres.stop()
     try:
         for answer in (
             log_in(HOME),
@@ -142,22 +144,25 @@ def test_without_postgresql_the_door_says_so_on_a_page(boss, servers):
             assert int(answer["Retry-After"]) > 0
             assert answer["Content-Type"].startswith("text/html")
     finally:
-        servers.postgresql.start()
+        servers.postgres.start()
+        connection.close()
 
 
 # -- hostile names
+
+ADDRESSES = (f"2001:db8:{n:x}::1" for n in itertools.count())
 
 
 @effort(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(st.characters(exclude_categories=["Cs"]), max_size=300), password=st.text(max_size=50))
 def test_no_name_and_no_password_is_an_error_of_ours(boss, name, password):
-    answer = log_in(STRANGER, password.encode("utf-8", "replace").decode(), name=name)
-    assert answer.status_code in (200, 429)
+    answer = log_in(next(ADDRESSES), password.encode("utf-8", "replace").decode(), name=name)
+    assert answer.status_code == 200
 
 
 HOSTILE = [
-    "\0", "a\0b", "x" * 15_000, "\u202emoc.live", "‏مدیر", "' OR 1=1 --", "%00", "<script>alert(1)</script>", "{{7*7}}",
-    "Ω≈ç√∫", "👩‍👩‍👧", "\ufeff", "\u2028", "../../etc/passwd", "limit:*", "a b\tc\nd", " ",
+    "\0", "a\0b", "x" * 15_000, "\u202emoc.live", "\u200fمدیر", "' OR 1=1 --", "%00", "<script>alert(1)</script>",
+    "{{7*7}}", "Ω≈ç√∫", "\U0001f469\u200d\U0001f467", "\ufeff", "\u2028", "../../etc/passwd", "limit:*", "a b\tc\nd", " ",
 ]  # fmt: skip
 
 
