@@ -758,6 +758,7 @@ WEB_TOO = [
 ]
 WORKER_TOO = [
     *VISITED,
+    ("sql", "SELECT * FROM otp_totp_totpdevice"),
     ("sql", "SELECT password FROM auth_user"),
     ("sql", "SELECT * FROM django_session"),
     ("redis", "LPUSH limit:x 1"),
@@ -772,6 +773,8 @@ TOOLBOX_TOO = [
     ("sql", "SELECT password FROM auth_user"),
     ("sql", "SELECT * FROM django_session"),
     ("sql", "SELECT * FROM django_admin_log"),
+    ("sql", "SELECT key FROM otp_totp_totpdevice"),
+    ("sql", "SELECT token FROM otp_static_statictoken"),
     ("sql", "SELECT * FROM dashboard_exportchunk"),
     ("redis", "SET celery-task-meta-x 1"),
     ("redis", "GET limit:x"),

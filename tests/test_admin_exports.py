@@ -3,9 +3,7 @@
 import csv
 import io
 import subprocess
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -20,6 +18,7 @@ from landing import registrations
 from landing.models import Registration
 from landing.submission import Submission
 from lib import tables
+from tests.rights import container_roles, rights_of
 from tests.waiting import eventually
 from tests.workers import worker
 
@@ -213,27 +212,9 @@ def test_a_worker_that_ends_takes_its_export_along_and_leaves_no_process(exporte
     assert not [line for line in listed.splitlines() if "manage.py export --json --format=csv" in line]
 
 
-@contextmanager
-def rights_of(role):
-    """Talk to PostgreSQL with the rights that the container stack gives to a process, and no more."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET ROLE {role}")
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("RESET ROLE")
-
-
 def test_the_rights_of_web_and_worker_in_the_container_stack_are_enough(client, django_user_model):
     submitted()
-    with connection.cursor() as cursor:
-        for role in ("breakwater_web", "breakwater_worker"):
-            cursor.execute(f"DROP ROLE IF EXISTS {role}")
-            cursor.execute(f"CREATE ROLE {role}")
-            cursor.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
-        cursor.execute(Path("docker/postgres/grants.sql").read_text())
-    try:
+    with container_roles("breakwater_web", "breakwater_worker"):
         client.force_login(django_user_model.objects.create_superuser("boss"))
         with rights_of("breakwater_web"):
             export = asked(client)
@@ -250,7 +231,3 @@ def test_the_rights_of_web_and_worker_in_the_container_stack_are_enough(client, 
         with rights_of("breakwater_worker"):
             export_jobs.clean()
         assert not ExportChunk.objects.exists()
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("DROP OWNED BY breakwater_web, breakwater_worker")
-            cursor.execute("DROP ROLE breakwater_web, breakwater_worker")

@@ -17,6 +17,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from dashboard import door, wrong_tries
+from tests.rights import container_roles, rights_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -371,6 +372,22 @@ def test_a_colleague_who_lost_the_phone_is_let_in_by_a_command(boss, capsys):
         with pytest.raises(CommandError) as refused:
             call_command("remove_second_factor", name)
         assert refused.value.returncode == 1
+
+
+def test_the_rights_of_web_and_toolbox_in_the_container_stack_are_enough(boss):
+    browser = Client()
+    with container_roles("breakwater_web", "breakwater_worker", "breakwater_toolbox"):
+        with rights_of("breakwater_web"):
+            log_in(OFFICE, browser=browser)
+            device = shown_key(browser.get(OWN).content.decode())
+            assert browser.post(OWN, {"code": code_of(device, -1)}).status_code == 200
+            other = Client()
+            log_in(HOME, browser=other)
+            assert other.post(CODE, {"code": code_of(device)}).status_code == 302
+            assert wrong(STRANGER, 11)[-1] == 429
+        with rights_of("breakwater_toolbox"):
+            call_command("remove_second_factor", "boss")
+    assert not TOTPDevice.objects.exists()
 
 
 def test_only_what_keeps_staff_out_is_explained_so(rf):

@@ -22,6 +22,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
   django_session, auth_user, auth_group, auth_user_groups, auth_user_user_permissions, auth_group_permissions
   TO breakwater_web;
 GRANT SELECT, INSERT ON django_admin_log TO breakwater_web;
+-- The second factor of staff: it keeps keys and backup codes, and marks a code as used.
+GRANT SELECT, INSERT, UPDATE, DELETE ON otp_totp_totpdevice, otp_static_staticdevice, otp_static_statictoken
+  TO breakwater_web;
 
 -- An operator's commands read what reconcile, trace and export tell of, and rehearse removes what it has sent.
 -- An older installation lacks the role until roles.sh has run again: visitors must not wait for that.
@@ -31,6 +34,12 @@ BEGIN
     REVOKE ALL ON ALL TABLES IN SCHEMA public FROM breakwater_toolbox;
     GRANT SELECT, DELETE ON landing_registration, landing_submission, landing_parked_log TO breakwater_toolbox;
     GRANT SELECT ON django_migrations TO breakwater_toolbox;
+    -- remove_second_factor takes one away, and adds that to the audit log. It reads no password, key or code.
+    GRANT SELECT (id, username) ON auth_user TO breakwater_toolbox;
+    GRANT SELECT (id, user_id), DELETE ON otp_totp_totpdevice TO breakwater_toolbox;
+    GRANT SELECT, DELETE ON otp_static_staticdevice TO breakwater_toolbox;
+    GRANT SELECT (id, device_id), DELETE ON otp_static_statictoken TO breakwater_toolbox;
+    GRANT SELECT (id), INSERT ON django_admin_log TO breakwater_toolbox;
   END IF;
 END
 $$;
