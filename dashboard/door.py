@@ -26,7 +26,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django_otp.models import Device
 from django_otp.plugins.otp_static.models import StaticDevice
 
-from dashboard import second_factor, wrong_tries
+from dashboard import gauges, second_factor, wrong_tries
 from dashboard.wrong_tries import TooManyTries
 from landing import audit
 from landing.intake import Unavailable
@@ -38,6 +38,9 @@ PATHS = ("/admin/", "/ops/")
 
 RETRY_AFTER = 10
 """Seconds after which a page is asked for again when PostgreSQL, which knows staff, is away."""
+
+PATIENCE = 3.0
+"""Seconds that PostgreSQL is given to answer, as to connect: under load it may be slow."""
 
 _page = [never_cache, csrf_protect, sensitive_post_parameters()]
 
@@ -204,7 +207,11 @@ class RefusalMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Pass a request on."""
+        """Pass a request on, unless PostgreSQL would keep it waiting: frozen, it never answers a statement."""
+        # The live page's figures look at PostgreSQL themselves, and are shown without it.
+        asks = request.path.startswith(PATHS) and request.path != reverse("ops_state")
+        if asks and not gauges.answers("postgresql", within=PATIENCE):
+            return _without_postgresql()
         response: HttpResponse = self._get_response(request)
         return response
 
@@ -222,10 +229,14 @@ def refusal(request: HttpRequest, error: BaseException | None) -> HttpResponse |
         )
         return _refused(429, error.retry_after, shown("Too many wrong tries"), text)
     if isinstance(error, (DatabaseError, Unavailable)) and request.path.startswith(PATHS):
-        log.error("the staff's pages are away", extra={"reason": type(error).__name__})
-        text = shown("The database does not answer. Registrations are accepted all the same.")
-        return _refused(503, RETRY_AFTER, shown("Try again soon"), text)
+        return _without_postgresql()
     return None
+
+
+def _without_postgresql() -> HttpResponse:
+    log.warning("the staff's pages wait for PostgreSQL")
+    text = shown("The database does not answer. Registrations are accepted all the same.")
+    return _refused(503, RETRY_AFTER, shown("Try again soon"), text)
 
 
 def _refused(status: int, retry_after: float, title: str, text: str) -> HttpResponse:

@@ -98,9 +98,11 @@ async def read_on_loop(names: Iterable[str] = SERVERS) -> dict[str, Reading]:
     return {name: _reading(answer) for name, answer in answers.items()}
 
 
-def dead_letters() -> int | None:
-    """Return how many dead letters there are, within DEADLINE; None if RabbitMQ does not tell."""
-    return read(["rabbitmq"])["rabbitmq"].values.get("dead_letters")
+def answers(name: str, within: float) -> bool:
+    """Whether a server answers in so many seconds, or has done so within FRESH."""
+    answer = _PROBES[name].answer()
+    wait([answer], timeout=within)
+    return _reading(answer).ok
 
 
 def _ask(names: Iterable[str]) -> tuple[dict[str, Answer], list[Answer]]:

@@ -16,14 +16,19 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from dashboard import door, wrong_tries
+from dashboard import door, gauges, wrong_tries
 from tests.rights import container_roles, rights_of
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LOGIN, CODE, OWN = "/admin/login/", "/admin/second-factor/", "/admin/second-factor/own/"
 PASSWORD = "a-right-password-of-staff"
 OFFICE, HOME, STRANGER = "192.0.2.10", "198.51.100.20", "203.0.113.66"
+
+
+# PostgreSQL away, and back again.
+AWAY = [("stop", "start"), ("pause", "resume")]
 
 
 @pytest.fixture
@@ -129,10 +134,15 @@ def test_without_redis_each_process_still_limits(boss, servers):
         servers.redis.start()
 
 
-def test_without_postgresql_the_door_says_so_on_a_page(boss, servers):
+@pytest.mark.parametrize(("goes", "comes_back"), AWAY)
+def test_without_postgresql_the_door_says_so_on_a_page_and_keeps_nobody_waiting(
+    boss, servers, goes, comes_back
+):
     browser = Client()
     log_in(HOME, browser=browser)
-    servers.postgres.stop()
+    eventually(lambda: gauges.answers("postgresql", within=3))
+    getattr(servers.postgres, goes)()
+    time.sleep(gauges.FRESH)
     try:
         for answer in (
             log_in(HOME),
@@ -145,8 +155,9 @@ def test_without_postgresql_the_door_says_so_on_a_page(boss, servers):
             assert int(answer["Retry-After"]) > 0
             assert answer["Content-Type"].startswith("text/html")
     finally:
-        servers.postgres.start()
+        getattr(servers.postgres, comes_back)()
         connection.close()
+        eventually(lambda: gauges.answers("postgresql", within=3))
 
 
 # -- hostile names
@@ -154,7 +165,7 @@ def test_without_postgresql_the_door_says_so_on_a_page(boss, servers):
 ADDRESSES = (f"2001:db8:{n:x}::1" for n in itertools.count())
 
 
-@effort(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@effort(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(st.characters(exclude_categories=["Cs"]), max_size=300), password=st.text(max_size=50))
 def test_no_name_and_no_password_is_an_error_of_ours(boss, name, password):
     answer = log_in(next(ADDRESSES), password.encode("utf-8", "replace").decode(), name=name)
