@@ -29,6 +29,11 @@ BODY_DEADLINE = 10.0
 """Seconds for a body to arrive. A slow sender must not hold one of Django's threads."""
 
 _STATUS_PATH = re.compile(r"/api/register/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
+_SIZES = frozenset({b"content-length", b"transfer-encoding"})
+_FORWARDED = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto"}
+)
+"""What only a proxy may say: TRUSTED_PROXIES."""
 _HEALTH = {"/livez": health.livez, "/readyz": health.readyz}
 
 # a2wsgi types WSGI and ASGI by TypedDicts of its own, which nobody else's types match.
@@ -39,7 +44,7 @@ _STAFF = ("/admin/", "/ops/")
 _WITHOUT_DATABASE = "/ops/state/"
 """It tells how the servers are, within a deadline, when one of them hangs above all."""
 django_for_staff: Any = WSGIMiddleware(_wsgi, workers=settings.WEB_THREADS)
-security_headers = SecurityHeaders(https=settings.HTTPS)
+security_headers = SecurityHeaders(hsts=settings.HSTS if settings.HTTPS else "")
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,12 +153,14 @@ async def _read(receive: Receive) -> bytes | None:
 
 
 def _for_wsgi(scope: Scope, body: bytes) -> Scope:
-    """Return the scope with headers that WSGI cannot misread.
+    """Return the scope with headers that WSGI cannot misread, and no stranger's word for a proxy's.
 
-    Django takes a chunked body for an empty one, and "X_Forwarded_For" for "X-Forwarded-For".
+    Django takes a chunked body for an empty one, and "X_Forwarded_For" for "X-Forwarded-For". It believes
+    X-Forwarded-Proto whoever sent it.
     """
-    sizes = (b"content-length", b"transfer-encoding")
-    headers = [one for one in scope["headers"] if one[0] not in sizes and b"_" not in one[0]]
+    peer = scope["client"][0] if scope["client"] else ""
+    dropped = _SIZES if peer in settings.TRUSTED_PROXIES else _SIZES | _FORWARDED
+    headers = [one for one in scope["headers"] if one[0] not in dropped and b"_" not in one[0]]
     return {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
 
 

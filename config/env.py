@@ -139,6 +139,12 @@ def rate(name: str, default: str, meaning: str) -> Rate | None:
     return _read(name, default, meaning, _rate, "a rate such as 10/minute, or off")
 
 
+def hsts(name: str, default: str, meaning: str) -> str:
+    """Return a Strict-Transport-Security header's value, "" for "off"."""
+    want = "max-age=SECONDS, which ; includeSubDomains and ; preload may follow, or off"
+    return _read(name, default, meaning, _hsts, want)
+
+
 def zone(name: str, default: str, meaning: str) -> ZoneInfo:
     """Return a time zone by its name in the tz database."""
     return _read(name, default, meaning, _zone, "a time zone such as Asia/Tehran or UTC")
@@ -193,6 +199,14 @@ def _share(value: str) -> float:
 
 def _networks(value: str) -> Networks:
     return Networks([part.strip() for part in value.split(",") if part.strip()])
+
+
+def _hsts(value: str) -> str:
+    if value == "off":
+        return ""
+    if not re.fullmatch(r"max-age=[0-9]{1,10}(; includeSubDomains)?(; preload)?", value):
+        raise ValueError(value)
+    return value
 
 
 def _zone(value: str) -> ZoneInfo:

@@ -18,7 +18,7 @@ _COMMON = [
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
-_HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_HSTS = b"strict-transport-security"
 
 
 class SecurityHeaders:
@@ -26,11 +26,11 @@ class SecurityHeaders:
 
     Only a content policy of the answer's own stays.
 
-    https: whether visitors come by https, so that browsers are told to stay with it for a year.
+    hsts: the value of Strict-Transport-Security, which browsers do not forget before its time; "": none.
     """
 
-    def __init__(self, *, https: bool) -> None:
-        self._always = [*_COMMON, _HSTS] if https else _COMMON
+    def __init__(self, *, hsts: str) -> None:
+        self._always = [*_COMMON, (_HSTS, hsts.encode())] if hsts else _COMMON
         self._strict = [*self._always, (_POLICY, content_policy.STRICT.encode())]
         self._lenient = [*self._always, (_POLICY, content_policy.LENIENT.encode())]
         self._names = frozenset(name for name, _ in self._always)

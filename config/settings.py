@@ -36,6 +36,11 @@ HTTPS = env.flag(
     "on",
     "Visitors come by https: cookies are sent by it alone, and browsers are told to stay with it.",
 )
+HSTS = env.hsts(
+    "HSTS",
+    "max-age=86400",
+    "How long browsers stay with https: the header Strict-Transport-Security, or off. Default: this host, a day.",
+)
 RATE_LIMIT = env.rate(
     "RATE_LIMIT", "10/minute", "The most registrations from one IPv4 address or IPv6 /64, or off."
 )
