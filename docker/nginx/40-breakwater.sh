@@ -37,8 +37,12 @@ ranges=/etc/nginx/cdn/${CDN:-none}.txt
   echo 'map $from_cdn$http_x_forwarded_proto $visitor_scheme { default $scheme; 1https https; 1http http; }'
 } > $out/cdn.conf
 
-case ${HTTPS:-on} in
-  on | true | yes | 1 | ON | True | Yes) hsts='max-age=31536000; includeSubDomains' ;;
+hsts=${HSTS:-max-age=86400}
+echo "$hsts" | grep -Eqx 'off|max-age=[0-9]{1,10}(; includeSubDomains)?(; preload)?' ||
+  die "HSTS=$hsts is not max-age=SECONDS, which ; includeSubDomains and ; preload may follow, or off"
+case ${HTTPS:-on},$hsts in
+  *,off) hsts= ;;
+  on,* | true,* | yes,* | 1,* | ON,* | True,* | Yes,*) ;;
   *) hsts= ;;
 esac
 case ${DEFAULT_LANGUAGE:-fa} in fa | en) ;; *) die "DEFAULT_LANGUAGE=${DEFAULT_LANGUAGE:-} is not fa or en" ;; esac
@@ -52,9 +56,25 @@ case ${DEFAULT_LANGUAGE:-fa} in fa | en) ;; *) die "DEFAULT_LANGUAGE=${DEFAULT_L
   echo '}'
 } > $out/settings.conf
 
-# ADMIN_FROM: addresses and ranges from which /admin/ and /ops/ can be reached.
+# ADMIN_FROM: addresses and ranges from which /admin/ and /ops/ can be reached. By default private networks, but
+# not those that this container is on itself: where Docker's user-land proxy, its rootless network or IPv6 hides
+# visitors' addresses, all of them come from its gateway. /proc/net/route has little-endian hexadecimal numbers.
+own_networks() {
+  awk 'function number(hex, at) { return index("0123456789ABCDEF", substr(hex, at, 1)) - 1 }
+    function dotted(hex,  text, i) {
+      for (i = 7; i > 0; i -= 2) text = text (text == "" ? "" : ".") number(hex, i) * 16 + number(hex, i + 1)
+      return text
+    }
+    function bits(hex,  n, i, digit) {
+      for (i = 1; i <= 8; i++) for (digit = number(hex, i); digit > 0; digit = int(digit / 2)) n += digit % 2
+      return n + 0
+    }
+    NR > 1 && $8 == "00000000" && $3 != "00000000" { print dotted($3) }
+    NR > 1 && $8 != "00000000" { print dotted($2) "/" bits($8) }' "${ROUTES:-/proc/net/route}"
+}
 {
-  for range in $(echo "${ADMIN_FROM:-127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7}" | tr ',' ' '); do
+  [ -n "${ADMIN_FROM:-}" ] || for range in $(own_networks); do echo "deny $range;"; done
+  for range in $(echo "${ADMIN_FROM:-127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16}" | tr ',' ' '); do
     echo "allow $range;"
   done
   echo 'deny all;'
