@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 
 from dashboard import parity
 from landing import queues
+from landing.models import StoredSubmission
 from logs import utils as logs
 
 Verdict = Literal["ok", "warning", "fault"]
@@ -32,6 +33,10 @@ Verdict = Literal["ok", "warning", "fault"]
 TIMEOUT = 3.0
 MOST_SKEW = 2.0
 """Seconds that two machines' clocks may differ before times in the stores mislead."""
+
+LOOKED_AT = 200
+FEWEST_VISITORS = 50
+"""Registrations below which one address for all of them means nothing."""
 
 _OUR_OWN_HOST = re.compile(r"localhost|127\..*|::1|\[::1\]")
 
@@ -168,6 +173,25 @@ def _mongodb(part: str) -> Iterator[Finding]:
     yield Finding(part, "ok", f"{settings.LOGS_STORE} answers")
 
 
+def _visitors(part: str) -> Iterator[Finding]:
+    """Whoever hides visitors' addresses puts one of its own in their place: all have one limit then."""
+    if settings.IS_LOCAL_STACK:
+        yield Finding(part, "ok", "on this machine")
+        return
+    latest = StoredSubmission.objects.order_by("-registration_id").values_list("pk", flat=True)[:LOOKED_AT]
+    documents = logs.find_many([str(one) for one in latest])
+    addresses = {str(one.get("ip_address") or "no address") for one in documents}
+    if len(documents) < FEWEST_VISITORS or len(addresses) > 1:
+        yield Finding(part, "ok", f"{len(addresses)} addresses in the latest {len(documents)} registrations")
+        return
+    hint = (
+        "Docker's user-land proxy, rootless Docker, or a proxy that neither TRUSTED_PROXIES nor CDN names hides "
+        "them: all visitors share one limit. docs/deployment.md, Visitors' addresses."
+    )
+    saw = f"the latest {len(documents)} registrations all come from {addresses.pop()}"
+    yield Finding(part, "warning", saw, hint)
+
+
 def _spool(part: str) -> Iterator[Finding]:
     directory = Path(settings.SPOOL_DIR)
     try:
@@ -223,6 +247,7 @@ _CHECKS: list[tuple[str, Callable[[str], Iterator[Finding]]]] = [
     ("queues", _queue_arguments),
     ("Redis", _redis),
     ("MongoDB", _mongodb),
+    ("visitors", _visitors),
     ("spool", _spool),
     ("Flower", _flower),
     ("parity", _parity),

@@ -1,6 +1,8 @@
 """doctor names what is wrong, and which process differs in which setting."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -8,6 +10,9 @@ from django.db import connection
 
 from dashboard import doctor, parity
 from dashboard.parity import Announcement
+from landing import registrations
+from landing.submission import Submission
+from logs import utils as logs
 
 pytestmark = pytest.mark.django_db
 
@@ -47,6 +52,36 @@ def test_an_unsynced_database_is_a_fault():
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL synchronous_commit = off")
     assert "synchronous_commit is off" in faults()["PostgreSQL"]
+
+
+def visited_from(*addresses):
+    """What the doctor says of visitors who came from these addresses."""
+    ids = [str(uuid4()) for _ in addresses]
+    phones = [f"0912{n:07}" for n in range(len(addresses))]
+    sent = zip(phones, ids, addresses, strict=True)
+    registrations.store(
+        [Submission(phone, one, address, "", "", datetime.now(UTC)) for phone, one, address in sent]
+    )
+    logs.log_requests(
+        [{"_id": one, "ip_address": address} for one, address in zip(ids, addresses, strict=True)]
+    )
+    [finding] = [one for one in doctor.examine() if one.part == "visitors"]
+    return finding
+
+
+@pytest.mark.parametrize("gateway", ["172.20.0.1", ""])
+def test_visitors_who_all_seem_to_be_the_gateway_are_told_with_the_next_step(monkeypatch, gateway):
+    monkeypatch.setattr(settings, "IS_LOCAL_STACK", False)
+    finding = visited_from(*[gateway] * 60)
+    assert finding.verdict == "warning"
+    assert f"all come from {gateway or 'no address'}" in finding.saw
+    assert "TRUSTED_PROXIES" in finding.hint
+
+
+@pytest.mark.parametrize("addresses", [["172.20.0.1"] * 20, ["172.20.0.1"] * 60 + ["203.0.113.5"], []])
+def test_a_few_registrations_or_different_addresses_are_no_sign_of_it(monkeypatch, addresses):
+    monkeypatch.setattr(settings, "IS_LOCAL_STACK", False)
+    assert visited_from(*addresses).verdict == "ok"
 
 
 def test_a_process_with_another_secret_is_named():
