@@ -174,7 +174,7 @@ def _mongodb(part: str) -> Iterator[Finding]:
 
 
 def _visitors(part: str) -> Iterator[Finding]:
-    """Whoever hides visitors' addresses puts one of its own in their place: all have one limit then."""
+    """A proxy that hides visitors' addresses puts one in place of all: they share one rate limit then."""
     if settings.IS_LOCAL_STACK:
         yield Finding(part, "ok", "on this machine")
         return

@@ -93,7 +93,7 @@ class StaffSite(admin.AdminSite):
 
     @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Ask for name and password; whoever has given them and owes a code is led to its page."""
+        """Ask for name and password; an account that still owes a code is led to its page."""
         if request.method == "GET" and second_factor.is_staff(request) and not self.has_permission(request):
             return _redirect("second_factor", request)
         response = super().login(request, extra_context)
