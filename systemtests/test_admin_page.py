@@ -5,7 +5,7 @@ import csv
 import pytest
 from selenium.webdriver.common.by import By
 
-from systemtests.stack import eventually, new_phone
+from systemtests.stack import eventually, new_phone, new_sender
 from systemtests.visitor import open_browser
 
 
@@ -94,3 +94,26 @@ def test_an_export_is_written_in_the_background_and_downloaded(admin, tmp_path):
         phones = [row["phone_number"].replace("-", "") for row in csv.DictReader(file)]
     assert phone in phones
     assert admin.complaints() == []
+
+
+def test_the_qr_code_of_a_second_factor_is_shown_in_both_languages_and_nothing_is_blocked(admin):
+    admin.open("/admin/second-factor/own/")
+    first = admin.language()
+    assert admin.all(".qr svg path")
+    admin.click("#language-form button")
+    eventually(lambda: admin.language() != first)
+    [picture] = admin.all(".qr svg")
+    assert picture.size["width"] > 150
+    assert admin.complaints() == []
+    admin.click("#language-form button")
+    eventually(lambda: admin.language() == first)
+
+
+def test_the_eleventh_wrong_password_is_refused_on_a_page(stack):
+    stack.http.get("/admin/login/")
+    form = {"csrfmiddlewaretoken": stack.http.cookies["csrftoken"], "username": "admin", "password": "wrong"}
+    sender = {"X-Forwarded-For": new_sender()}
+    answers = [stack.http.post("/admin/login/", data=form, headers=sender) for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [200] * 10 + [429]
+    assert int(answers[-1].headers["Retry-After"]) > 0
+    assert answers[-1].headers["Content-Type"].startswith("text/html")

@@ -162,3 +162,18 @@ def test_one_ipv6_subscriber_is_one_sender_however_many_addresses_it_has(client)
     assert refused.status_code == 429
     assert 1 <= int(refused["Retry-After"]) <= 60
     assert post("2001:db8:1:3::1").status_code == 202
+
+
+def test_a_place_that_is_given_back_is_free_again_with_redis_and_without():
+    async def tries():
+        async with limiters(limit=1) as [limiter]:
+            await limiter.take([SENDER])
+            await limiter.give_back([SENDER, OTHER_SENDER])
+            return [(await limiter.take([SENDER]))[0] for _ in range(2)]
+
+    free, full = asyncio.run(tries())
+    assert free == 0 < full
+    log = LocalLog(limit=1, period=60)
+    log.take([SENDER])
+    log.give_back([SENDER, OTHER_SENDER])
+    assert log.take([SENDER]) == [0]
