@@ -118,21 +118,17 @@ async def _live(receive: Receive, send: Send) -> None:
     drainer = Drainer(process)
     pulse = live.pulse()
     pulse.start()
-    running = [asyncio.create_task(drainer.run()), asyncio.create_task(_announce())]
+    announcing = parity.beside_web()
+    announcing.start()
+    draining = asyncio.create_task(drainer.run())
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    for task in running:
-        task.cancel()
+    draining.cancel()
+    announcing.end()
     drainer.close()
     await asyncio.to_thread(pulse.stop)
     await process.close()
     await send({"type": "lifespan.shutdown.complete"})
-
-
-async def _announce() -> None:
-    while True:
-        await asyncio.to_thread(parity.announce, "web")
-        await asyncio.sleep(parity.ANNOUNCE_EVERY)
 
 
 async def _read(receive: Receive) -> bytes | None:

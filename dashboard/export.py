@@ -58,14 +58,18 @@ def write(question: Question, file: IO[bytes], step: Callable[[int], object]) ->
     writer = tables.FORMATS[question.format](file, question.columns)
     spelled = _for_programs if question.format == "jsonl" else _for_people
     written = 0
-    with transaction.atomic():
-        _take_time()
-        for page in _pages(question):
-            for row in page:
-                writer.write(spelled(row, question.format))
-            written += len(page)
-            step(len(page))
-    writer.close()
+    try:
+        with transaction.atomic():
+            _take_time()
+            for page in _pages(question):
+                for row in page:
+                    writer.write(spelled(row, question.format))
+                written += len(page)
+                step(len(page))
+        writer.close()
+    except BaseException:
+        writer.abandon()
+        raise
     return written
 
 

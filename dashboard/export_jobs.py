@@ -8,20 +8,26 @@ becomes chunks in PostgreSQL, which every web container can send.
 
 import json
 import logging
+import os
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
 from celery import signals
 from django.db import Error as DatabaseError
-from django.db import connection, transaction
+from django.db import transaction
 
 from dashboard.models import KEPT_FOR, Export, ExportChunk
+from landing.beside import beside_worker
 from landing.submission import now
 
 log = logging.getLogger(__name__)
@@ -41,8 +47,14 @@ MOST_KEPT = 10
 DEADLINE = timedelta(hours=1)
 """An export that takes longer is stuck."""
 
+HEARTBEAT = 10.0
+"""Seconds between two words of a worker that its export is alive, however slowly that comes."""
+
 DEAD_AFTER = timedelta(minutes=5)
 """A running export whose worker has not said anything for so long has lost it."""
+
+END_WITHIN = 30.0
+"""Seconds for the process to end once the file is whole."""
 
 _MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
 UNFINISHED = (Export.State.WAITING, Export.State.RUNNING)
@@ -74,6 +86,11 @@ def work() -> bool:
         rows = _write(export)
     except ExportFailed as error:
         _give_up(export, str(error))
+    except DatabaseError:
+        raise  # which cannot be written down either: clean() does it, after DEAD_AFTER
+    except Exception:
+        _give_up(export, "It failed. The worker's log says why.")
+        raise
     else:
         # One that another worker has given up meanwhile stays given up.
         running = Export.objects.filter(pk=export.pk, state=Export.State.RUNNING)
@@ -118,19 +135,31 @@ def _write(export: Export) -> int:
         _running.append(process)
         try:
             _keep(export, process.stdout)
-            code = process.wait(30)
+            code = process.wait(END_WITHIN)
+        except subprocess.TimeoutExpired:
+            raise ExportFailed("The export did not end. Ask again.") from None
         finally:
             process.kill()
             process.wait()
             process.stdout.close()
             _running.remove(process)
         said.seek(0)
-        lines = said.read().decode(errors="replace").strip().splitlines() or [""]
+        report = _report(said.read().decode(errors="replace"))
     if _stop.is_set():
         raise ExportFailed("The worker was stopped. Ask again.")
-    if code:
-        raise ExportFailed(lines[-1] if code == 2 else f"The export ended with {code}.")
-    return int(json.loads(lines[-1])["rows"])
+    if code or "rows" not in report:
+        raise ExportFailed(report.get("error") or f"The export ended with {code}.")
+    return int(report["rows"])
+
+
+def _report(said: str) -> dict[str, Any]:
+    """Return what `manage.py export --json` reported, among whatever else is on its standard error."""
+    for line in reversed(said.splitlines()):
+        with suppress(ValueError):
+            report = json.loads(line)
+            if isinstance(report, dict) and ("rows" in report or "error" in report):
+                return report
+    return {}
 
 
 def _command(export: Export) -> list[str]:
@@ -148,19 +177,41 @@ def _command(export: Export) -> list[str]:
 
 
 def _keep(export: Export, pipe: IO[bytes]) -> None:
-    """Put what comes into chunks, and say at each that this worker lives."""
+    """Put what comes into chunks, and say at each and every HEARTBEAT that this worker lives."""
     until = now() + DEADLINE
     number = 0
-    while body := pipe.read(CHUNK):
-        number, export.bytes = number + 1, export.bytes + len(body)
-        if export.bytes > MOST_BYTES:
-            raise ExportFailed(f"The file is larger than {MOST_BYTES >> 20} MB: use manage.py export.")
+    for body in _chunks(pipe):
         if now() > until:
             raise ExportFailed("It took longer than an hour. Ask for less, or use manage.py export.")
-        ExportChunk.objects.create(export=export, number=number, body=body)
+        export.bytes += len(body)
+        if export.bytes > MOST_BYTES:
+            raise ExportFailed(f"The file is larger than {MOST_BYTES >> 20} MB: use manage.py export.")
+        if body:
+            number += 1
+            ExportChunk.objects.create(export=export, number=number, body=body)
         alive = Export.objects.filter(pk=export.pk, state=Export.State.RUNNING)
         if not alive.update(alive_at=now(), bytes=export.bytes):
             raise ExportFailed("Another worker has given it up.")
+
+
+def _chunks(pipe: IO[bytes]) -> Iterator[bytes]:
+    """Yield what comes, CHUNK bytes at a time; and nothing, b"", when HEARTBEAT has gone by without a chunk."""
+    waiting = bytearray()
+    beat_at = time.monotonic() + HEARTBEAT
+    while True:
+        ready, _, _ = select.select([pipe], [], [], max(0.0, beat_at - time.monotonic()))
+        body = os.read(pipe.fileno(), CHUNK - len(waiting)) if ready else b""
+        waiting += body
+        if len(waiting) >= CHUNK or (ready and not body):
+            yield bytes(waiting)
+            waiting.clear()
+        elif time.monotonic() >= beat_at:
+            yield b""
+        else:
+            continue
+        if ready and not body:
+            return
+        beat_at = time.monotonic() + HEARTBEAT
 
 
 def _give_up(export: Export, error: str) -> None:
@@ -172,12 +223,6 @@ def _give_up(export: Export, error: str) -> None:
         )
 
 
-@signals.worker_ready.connect
-def start_working(**_: Any) -> None:
-    """Look for exports from a thread of every worker's main process."""
-    threading.Thread(target=_work_until_stopped, name="exports", daemon=True).start()
-
-
 @signals.worker_shutting_down.connect
 def stop_working(**_: Any) -> None:
     """A worker that ends gives up the export in hand."""
@@ -186,12 +231,11 @@ def stop_working(**_: Any) -> None:
         process.kill()
 
 
-def _work_until_stopped() -> None:
-    while not _stop.wait(INTERVAL):
-        try:
-            while work() and not _stop.is_set():
-                pass
-        except (DatabaseError, OSError) as error:
-            log.info("no export can be written now", extra={"reason": repr(error)})
-        finally:
-            connection.close()  # the next fork must not inherit it
+@beside_worker("exports", every=INTERVAL)
+def write_those_that_wait() -> None:
+    """Write one export after the other until none waits."""
+    try:
+        while work() and not _stop.is_set():
+            pass
+    except (DatabaseError, OSError) as error:
+        log.info("no export can be written now", extra={"reason": repr(error)})

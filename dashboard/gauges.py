@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,12 +12,11 @@ from threading import Lock
 from typing import Any, TypeAlias
 
 import orjson
-from celery import current_app
 from django.conf import settings
 from django.db import close_old_connections, connection
 
 from dashboard import totals
-from landing import queues
+from landing import broker, queues
 from lib import spool
 from logs import utils as logs
 
@@ -138,11 +136,7 @@ class _Queues:
 
     def _count(self) -> Values:
         if self._channel is None:
-            limits = {"read_timeout": DEADLINE, "write_timeout": DEADLINE}
-            self._connection = current_app.connection_for_read(
-                connect_timeout=DEADLINE, heartbeat=0, transport_options=limits
-            )
-            self._connection.connect()  # once: default_channel would try for ever
+            self._connection = broker.connect(DEADLINE)
             self._channel = self._connection.channel()
         live = self._channel.queue_declare(queues.LIVE, passive=True)
         dead = self._channel.queue_declare(queues.DEAD, passive=True)
@@ -153,8 +147,8 @@ class _Queues:
         }
 
     def _drop(self) -> None:
-        with suppress(*queues.OUTAGES):
-            self._connection.collect()
+        if self._connection:
+            broker.drop(self._connection)
         self._connection = self._channel = None
 
 

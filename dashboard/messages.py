@@ -12,15 +12,14 @@ from urllib.request import Request, urlopen
 
 import amqp
 import orjson
-from celery import current_app
 from django.conf import settings
 
-from landing import calls, queues
+from landing import broker, calls, queues
 from landing.submission import now
 from lib import request_ids
 
-CONNECT_TIMEOUT = 5.0
-CONFIRM_TIMEOUT = 5.0
+TIMEOUT = 5.0
+"""Seconds for each of RabbitMQ's answers."""
 BACK_WITHIN = 1.0
 
 # What RabbitMQ adds to a message on its way; a message that is sent again must not carry its past.
@@ -67,20 +66,21 @@ class Queue:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._connection = current_app.connection_for_read(connect_timeout=CONNECT_TIMEOUT)
+        self._errand = broker.errand(TIMEOUT)
+        self._connection: Any = None
         self._channel: Any = None
         self._in_hand = 0
 
     def __enter__(self) -> "Queue":
-        self._connection.connect()
+        self._connection = self._errand.__enter__()
         self._channel = self._connection.channel()
         self._channel.auto_decode = False  # bodies are bytes, whatever they claim to be
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *raised: Any) -> None:
         with suppress(*queues.OUTAGES):
             self._give_back()
-        self._connection.release()
+        self._errand.__exit__(*raised)
 
     def ready(self) -> int:
         """Return how many messages can be got; those in other hands are not among them."""
@@ -115,18 +115,15 @@ class Sender:
     """Sends messages to the live queue, each confirmed before the call returns."""
 
     def __init__(self) -> None:
-        self._connection = current_app.connection_for_write(
-            connect_timeout=CONNECT_TIMEOUT, transport_options={"confirm_publish": True}
-        )
+        self._errand = broker.errand(TIMEOUT, confirm_publish=True)
         self._channel: Any = None
 
     def __enter__(self) -> "Sender":
-        self._connection.connect()
-        self._channel = self._connection.channel()
+        self._channel = self._errand.__enter__().channel()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._connection.release()
+    def __exit__(self, *raised: Any) -> None:
+        self._errand.__exit__(*raised)
 
     def send(self, body: bytes, properties: dict[str, Any]) -> None:
         """Put a message on the live queue. Raises one of queues.OUTAGES, and then this sender is used no more."""
@@ -135,8 +132,8 @@ class Sender:
             exchange=queues.live.exchange.name,
             routing_key=queues.LIVE,
             mandatory=True,
-            timeout=CONFIRM_TIMEOUT,
-            confirm_timeout=CONFIRM_TIMEOUT,
+            timeout=TIMEOUT,
+            confirm_timeout=TIMEOUT,
         )
 
 
@@ -168,7 +165,7 @@ def in_hand(name: str) -> int | None:
         f"{settings.RABBITMQ_MANAGEMENT_URL}/{path}", headers={"Authorization": f"Basic {login}"}
     )
     try:
-        with urlopen(question, timeout=CONNECT_TIMEOUT) as answer:  # noqa: S310
+        with urlopen(question, timeout=TIMEOUT) as answer:  # noqa: S310
             return int(orjson.loads(answer.read())["messages_unacknowledged"])
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return None

@@ -6,20 +6,22 @@ architecture document's first lesson), so `manage.py doctor` names the variable 
 
 import os
 import socket
-import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-from celery import current_app
 from django.conf import settings
 
-from landing import queues
-from landing.beside_worker import beside_worker
+from landing import broker, queues
+from landing.beside import Beside, beside_worker
 
 ANNOUNCE_EVERY = 60.0
 """Seconds; the queue forgets an announcement after twice that."""
+
+PATIENCE = 2.0
+"""Seconds for each of RabbitMQ's answers."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def announce(role: str) -> None:
     """Announce this process's settings. A broker that is away is passed over: the next time will do."""
     announcement = Announcement(role, socket.gethostname(), os.getpid(), settings.FINGERPRINT)
     try:
-        with current_app.connection_for_write(connect_timeout=2) as connection:
+        with broker.errand(PATIENCE) as connection:
             connection.Producer().publish(
                 asdict(announcement),
                 exchange=queues.announcements.exchange,
@@ -56,7 +58,7 @@ def announce(role: str) -> None:
 
 def announcements() -> list[Announcement]:
     """Return what running processes have announced, the newest of each. Raises kombu's OperationalError."""
-    with current_app.connection_for_read(connect_timeout=2) as connection:
+    with broker.errand(PATIENCE) as connection:
         queue = queues.announcements.bind(connection.default_channel)
         # Taken without acknowledging: closing the channel puts them back.
         taken = list(iter(queue.get, None))
@@ -77,11 +79,12 @@ def differences(announced: Sequence[Announcement]) -> dict[str, list[str]]:
     return found
 
 
-@beside_worker("parity")
-def _announce_until(stop: threading.Event) -> None:
-    announce("worker")
-    while not stop.wait(ANNOUNCE_EVERY):
-        announce("worker")
+def beside_web() -> Beside:
+    """Return the loop by which a web process announces itself."""
+    return Beside("parity", ANNOUNCE_EVERY, partial(announce, "web"))
+
+
+beside_worker("parity", every=ANNOUNCE_EVERY)(partial(announce, "worker"))
 
 
 def _payload(message: Any) -> dict[str, Any] | None:

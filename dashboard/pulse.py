@@ -7,7 +7,6 @@ samples the gauges into each point of the charts: whichever asks Redis first.
 import logging
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from celery import signals
 
 from dashboard import gauges, totals
 from landing import calls
+from landing.beside import Beside
 from lib import metrics
 from lib.breaker import Breaker
 
@@ -45,18 +45,20 @@ class Pulse:
         self._look = look
         self._stored_up_to = 0.0
         self._adder = totals.Adder()
-        self._stop = threading.Event()
         self._outage = Breaker(pause=0)
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._beats = Beside("pulse", EVERY, self.beat)
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._beats.start()
 
     def stop(self) -> None:
         """Add what is left, take leave and end. Who was killed takes no leave, and is called silent for a while."""
-        self._stop.set()
-        self._thread.join(timeout=2 * totals.TIMEOUT + gauges.DEADLINE)
+        self._beats.end()
+        if self._beats.join(timeout=2 * totals.TIMEOUT + gauges.DEADLINE):
+            with suppress(*totals.Unavailable):
+                self._adder.flush()
+                totals.forget([self.name])
 
     def beat(self) -> None:
         """Add, tell, and sample if it is this process's turn. An outage of Redis is waited out."""
@@ -77,17 +79,8 @@ class Pulse:
         except totals.Unavailable as error:
             if self._outage.failed():
                 log.warning("counts wait for Redis", extra={"reason": repr(error)})
-        except Exception:
-            log.exception("the pulse goes on after an error")
         else:
             self._outage.worked()
-
-    def _run(self) -> None:
-        while not self._stop.wait(EVERY):
-            self.beat()
-        with suppress(*totals.Unavailable):
-            self._adder.flush()
-            totals.forget([self.name])
 
 
 # -- workers: what each has in hand, and up to when it has stored

@@ -2,15 +2,14 @@
 
 import logging
 
-from celery import current_app
-
-from landing import calls, queues
+from landing import broker, calls, queues
 from landing.submission import now
 from lib import metrics
 
 log = logging.getLogger(__name__)
 
 CONFIRM_TIMEOUT = 5.0
+"""Seconds for each of RabbitMQ's answers."""
 
 REASON, BURIED_AT = "x-reason", "x-buried-at"
 """Headers of a dead letter of ours. What RabbitMQ itself dead-letters has an x-death header instead."""
@@ -23,8 +22,7 @@ def bury(raw: object, reason: str) -> None:
     queue is all that a replay takes. Raises one of queues.OUTAGES when the broker does not confirm.
     """
     message = calls.of([raw])
-    transport = {"confirm_publish": True, "mandatory": True}
-    with current_app.connection_for_write(transport_options=transport) as connection:
+    with broker.errand(CONFIRM_TIMEOUT, confirm_publish=True) as connection:
         # A connection of its own: a confirm that comes late can then not be taken for another's.
         connection.Producer().publish(
             message.body,

@@ -1,17 +1,15 @@
 """Documents that MongoDB cannot take wait in PostgreSQL, and go on when it is back."""
 
 import logging
-import random
-import threading
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import Error as DatabaseError
-from django.db import connection, transaction
+from django.db import transaction
 
 from landing import tracing
-from landing.beside_worker import beside_worker
+from landing.beside import beside_worker
 from landing.models import ParkedLog
 from lib import metrics
 from lib.breaker import Breaker
@@ -70,16 +68,14 @@ def redrive() -> int:
     return len(parked)
 
 
-@beside_worker("redrive")
-def _redrive_until(stop: threading.Event) -> None:
-    while not stop.wait(INTERVAL * random.uniform(0.5, 1.0)):  # noqa: S311  not a secret
-        try:
-            while moved := redrive():
-                log.info("parked request logs delivered", extra={"count": moved})
-        except (logs.StoreUnavailable, DatabaseError) as error:
-            log.info("parked request logs still wait", extra={"reason": repr(error)})
-        finally:
-            connection.close()  # ten seconds are long; and the next fork must not inherit it
+@beside_worker("redrive", every=INTERVAL)
+def redrive_all() -> None:
+    """Move parked documents to the log store until there are none, or it takes no more."""
+    try:
+        while moved := redrive():
+            log.info("parked request logs delivered", extra={"count": moved})
+    except (logs.StoreUnavailable, DatabaseError) as error:
+        log.info("parked request logs still wait", extra={"reason": repr(error)})
 
 
 def _to_json(document: logs.Document) -> dict[str, Any]:

@@ -6,21 +6,21 @@ Celery workers have come back from lost connections without their consumer more 
 
 import logging
 import os
-import threading
 import time
-from typing import Any
 
-from celery import current_app
 from celery.worker import state
 from django.conf import settings
 
-from landing import queues
-from landing.beside_worker import beside_worker
+from landing import broker, queues
+from landing.beside import beside_worker
 
 log = logging.getLogger(__name__)
 
 LOOKS = 5
 """Looks at the queue within WORKER_DEAF_AFTER."""
+
+PATIENCE = 5.0
+"""Seconds for each of RabbitMQ's answers."""
 
 
 def is_starved() -> bool:
@@ -28,21 +28,29 @@ def is_starved() -> bool:
     if state.reserved_requests:
         return False
     try:
-        with current_app.connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            ready = channel.queue_declare(queues.LIVE, passive=True).message_count
+        with broker.errand(PATIENCE) as connection:
+            ready = connection.default_channel.queue_declare(queues.LIVE, passive=True).message_count
     except queues.OUTAGES:
         return False  # no broker, no queue: nothing to be deaf to
     return bool(ready) and not state.reserved_requests
 
 
-@beside_worker("watchdog")
-def _watch_until(stop: threading.Event) -> None:
-    heard_at = time.monotonic()
-    while not stop.wait(settings.WORKER_DEAF_AFTER / LOOKS):
+class Watchdog:
+    """Ends this process when it has been starved for WORKER_DEAF_AFTER seconds, at every look."""
+
+    def __init__(self) -> None:
+        self._starved_since: float | None = None
+
+    def look(self) -> None:
+        """Look once."""
         if not is_starved():
-            heard_at = time.monotonic()
-        elif time.monotonic() - heard_at >= settings.WORKER_DEAF_AFTER:
+            self._starved_since = None
+            return
+        self._starved_since = self._starved_since or time.monotonic()
+        if time.monotonic() - self._starved_since >= settings.WORKER_DEAF_AFTER:
             log.critical("this worker is deaf: messages are ready and none comes; it ends")
             logging.shutdown()
             os._exit(1)  # a deaf consumer does not shut down either; what is unacknowledged comes again
+
+
+beside_worker("watchdog", every=settings.WORKER_DEAF_AFTER / LOOKS)(Watchdog().look)

@@ -11,6 +11,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO, Protocol
 from xml.sax.saxutils import escape
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -47,6 +48,9 @@ class Writer(Protocol):
     def close(self) -> None:
         """Complete the file. Without it the file is no whole one."""
 
+    def abandon(self) -> None:
+        """Let go of a file that will not be whole: it gets no end that would make it look so."""
+
 
 class Csv:
     """RFC 4180 in UTF-8, with the mark by which Excel knows it; no cell is ever a formula."""
@@ -65,6 +69,11 @@ class Csv:
         self._text.flush()
         self._text.detach()
 
+    def abandon(self) -> None:
+        """Take the file back from the text wrapper, which would close it when it is forgotten."""
+        with suppress(OSError, ValueError):
+            self._text.detach()
+
 
 class JsonLines:
     """One JSON object a line, in UTF-8."""
@@ -79,6 +88,8 @@ class JsonLines:
 
     def close(self) -> None:
         """Nothing is left."""
+
+    abandon = close
 
 
 class Xlsx:
@@ -112,6 +123,12 @@ class Xlsx:
         for name, part in _frame(self._sheets).items():
             self._zip.writestr(name, _XML + part)
         self._zip.close()
+
+    def abandon(self) -> None:
+        """Forget the workbook; a ZipFile that is forgotten would write its end."""
+        with suppress(OSError, ValueError):
+            self._sheet.close()
+        self._zip.fp = None
 
     def _begin_sheet(self) -> None:
         self._sheets += 1

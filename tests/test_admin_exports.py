@@ -11,6 +11,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.db import connection
+from django.db.models import QuerySet
 
 from dashboard import export_jobs
 from dashboard.models import Export, ExportChunk
@@ -185,6 +186,88 @@ def test_one_whose_process_dies_leaves_no_file(exporter, monkeypatch):
     export.refresh_from_db()
     assert export.state == Export.State.FAILED
     assert not ExportChunk.objects.exists()
+
+
+def pretending(monkeypatch, script):
+    """Let a shell script stand for `manage.py export`."""
+    monkeypatch.setattr(export_jobs, "_command", lambda _: ["sh", "-c", script])
+
+
+def test_who_asked_reads_why_it_failed(exporter, monkeypatch):
+    monkeypatch.setenv("POSTGRES_PORT", "1")
+    export = asked(exporter)
+    export_jobs.work()
+    export.refresh_from_db()
+    assert export.error.startswith("A store does not answer: ")
+    assert "manage.py doctor" not in export.error
+    assert len(export.error.splitlines()) == 1
+
+
+def test_one_that_writes_slowly_is_alive_all_the_time(exporter, monkeypatch):
+    monkeypatch.setattr(export_jobs, "HEARTBEAT", 0.05)
+    pretending(monkeypatch, 'sleep 1; printf half; echo \'{"rows": 1}\' >&2')
+    said = []
+    update = QuerySet.update
+    monkeypatch.setattr(QuerySet, "update", lambda those, **new: said.append(new) or update(those, **new))
+    asked(exporter)
+    export_jobs.work()
+    alive = [new["alive_at"] for new in said if "alive_at" in new]
+    assert len(alive) > 5
+    assert Export.objects.get().state == Export.State.READY
+
+
+def test_one_that_is_stuck_is_ended_at_its_deadline_though_it_writes_nothing(exporter, monkeypatch):
+    monkeypatch.setattr(export_jobs, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(export_jobs, "DEADLINE", timedelta(seconds=0.3))
+    pretending(monkeypatch, "exec sleep 60")
+    export = asked(exporter)
+    export_jobs.work()
+    export.refresh_from_db()
+    assert export.state == Export.State.FAILED
+    assert "longer than an hour" in export.error
+    assert not export_jobs._running
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "exec >&-; sleep 60",
+        "echo 'Exception ignored in: <function>' >&2",
+        """echo '{"rows": "many"}' >&2""",
+        """echo '{"rows": null}' >&2; exit 1""",
+        "echo '[1]' >&2; exit 3",
+        "",
+    ],
+    ids=["does not end", "no report", "odd rows", "odd error", "an odd line", "nothing"],
+)
+def test_whatever_the_process_does_the_export_fails_and_the_next_one_is_written(
+    exporter, monkeypatch, caplog, script
+):
+    monkeypatch.setattr(export_jobs, "END_WITHIN", 0.2)
+    command = export_jobs._command
+    export = asked(exporter)
+    with monkeypatch.context() as patch:
+        patch.setattr(export_jobs, "_command", lambda _: ["sh", "-c", script])
+        try:
+            export_jobs.work()
+        except ValueError:
+            pass  # the loop logs it and goes on: tests/test_beside.py
+    export.refresh_from_db()
+    assert export.state == Export.State.FAILED
+    assert export.error
+    assert export_jobs._command is command
+    later = asked(exporter)
+    export_jobs.work()
+    later.refresh_from_db()
+    assert later.state == Export.State.READY
+
+
+def test_a_report_is_found_before_what_python_says_at_its_end(exporter, monkeypatch):
+    pretending(monkeypatch, """printf x; echo '{"rows": 1}' >&2; echo 'Exception ignored in: <x>' >&2""")
+    export = asked(exporter)
+    export_jobs.work()
+    export.refresh_from_db()
+    assert (export.state, export.rows) == (Export.State.READY, 1)
 
 
 def test_a_worker_writes_it_by_itself_and_stores_registrations_meanwhile(exporter):

@@ -14,10 +14,10 @@ from django.core.management import CommandError, call_command
 from kombu import Producer
 
 from config.celery import app
-from dashboard import dead_letters, messages
+from dashboard import dead_letters
 from dashboard.dead_letters import Choice
 from dashboard.messages import Queue
-from landing import queues, status
+from landing import broker, queues, status
 from landing.dead_letters import bury
 from landing.models import Registration
 from landing.status import State
@@ -279,7 +279,7 @@ def test_a_discard_needs_a_note_and_a_choice():
 
 
 def test_a_broker_that_is_away_is_said(monkeypatch):
-    monkeypatch.setattr(messages, "current_app", Celery(broker="amqp://127.0.0.1:9//", set_as_current=False))
+    monkeypatch.setattr(broker, "current_app", Celery(broker="amqp://127.0.0.1:9//", set_as_current=False))
     with pytest.raises(CommandError, match="RabbitMQ does not answer") as error:
         run("list")
     assert error.value.returncode == 2

@@ -294,3 +294,18 @@ def test_a_killed_export_leaves_nothing_that_looks_whole(tmp_path, number):
     assert running.returncode != 0
     left = [path.name for path in tmp_path.iterdir()]
     assert left == [] if number != signal.SIGKILL else all(name.endswith(".part") for name in left)
+
+
+@pytest.mark.parametrize("form", tables.FORMATS)
+def test_a_file_that_fails_in_the_middle_gets_no_end_and_stays_open(form):
+    submitted(PHONE)
+    file = io.BytesIO()
+
+    def fail(_):
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        export.write(export.Question(form), file, fail)
+    gc.collect()
+    assert not file.closed
+    assert b"PK\x05\x06" not in file.getvalue()

@@ -70,7 +70,8 @@ class Command(terminal.ExplainedCommand):
         parser.add_argument(
             "--json",
             action="store_true",
-            help="report as one JSON object, on standard error if the rows go to standard output",
+            help="report as one JSON object, on standard error if the rows go to standard output; "
+            'a failure is {"error": …}, always on standard error',
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -87,8 +88,13 @@ class Command(terminal.ExplainedCommand):
             options["referrer"],
         )
         started = time.monotonic()
-        with _orderly_end():
-            rows = self._write(question, output, overwrite=options["force"])
+        try:
+            with _orderly_end():
+                rows = self._write(question, output, overwrite=options["force"])
+        except CommandError as error:
+            if options["json"]:
+                self.stderr.write(json.dumps({"error": str(error).partition("\n")[0]}))
+            raise
         self._report(question, output, rows, time.monotonic() - started, as_json=options["json"])
 
     def _write(self, question: Question, output: Path | None, *, overwrite: bool) -> int:
