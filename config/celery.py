@@ -97,3 +97,9 @@ def _hide_arguments(headers: dict[str, Any], **_: Any) -> None:
 @signals.setup_logging.connect
 def _log_as_json(**_: Any) -> None:
     logging.config.dictConfig(settings.LOGGING)
+
+
+@signals.worker_process_shutdown.connect
+def _write_the_last_lines(**_: Any) -> None:
+    """Do what atexit does elsewhere: a process of the pool ends without it."""
+    logging.shutdown()

@@ -374,7 +374,7 @@ LOGGING = {
     "formatters": {"json": {"()": "lib.json_log.JsonFormatter"}},
     "handlers": {
         "stdout": {
-            "class": "logging.StreamHandler",
+            "class": "lib.log_thread.ThreadedHandler",
             "stream": "ext://sys.stdout",
             "formatter": "json",
         }

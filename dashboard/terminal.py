@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from lib.log_thread import ThreadedHandler
+
 
 class ExplainedCommand(BaseCommand):
     """A command whose --help ends with `examples`, their lines as they are."""
@@ -27,8 +29,8 @@ class ExplainedCommand(BaseCommand):
 def logs_to_stderr() -> None:
     """Keep log lines out of what a command prints, so that --json is JSON and nothing else."""
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
-            handler.setStream(sys.stderr)
+        if isinstance(handler, ThreadedHandler) and handler.stream is sys.stdout:
+            handler.stream = sys.stderr
 
 
 def rendered(table: Table) -> str:

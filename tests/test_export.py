@@ -1,6 +1,7 @@
 """manage.py export: every registration in the file, cells that are no formulas, and no half file."""
 
 import csv
+import gc
 import io
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from dashboard import export as exports
 from landing import outbox, registrations
 from landing.models import Registration
 from landing.submission import Submission
@@ -305,7 +307,7 @@ def test_a_file_that_fails_in_the_middle_gets_no_end_and_stays_open(form):
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="the disk is full"):
-        export.write(export.Question(form), file, fail)
+        exports.write(exports.Question(form), file, fail)
     gc.collect()
     assert not file.closed
     assert b"PK\x05\x06" not in file.getvalue()
