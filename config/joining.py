@@ -6,6 +6,7 @@ acknowledged, each by itself, after the work; and a message that has been delive
 because what is in it kills its worker, is worked on alone, so that it takes no other with it.
 """
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from typing import Any
 import orjson
 from celery.worker import state
 
-from landing import calls
+from landing import calls, queues
+
+log = logging.getLogger(__name__)
 
 PACE = 0.02
 """Seconds from one task to the next, unless MANY wait: nobody sees them, and each task saved is a commit saved."""
@@ -112,7 +115,15 @@ class Joiner:
                 one.reject(log, errors, requeue or len(group) > 1)
             self._look_after(0)
 
-        self._joined(_one_task(group), None, ack, reject, [])
+        try:
+            self._joined(_one_task(group), None, ack, reject, [])
+        except Exception as error:
+            # Whether any of them is to blame is not known, least of all the one that is just arriving.
+            log.exception("messages could not be worked on together", extra={"count": len(group)})
+            for one in group:
+                one.reject(log, queues.OUTAGES, True)
+            if isinstance(error, queues.OUTAGES):
+                raise  # it may be the connection's end, which Celery mends
 
     def _look_after(self, seconds: float) -> None:
         if not self._will_look:

@@ -73,6 +73,7 @@ COUNTED = (
     ),
     _counter("redelivered", "Batches that RabbitMQ handed out again."),
     _counter("limited_without_redis", "Registrations whose rate limit one process decided by itself."),
+    _counter("log_lines_dropped", "Lines of the log that nobody took in time, or that could not be written."),
     _histogram("register_seconds", "From the arrival of POST /api/register/ to its answer, whatever it was."),
     _histogram("confirm_seconds", "From publishing a group to RabbitMQ's confirm."),
     _histogram("store_seconds", "Storing one batch in PostgreSQL."),

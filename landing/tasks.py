@@ -20,6 +20,7 @@ from landing import calls, dead_letters, outbox, queues, registrations, states, 
 from landing.states import State
 from landing.submission import MalformedSubmission, Submission, now
 from lib import metrics
+from lib.breaker import Breaker
 from lib.patience import Interrupted, hold
 from lib.shared_flag import SharedFlag
 
@@ -30,7 +31,11 @@ Result = TypeVar("Result")
 Arrival = tuple[Submission, str | None]
 """A submission, and when RabbitMQ was given it."""
 
+Culprit = tuple[Any, str]
+"""A raw registration that no retry can save, and why."""
+
 _ending = SharedFlag()
+_burying = Breaker(pause=30.0)
 
 
 @signals.worker_shutting_down.connect
@@ -49,11 +54,13 @@ def save_phones_async(batch: list[Any], queued_at: str | None = None) -> None:
 def save_batches_async(batches: list[Any]) -> None:
     """Store several batches, each with the time it was queued at, in the same slices."""
     raws = [(raw, queued_at) for batch, queued_at in batches for raw in batch]
+    culprits: list[Culprit] = []
     for start in range(0, len(raws), calls.MOST):
         arrivals, malformed = _read(raws[start : start + calls.MOST])
-        for raw, reason in malformed:
-            _bury(raw, reason)
-        _save(arrivals)
+        culprits += malformed
+        culprits += _save(arrivals)
+    # At the end, since a memory or disk alarm of RabbitMQ lets nobody bury, and everybody consume.
+    _bury(culprits)
 
 
 @shared_task(name="landing.tasks.save_phone_async")
@@ -74,8 +81,8 @@ def save_phone_async(
 
 
 @tracing.batch
-def _save(arrivals: Sequence[Arrival]) -> None:
-    registration_ids = _store([submission for submission, _ in arrivals])
+def _save(arrivals: Sequence[Arrival]) -> list[Culprit]:
+    registration_ids, culprits = _store([submission for submission, _ in arrivals])
     documents = [
         _document(submission, registration_ids[submission.request_id], queued_at)
         for submission, queued_at in arrivals
@@ -86,23 +93,24 @@ def _save(arrivals: Sequence[Arrival]) -> None:
     request_ids = [document["_id"] for document in documents]
     states.write(request_ids, State.STORED)
     log.info("stored", extra={"request_ids": request_ids})
+    return culprits
 
 
-def _store(batch: Sequence[Submission]) -> dict[str, int]:
+def _store(batch: Sequence[Submission]) -> tuple[dict[str, int], list[Culprit]]:
     """Store a batch; if the data are at fault, halve it until the one culprit stands alone."""
     if not batch:
-        return {}
+        return {}, []
     try:
-        return _hold(lambda: registrations.store(batch), "store registrations")
+        return _hold(lambda: registrations.store(batch), "store registrations"), []
     except (DataError, IntegrityError) as error:
         if len(batch) == 1:
-            _bury(batch[0].to_wire(), f"refused by PostgreSQL: {type(error.__cause__).__name__}")
-            return {}
+            return {}, [(batch[0].to_wire(), f"refused by PostgreSQL: {type(error.__cause__).__name__}")]
         middle = len(batch) // 2
-        return _store(batch[:middle]) | _store(batch[middle:])
+        (ids, culprits), (more_ids, more_culprits) = _store(batch[:middle]), _store(batch[middle:])
+        return ids | more_ids, culprits + more_culprits
 
 
-def _read(raws: Sequence[tuple[Any, str | None]]) -> tuple[list[Arrival], list[tuple[Any, str]]]:
+def _read(raws: Sequence[tuple[Any, str | None]]) -> tuple[list[Arrival], list[Culprit]]:
     arrivals, malformed = [], []
     for raw, queued_at in raws:
         try:
@@ -112,10 +120,25 @@ def _read(raws: Sequence[tuple[Any, str | None]]) -> tuple[list[Arrival], list[t
     return arrivals, malformed
 
 
-def _bury(raw: Any, reason: str) -> None:
-    _hold(lambda: dead_letters.bury(raw, reason), "bury a dead letter")
-    if request_id := _request_id(raw):
-        states.write([request_id], State.DEAD)
+def _bury(culprits: Sequence[Culprit]) -> None:
+    """Make a dead letter of each; if RabbitMQ does not take it, let it make one of the whole message.
+
+    That is RabbitMQ's own doing, inside, which no alarm holds up. It keeps all that is in the message,
+    of which the sound ones are stored, so that a replay leaves the culprits alone. To wait here instead
+    would take a process from the pool for each such message until the alarm ends.
+    """
+    try:
+        for raw, reason in culprits:
+            if _burying.is_open:
+                raise Reject("a dead letter cannot be buried", requeue=False)  # noqa: TRY301
+            dead_letters.bury(raw, reason)
+    except queues.OUTAGES as error:
+        _burying.failed()
+        log.warning("RabbitMQ takes no dead letter: it keeps the whole message as one", extra={"reason": repr(error)})
+        raise Reject(error, requeue=False) from error
+    finally:
+        if ids := [request_id for raw, _ in culprits if (request_id := _request_id(raw))]:
+            states.write(ids, State.DEAD)
 
 
 def _request_id(raw: Any) -> str | None:

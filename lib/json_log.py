@@ -5,6 +5,7 @@ import logging
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from copy import copy
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
@@ -61,11 +62,12 @@ def mask_phones(text: str) -> str:
     return _PHONE.sub(lambda found: _masked(found[0]), text)
 
 
-def freeze(record: logging.LogRecord) -> None:
-    """Make a record independent of what its caller does next, so that another thread may format it.
+def frozen(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a record that does not change with what its caller does next, so that another thread may format it.
 
     What is costly waits for that thread; lists are taken to be given away for good.
     """
+    record = copy(record)  # other handlers want it as it is
     if record.args:
         record.msg, record.args = record.getMessage(), None
     if record.exc_info:
@@ -74,6 +76,7 @@ def freeze(record: logging.LogRecord) -> None:
     for name in vars(record).keys() - _STANDARD:
         if not isinstance(value := getattr(record, name), (str, int, float, list, type(None))):
             setattr(record, name, _inert(value))
+    return record
 
 
 def _lines(event: dict[str, Any]) -> Iterator[str]:

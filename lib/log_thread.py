@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from lib import metrics
-from lib.json_log import freeze
+from lib.json_log import frozen
 
 WAITING = 2_000
 """Records that wait to be written at most; more are dropped, and a line says how many."""
@@ -36,8 +36,7 @@ class ThreadedHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Leave a record to the thread, or drop it if too many wait."""
-        freeze(record)
-        _writer.put((self, record))
+        _writer.put((self, frozen(record)))
 
     def flush(self) -> None:
         """Wait until what was logged is written, at most PATIENCE seconds."""

@@ -2,7 +2,10 @@
 
 import pytest
 from celery import current_app
+from kombu import Consumer
+from kombu.asynchronous.timer import Timer
 
+from config.joining import Joiner
 from landing import queues
 from landing.models import StoredSubmission
 from landing.receipts import request_id_for
@@ -68,3 +71,41 @@ def test_a_message_that_fails_takes_no_other_with_it():
     with worker():
         # The culprit's row is stored before its document cannot be written.
         eventually(lambda: all_stored(11) and depth(queues.dead) == 1, within=30)
+
+
+def fail(*_):
+    raise KeyError("in Celery itself")
+
+
+def test_what_celery_cannot_take_together_comes_again_and_alone():
+    send(3)
+    alone = []
+    with current_app.connection_for_write() as connection:
+        queue = queues.live.bind(connection.default_channel)
+
+        def take(handle, count):
+            """Give messages to the handler as a worker's consumer does."""
+            taken = []
+
+            def on_message(message):
+                taken.append(message)
+                handle(message, None, message.ack_log_error, message.reject_log_error, [])
+
+            with Consumer(connection, [queue], on_message=on_message, accept=["json"]):
+                while len(taken) < count:
+                    connection.drain_events(timeout=10)
+
+        def work(message, _, ack, *rest):
+            alone.append(message)
+            ack(None, ())
+
+        joiner = Joiner(work, fail, 1, Timer())
+        joiner._next = float("inf")  # they wait for each other
+        take(joiner, 3)
+        assert len(joiner._waiting) == 3
+        joiner._next = 0
+        joiner.look()
+        assert not joiner._waiting
+        take(joiner, 3)
+    assert len(alone) == 3
+    assert depth(queues.live) == depth(queues.dead) == 0
