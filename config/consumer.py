@@ -8,15 +8,27 @@ from typing import Any
 from celery.worker import consumer
 
 from config import joining
-from landing import calls
+from landing import broker, calls
 from lib import metrics
 
 log = logging.getLogger(__name__)
 
 _DELAYED = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
+_EVENTS = "celery.worker.consumer.events:Events"
 # A time to wait for blocks a quorum queue's worker, and a time to expire at drops the message. We
 # send neither, so neither is ours.
 _UNWANTED = ("eta", "expires")
+
+
+class Events(consumer.Events):
+    """Takes no leave of RabbitMQ, which does not read it during an alarm: a worker could neither end nor reconnect."""
+
+    name = "Events"
+
+    def _close(self, c: Any) -> Any:
+        if c.event_dispatcher and c.event_dispatcher.connection:
+            broker.drop(c.event_dispatcher.connection)
+        return super()._close(c)
 
 
 class Consumer(consumer.Consumer):
@@ -29,7 +41,11 @@ class Consumer(consumer.Consumer):
     class Blueprint(consumer.Consumer.Blueprint):  # type: ignore[misc,valid-type]  # celery-types calls it a variable
         """Celery's steps, without the 28 queues for delayed tasks that a quorum queue makes it declare."""
 
-        default_steps = [step for step in consumer.Consumer.Blueprint.default_steps if step != _DELAYED]
+        default_steps = [
+            "config.consumer:Events" if step == _EVENTS else step
+            for step in consumer.Consumer.Blueprint.default_steps
+            if step != _DELAYED
+        ]
 
     def ensure_connected(self, conn: Any) -> Any:
         """Come back soon after the broker does: the pauses between Celery's own tries grow to 30 s."""

@@ -3,8 +3,8 @@
 What is read here is remembered, so that .env.example and docs/configuration.md are written from
 the code (`manage.py settings_reference`) and cannot drift from it.
 
-`NAME_FILE` names a file that holds the value, as container secrets are handed over. Beside a
-running `make run` the variables that STATE_DIR/stack.env holds count as set.
+`NAME_FILE` names a file that holds the value, as container secrets are handed over. Where STATE_DIR
+is set, as manage.py does beside a running `make run`, the variables in STATE_DIR/stack.env count as set.
 """
 
 import os
@@ -55,12 +55,13 @@ _section = ""
 
 
 def load_state() -> bool:
-    """Take over the settings of the stack that runs in STATE_DIR; the environment's own win.
+    """Take over the settings of the stack in STATE_DIR, if that is set; the environment's own win.
 
-    Returns whether there is one.
+    Returns whether there is one. manage.py sets STATE_DIR beside a running stack; a server never looks
+    into whatever directory it was started from.
     """
-    path = Path(os.environ.get("STATE_DIR", ".local")) / "stack.env"
-    if not path.is_file():
+    directory = os.environ.get("STATE_DIR")
+    if not directory or not (path := Path(directory, "stack.env")).is_file():
         return False
     for line in path.read_text().splitlines():
         name, equals, value = line.partition("=")

@@ -20,3 +20,5 @@ broker_api = f"{_management.scheme}://{_login}@{_management.netloc}/api/"
 # Each is a batch; 100,000 of them, Flower's default, take hundreds of megabytes.
 max_tasks = 10_000
 persistent = False
+# Seconds. A worker has a new name in each container: without this those that are gone stay for ever, as offline.
+purge_offline_workers = 3600

@@ -2,8 +2,10 @@
 
 import os
 
-bind = f"{os.environ.get('BIND') or '127.0.0.1'}:{os.environ.get('PORT') or '8000'}"
-workers = int(os.environ.get("WEB_CONCURRENCY") or os.cpu_count() or 1)
+from lib import container
+
+bind = f"{os.environ.get('BIND') or '127.0.0.1'}:{container.number('PORT', 8000)}"
+workers = container.number("WEB_CONCURRENCY", container.processes(each=128 << 20))  # one takes about 90 MB
 worker_class = "config.server.Worker"
 # A worker that does not come round for this long is hung, and is replaced.
 timeout = 20

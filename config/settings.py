@@ -65,7 +65,11 @@ LANDING_DIR = env.text(
 )
 PORT = env.integer("PORT", "8000", "The port that the web server listens on.")
 env.text("BIND", "127.0.0.1", "The address that the web server listens on.")
-env.text("WEB_CONCURRENCY", "", "Web server processes. Empty: one for each CPU core.")
+env.text(
+    "WEB_CONCURRENCY",
+    "",
+    "Web server processes. Empty: one for each CPU core, as far as the container's CPU and memory limits allow.",
+)
 WEB_THREADS = env.integer(
     "WEB_THREADS",
     "10",

@@ -268,10 +268,12 @@ class DeadLetterAdmin(ReadOnlyAdmin):
             count = dead_letters.replay(
                 Choice(keys=keys), lambda _: None, one_by_one=one_by_one, most=LOOKED_AT
             )
+            audit.record(request, "replayed dead letters", f"{about}: {count} went")
             messages.success(request, shown("{count} replayed.", count=count))
         else:
             audit.record(request, "discarded dead letters", f"{len(keys)} letters: {note}")
             count = dead_letters.discard(set(keys), note, most=LOOKED_AT)
+            audit.record(request, "discarded dead letters", f"{len(keys)} letters: {count} went")
             messages.success(request, shown("{count} discarded.", count=count))
         return back
 

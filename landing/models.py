@@ -77,6 +77,10 @@ class ParkedLog(models.Model):
     request_id = models.UUIDField(primary_key=True)
     document = models.JSONField(word("document"))
     parked_at = models.DateTimeField(word("parked at"), db_default=Now())
+    # Set for one that the log store itself refuses: how often, and when it is given again.
+    refusals = models.IntegerField(default=0, db_default=0)
+    try_at = models.DateTimeField(default=None, null=True)
+    reason = models.TextField(blank=True, default="", db_default="")
 
     class Meta:
         db_table = "landing_parked_log"

@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db import transaction
+from django.db.models import Q
 
 from landing import tracing
 from landing.beside import beside_worker
 from landing.models import ParkedLog
+from landing.submission import now
 from lib import metrics
 from lib.breaker import Breaker
 from logs import utils as logs
@@ -20,6 +22,9 @@ log = logging.getLogger(__name__)
 BATCH = 500
 INTERVAL = 10.0
 """Seconds between two looks at the parked documents."""
+
+REFUSED_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(days=1)
+"""The pause before a document that the log store has refused is given again doubles, up to a day."""
 
 _breaker = Breaker(pause=5.0)
 
@@ -36,6 +41,10 @@ def deliver(documents: Sequence[logs.Document]) -> None:
         return
     try:
         logs.log_requests(documents)
+    except logs.DocumentsRefused as error:
+        # The store works. Which of them it was, redrive() finds out.
+        log.warning("the log store refuses request logs", extra={"reason": str(error)})
+        park(documents)
     except logs.StoreUnavailable as error:
         if _breaker.failed():
             log.warning("request logs are parked in PostgreSQL", extra={"reason": str(error)})
@@ -55,17 +64,39 @@ def park(documents: Sequence[logs.Document]) -> None:
 
 
 def redrive() -> int:
-    """Move one batch of parked documents to the log store; return how many went.
+    """Move one batch of parked documents to the log store; return how many went, or were found to be refused.
 
+    One that the store refuses stays, with the reason, and is given again after a pause that grows.
     Raises StoreUnavailable or django.db.Error, and then they are still parked. Several workers
     may do this at once: each takes rows that no other has locked.
     """
     with transaction.atomic():
-        parked = list(ParkedLog.objects.select_for_update(skip_locked=True).order_by("parked_at")[:BATCH])
-        logs.log_requests([_from_json(one.document) for one in parked])
-        ParkedLog.objects.filter(pk__in=[one.pk for one in parked]).delete()
-    metrics.count("documents:mongodb", len(parked))
+        due = ParkedLog.objects.filter(Q(try_at=None) | Q(try_at__lte=now()))
+        parked = list(due.select_for_update(skip_locked=True).order_by("parked_at")[:BATCH])
+        refused = _give(parked)
+        ParkedLog.objects.filter(pk__in={one.pk for one in parked} - {one.pk for one in refused}).delete()
+        ParkedLog.objects.bulk_update(refused, ["refusals", "try_at", "reason"])
+    metrics.count("documents:mongodb", len(parked) - len(refused))
     return len(parked)
+
+
+def _give(parked: Sequence[ParkedLog]) -> list[ParkedLog]:
+    """Give documents to the log store; halve what it refuses until each culprit stands alone, and return those."""
+    try:
+        logs.log_requests([_from_json(one.document) for one in parked])
+    except logs.DocumentsRefused as error:
+        if len(parked) > 1:
+            middle = len(parked) // 2
+            return _give(parked[:middle]) + _give(parked[middle:])
+        [culprit] = parked
+        culprit.refusals, culprit.reason = culprit.refusals + 1, str(error)
+        culprit.try_at = now() + min(REFUSED_PAUSE * 2**culprit.refusals, LONGEST_PAUSE)
+        log.error(
+            "the log store refuses a request log",
+            extra={"request_id": str(culprit.pk), "reason": culprit.reason, "refusals": culprit.refusals},
+        )
+        return [culprit]
+    return []
 
 
 @beside_worker("redrive", every=INTERVAL)

@@ -130,11 +130,13 @@ def _bury(culprits: Sequence[Culprit]) -> None:
     try:
         for raw, reason in culprits:
             if _burying.is_open:
-                raise Reject("a dead letter cannot be buried", requeue=False)  # noqa: TRY301
+                raise Reject("a dead letter cannot be buried", requeue=False)
             dead_letters.bury(raw, reason)
     except queues.OUTAGES as error:
         _burying.failed()
-        log.warning("RabbitMQ takes no dead letter: it keeps the whole message as one", extra={"reason": repr(error)})
+        log.warning(
+            "RabbitMQ takes no dead letter: it keeps the whole message as one", extra={"reason": repr(error)}
+        )
         raise Reject(error, requeue=False) from error
     finally:
         if ids := [request_id for raw, _ in culprits if (request_id := _request_id(raw))]:

@@ -53,7 +53,9 @@ class JsonFormatter(logging.Formatter):
         }
         event |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info or record.exc_text:
-            event["exception"] = record.exc_text or self.formatException(record.exc_info or (None, None, None))
+            event["exception"] = record.exc_text or self.formatException(
+                record.exc_info or (None, None, None)
+            )
         return "\n".join(_lines({_inert(key): _inert(value) for key, value in event.items()}))
 
 

@@ -104,7 +104,11 @@ class _Writer:
         dropped = self._dropped
         if dropped == self._told:
             return
-        facts = {"name": __name__, "levelname": "WARNING", "msg": "log lines were dropped: nobody took them in time"}
+        facts = {
+            "name": __name__,
+            "levelname": "WARNING",
+            "msg": "log lines were dropped: nobody took them in time",
+        }
         handler.write(logging.makeLogRecord(facts | {"count": dropped - self._told}))
         self._told = dropped
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS spool (
     number INTEGER PRIMARY KEY, body BLOB NOT NULL, checksum INTEGER NOT NULL, damaged INTEGER NOT NULL DEFAULT 0
-) STRICT
+)
 """
 _INSERT = "INSERT INTO spool (body, checksum) VALUES (?, ?)"
 _OLDEST = "SELECT number, body, checksum FROM spool WHERE NOT damaged ORDER BY number LIMIT ?"
@@ -160,8 +160,11 @@ class SpoolFile:
             self._lock = None
 
     def remove(self) -> None:
-        """Close the file and delete it, unless rows are left in it, damaged ones included."""
-        (left,) = self._database.execute("SELECT count(*) FROM spool").fetchone()
+        """Close the file and delete it, unless rows are left in it, damaged ones included. Raises SpoolFailed."""
+        try:
+            (left,) = self._database.execute("SELECT count(*) FROM spool").fetchone()
+        except sqlite3.Error as error:
+            raise _failure(error) from error
         if left == 0:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)

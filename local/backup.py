@@ -38,6 +38,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, PyMongoError
 from rich.console import Console
 
+from lib.whole_file import sync_directory
 from local import state
 
 FORMAT = 1
@@ -75,12 +76,14 @@ class Stack:
     @property
     def login(self) -> dict[str, str]:
         """PostgreSQL's login in libpq's own variables: on a command line everybody could read it."""
+        ca_path = self.setting("POSTGRES_CA_PATH")
         return {
             "PGHOST": self.setting("POSTGRES_HOST", "localhost"),
             "PGPORT": self.setting("POSTGRES_PORT", "5432"),
             "PGUSER": self.setting("POSTGRES_USER", "breakwater"),
             "PGPASSWORD": self.setting("POSTGRES_PASSWORD"),
             "PGDATABASE": self.setting("POSTGRES_DB", "breakwater"),
+            **({"PGSSLMODE": "verify-full", "PGSSLROOTCERT": ca_path} if ca_path else {}),
         }
 
     def postgres(self) -> psycopg.Connection[tuple[Any, ...]]:
@@ -92,6 +95,8 @@ class Stack:
             user=login["PGUSER"],
             password=login["PGPASSWORD"],
             dbname=login["PGDATABASE"],
+            sslmode=login.get("PGSSLMODE"),
+            sslrootcert=login.get("PGSSLROOTCERT"),
             connect_timeout=5,
         )
 
@@ -106,6 +111,8 @@ class Stack:
             int(self.setting("MONGODB_PORT", "27017")),
             username=self.setting("MONGODB_USER") or None,
             password=self.setting("MONGODB_PASSWORD") or None,
+            tls=bool(self.setting("MONGODB_CA_PATH")),
+            tlsCAFile=self.setting("MONGODB_CA_PATH") or None,
             serverSelectionTimeoutMS=5000,
         )
         with client:
@@ -336,6 +343,7 @@ def _pack(parts: Path, file: Path) -> None:
             out.flush()
             os.fsync(out.fileno())
         draft.replace(file)
+        sync_directory(file.parent)
     finally:
         draft.unlink(missing_ok=True)
 

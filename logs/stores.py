@@ -1,6 +1,7 @@
 """Where request metadata can be kept: MongoDB, or nowhere. LOGS_STORE names the class."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,9 +10,10 @@ from itertools import islice
 from typing import Any, Protocol
 
 import pymongo
+from bson.errors import InvalidDocument
 from django.conf import settings
 from pymongo import MongoClient, WriteConcern
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError
 
 Document = Mapping[str, Any]
 
@@ -26,6 +28,10 @@ READ_TIMEOUT = 120.0
 
 class StoreUnavailable(Exception):
     """The store could not take the documents. Some may be in it; to give all again is safe."""
+
+
+class DocumentsRefused(StoreUnavailable):
+    """The store works, and will not take some of the documents, however often they are given. Others may be in it."""
 
 
 class Store(Protocol):
@@ -72,13 +78,30 @@ class MongoStore:
     def insert(self, documents: Sequence[Document]) -> None:
         """Keep documents in one unordered bulk; a known _id is not an error but a redelivery."""
         try:
-            self._collection.insert_many([dict(document) for document in documents], ordered=False)
-        except BulkWriteError as error:
-            failed = [one for one in error.details["writeErrors"] if one["code"] != DUPLICATE_KEY]
-            if failed or error.details.get("writeConcernErrors"):
-                raise StoreUnavailable(f"{len(failed)} documents refused") from error
+            self._insert(documents)
+        except (DocumentTooLarge, InvalidDocument) as error:
+            raise DocumentsRefused(repr(error)[:200]) from error
         except PyMongoError as error:
             raise StoreUnavailable(repr(error)) from error
+
+    def _insert(self, documents: Sequence[Document]) -> None:
+        try:
+            self._collection.insert_many([dict(document) for document in documents], ordered=False)
+        except BulkWriteError as error:
+            failed = self._without_redelivered(error.details["writeErrors"], documents)
+            if error.details.get("writeConcernErrors"):
+                raise StoreUnavailable("not on the disk in time") from error
+            if failed:
+                said = str(failed[0].get("errmsg"))[:200]
+                raise DocumentsRefused(f"{len(failed)} documents refused: {said}") from error
+
+    def _without_redelivered(
+        self, errors: Sequence[Mapping[str, Any]], documents: Sequence[Document]
+    ) -> list[Mapping[str, Any]]:
+        """Leave out those whose _id is known: which unique index it was that refused them, if any, says little."""
+        ids = [documents[one["index"]]["_id"] for one in errors if one["code"] == DUPLICATE_KEY]
+        known = {one["_id"] for one in self._collection.find({"_id": {"$in": ids}}, {"_id": 1})}
+        return [one for one in errors if documents[one["index"]]["_id"] not in known]
 
     def find(self, request_id: str) -> dict[str, Any] | None:
         """Return one document by its request_id, which is compared as text, never as a query."""
@@ -148,13 +171,23 @@ class NoopStore:
         return 0
 
 
-_stores: dict[int, Store] = {}
+_stores: dict[type[Store], Store] = {}
+_making = threading.Lock()
 
 
 def current(make: type[Store]) -> Store:
-    """Return this process's store. MongoClient does not survive a fork, so each process makes its own."""
-    pid = os.getpid()
-    if pid not in _stores:
-        _stores.clear()
-        _stores[pid] = make()
-    return _stores[pid]
+    """Return this process's store of a kind."""
+    with _making:
+        if make not in _stores:
+            _stores[make] = make()
+        return _stores[make]
+
+
+def _begin_again() -> None:
+    """Forget in a forked child what is the parent's: a MongoClient does not survive a fork."""
+    global _making  # noqa: PLW0603
+    _making = threading.Lock()
+    _stores.clear()
+
+
+os.register_at_fork(after_in_child=_begin_again)

@@ -8,10 +8,11 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from logs import stores
-from logs.stores import Document, StoreUnavailable
+from logs.stores import Document, DocumentsRefused, StoreUnavailable
 
 __all__ = [
     "Document",
+    "DocumentsRefused",
     "StoreUnavailable",
     "delete",
     "find",

@@ -72,7 +72,17 @@ def test_what_was_chosen_is_replayed_and_nothing_else(admin_client, letters):
     assert depth(queues.live) == 2
     [left] = dead_letters.letters(Choice())
     assert left.key.hex() == letters[2]
-    assert LogEntry.objects.get().change_message == "replayed dead letters"
+    said = LogEntry.objects.order_by("pk").values_list("change_message", "object_repr")
+    assert list(said) == [
+        ("replayed dead letters", "2 letters"),
+        ("replayed dead letters", "2 letters: 2 went"),
+    ]
+
+
+def test_the_audit_log_says_when_fewer_went_than_were_chosen(admin_client, letters):
+    gone = "00" * 16
+    act(admin_client, act="replay", key=[letters[0], gone], sure="yes")
+    assert LogEntry.objects.latest("pk").object_repr == "2 letters: 1 went"
 
 
 def test_discarding_needs_a_reason_which_is_written_down(admin_client, letters):
@@ -81,8 +91,11 @@ def test_discarding_needs_a_reason_which_is_written_down(admin_client, letters):
     assert depth(queues.dead) == 3
     act(admin_client, act="discard", key=letters[0], sure="yes", note="test data")
     assert (depth(queues.dead), depth(queues.live)) == (2, 0)
-    entry = LogEntry.objects.get()
-    assert (entry.change_message, entry.object_repr) == ("discarded dead letters", "1 letters: test data")
+    said = LogEntry.objects.order_by("pk").values_list("change_message", "object_repr")
+    assert list(said) == [
+        ("discarded dead letters", "1 letters: test data"),
+        ("discarded dead letters", "1 letters: 1 went"),
+    ]
 
 
 @pytest.mark.parametrize("keys", [[], ["zz"], ["00" * 16]])
@@ -124,7 +137,7 @@ def as_web(monkeypatch, settings):
         wanted = {name: web[name] for name in ("configure", "write", "read")}
         api.put(f"/api/permissions/{vhost}/web", json=wanted).raise_for_status()
     url = f"amqp://web:web@{settings.RABBITMQ_HOST}:{settings.RABBITMQ_PORT}/{vhost}"
-    for name in ("broker_read_url", "broker_write_url"):
+    for name in ("broker_write_url", "broker_write_url"):
         monkeypatch.setattr(app.conf, name, url)
 
 
@@ -140,7 +153,7 @@ def test_the_rights_of_the_web_in_the_container_stack_are_enough(
 
 
 def test_rabbitmq_away_is_said_and_nothing_else_breaks(admin_client, monkeypatch):
-    monkeypatch.setattr(app.conf, "broker_read_url", "amqp://127.0.0.1:9//")
+    monkeypatch.setattr(app.conf, "broker_write_url", "amqp://127.0.0.1:9//")
     answer = admin_client.get(URL, headers=ENGLISH)
     assert answer.status_code == 503
     assert "RabbitMQ does not answer" in answer.content.decode()

@@ -14,6 +14,7 @@ from landing.status import State
 from landing.submission import Submission
 from landing.tasks import save_phones_async
 from lib.breaker import Breaker
+from logs import stores
 from logs import utils as logs
 from tests.waiting import eventually
 
@@ -126,6 +127,48 @@ def test_a_parked_document_is_the_one_that_would_have_been_delivered(monkeypatch
     monkeypatch.setattr(logs, "log_requests", taken.extend)
     assert outbox.redrive() == 1
     assert taken == [delivered]
+
+
+@pytest.fixture
+def _unique_referrers():
+    """An index that somebody has made in MongoDB, by which it refuses a second document."""
+    collection = stores.current(stores.MongoStore)._collection
+    collection.create_index("referrer", unique=True, name="ours_not")
+    yield
+    collection.drop_index("ours_not")
+
+
+@pytest.mark.usefixtures("_unique_referrers")
+def test_a_document_that_mongodb_refuses_holds_up_no_other_and_waits_with_its_reason():
+    batch = [one | {"referrer": f"https://{place}.example/"} for place, one in enumerate(documents(5))]
+    batch[3] |= {"referrer": batch[1]["referrer"]}
+    outbox.park(batch)
+    while outbox.redrive():
+        pass
+    assert [bool(logs.find(one["_id"])) for one in batch].count(True) == 4
+    refused = ParkedLog.objects.get()
+    assert str(refused.pk) in {batch[1]["_id"], batch[3]["_id"]}
+    assert "11000" in refused.reason or "duplicate" in refused.reason
+    assert refused.try_at > datetime.now(UTC)
+    before = refused.try_at - datetime.now(UTC)
+    ParkedLog.objects.update(try_at=datetime.now(UTC))
+    assert outbox.redrive() == 1
+    refused.refresh_from_db()
+    assert refused.refusals == 2
+    assert refused.try_at - datetime.now(UTC) > before
+
+
+@pytest.mark.usefixtures("_unique_referrers")
+def test_a_document_that_mongodb_refuses_at_once_is_parked_and_stays_no_outage():
+    first, second = documents(2)
+    outbox.deliver([first | {"referrer": "https://a.example/"}])
+    outbox.deliver([second | {"referrer": "https://a.example/"}])
+    assert str(ParkedLog.objects.get().pk) == second["_id"]
+    assert not outbox._breaker.is_open
+
+
+def documents(count):
+    return [{"_id": str(uuid4()), "accepted_at": datetime.now(UTC)} for _ in range(count)]
 
 
 def test_without_redis_registrations_go_on_and_postgresql_tells_their_state(client, servers):

@@ -1,5 +1,6 @@
 """Settings: each read once, every fault said at once, and the documentation written from the code."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+import manage as manage_py
 from config import env
 from config.management.commands import settings_reference
 
@@ -132,6 +134,29 @@ def test_without_a_stack_the_environment_is_all_there_is(monkeypatch, tmp_path):
     before = dict(os.environ)
     env.load_state()
     assert dict(os.environ) == before
+
+
+def test_a_server_does_not_look_for_a_stack_where_it_was_started(monkeypatch, tmp_path):
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local" / "stack.env").write_text("BW_ONE=left behind\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STATE_DIR")
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    assert not env.load_state()
+    assert "BW_ONE" not in os.environ
+
+
+def test_manage_finds_the_stack_that_runs_and_not_one_that_has_died(monkeypatch, tmp_path):
+    monkeypatch.setattr(manage_py, "STATE_DIR", tmp_path)
+    monkeypatch.setattr(os, "environ", {})
+    manage_py.find_stack()
+    (tmp_path / "lock").touch()
+    manage_py.find_stack()
+    assert os.environ == {}
+    with (tmp_path / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        manage_py.find_stack()
+    assert os.environ == {"STATE_DIR": str(tmp_path)}
 
 
 def manage(*arguments, **environment):
