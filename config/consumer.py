@@ -28,7 +28,7 @@ class Events(consumer.Events):
     def _close(self, c: Any) -> Any:
         if c.event_dispatcher and c.event_dispatcher.connection:
             broker.drop(c.event_dispatcher.connection)
-        return super()._close(c)
+        return super()._close(c)  # type: ignore[misc]  # celery-types does not know it
 
 
 class Consumer(consumer.Consumer):

@@ -336,3 +336,12 @@ def test_a_broker_that_is_away_is_asked_again_and_found_when_it_is_back(servers)
         # Nothing goes on trying behind the page: a thread that did would hold up the process's end.
         eventually(gauges._PROBES["rabbitmq"].answer().done)
     eventually(lambda: live.now()["gauges"]["queue"] == 0, within=20)
+
+
+def test_no_server_is_asked_for_a_stranger_with_a_session_of_nobody(client, monkeypatch):
+    asked = []
+    monkeypatch.setattr(live, "now", lambda: asked.append("five servers"))
+    client.cookies["sessionid"] = "x" * 32
+    assert client.get("/ops/state/").status_code == 403
+    assert client.get("/ops/state/", headers={"X-Ops-Pass": "1:x:y"}).status_code == 403
+    assert not asked
