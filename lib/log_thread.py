@@ -28,7 +28,7 @@ Item = tuple["ThreadedHandler", logging.LogRecord]
 
 
 class ThreadedHandler(logging.Handler):
-    """Takes records in a microsecond or two; the process's one thread formats and writes them."""
+    """Takes records in some microseconds; the process's one thread formats and writes them."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
