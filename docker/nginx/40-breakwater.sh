@@ -50,9 +50,15 @@ case ${DEFAULT_LANGUAGE:-fa} in fa | en) ;; *) die "DEFAULT_LANGUAGE=${DEFAULT_L
   echo "map \"\" \$hsts { default \"$hsts\"; }"
   echo "map \"\" \$default_language { default ${DEFAULT_LANGUAGE:-fa}; }"
   echo 'map $host $known_host { hostnames; default "";'
+case ${ACCESS_LOG:-witness} in
+  witness) logged='~^(202|[45])' ;;
+  all) logged='~' ;;
+  *) die "ACCESS_LOG=${ACCESS_LOG:-} is not witness or all" ;;
+esac
   for host in $(echo "${ALLOWED_HOSTS:-localhost,127.0.0.1,[::1]}" | tr ',' ' '); do
     case $host in '*') echo '"~" 1;' ;; *) echo "\"$host\" 1;" ;; esac
   done
+  echo "map \$status \$worth_a_line { default 0; \"$logged\" 1; }"
   echo '}'
 } > $out/settings.conf
 
