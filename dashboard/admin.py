@@ -195,6 +195,8 @@ class ExportAdmin(ReadOnlyAdmin):
             "Content-Disposition": f'attachment; filename="{export.file_name}"',
             # One that breaks off is then seen to be no whole one.
             "Content-Length": str(export.bytes),
+            # A proxy that collects an answer first runs out of disk on a large one; nginx then sends it as it comes.
+            "X-Accel-Buffering": "no",
         }
         return StreamingHttpResponse(
             _chunks(export), content_type=CONTENT_TYPES[export.format], headers=headers
