@@ -11,7 +11,9 @@ worker_class = "config.server.Worker"
 timeout = 20
 # What was accepted from the network before a stop is still answered; longer than PUBLISH_TIMEOUT.
 graceful_timeout = 15
-keepalive = 15
+# Longer than proxies keep an idle connection (ingress-nginx and cloud load balancers: 60 s): the side that sends
+# must hang up first, or now and then it sends into a connection that is just being closed.
+keepalive = 75
 # The campaign's wave stands here while the workers are busy; the kernel may cap it (somaxconn).
 backlog = 4096
 # gunicorn's control socket lies under $HOME, which a container may not write to.

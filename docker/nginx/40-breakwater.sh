@@ -5,8 +5,12 @@ set -eu
 out=/run/nginx
 die() { echo "nginx: $1" >&2; exit 1; }
 
-# nginx 1.27.3 and later follow a name that an upstream's server has, and keep connections open. An older one
-# can do only one of the two; then it follows the name.
+# A process for each core, and no more than four: the machine may have many cores, and this container is small.
+cores=$(nproc)
+echo "worker_processes $((cores < 4 ? cores : 4));" > $out/main
+
+# Connections to the web are kept. nginx 1.27.3 and later can do that and follow a name whose addresses change;
+# an older one can do only one of the two, and then it follows the name.
 version=$(nginx -v 2>&1 | sed 's/.*nginx\///; s/[^0-9.].*//')
 oldest=$(printf '%s\n1.27.3\n' "$version" | sort -t. -k1,1n -k2,2n -k3,3n | head -n 1)
 if [ "$oldest" = 1.27.3 ]; then
@@ -14,8 +18,9 @@ if [ "$oldest" = 1.27.3 ]; then
 upstream web_pool {
     zone web_pool 256k;
     server web:8000 resolve max_fails=1 fail_timeout=1s;
-    keepalive 64;
-    keepalive_timeout 10s; # gunicorn's is 15 s: the side that sends requests must hang up first
+    keepalive 256; # idle ones in each process: as many as it had requests under way, so that none is opened anew
+    keepalive_requests 100000;
+    keepalive_timeout 60s; # gunicorn's is 75 s: the side that sends requests must hang up first
 }
 map "" $web { default web_pool; }
 CONF
@@ -45,20 +50,20 @@ case ${HTTPS:-on},$hsts in
   on,* | true,* | yes,* | 1,* | ON,* | True,* | Yes,*) ;;
   *) hsts= ;;
 esac
-case ${DEFAULT_LANGUAGE:-fa} in fa | en) ;; *) die "DEFAULT_LANGUAGE=${DEFAULT_LANGUAGE:-} is not fa or en" ;; esac
-{
-  echo "map \"\" \$hsts { default \"$hsts\"; }"
-  echo "map \"\" \$default_language { default ${DEFAULT_LANGUAGE:-fa}; }"
-  echo 'map $host $known_host { hostnames; default "";'
 case ${ACCESS_LOG:-witness} in
   witness) logged='~^(202|[45])' ;;
   all) logged='~' ;;
   *) die "ACCESS_LOG=${ACCESS_LOG:-} is not witness or all" ;;
 esac
+case ${DEFAULT_LANGUAGE:-fa} in fa | en) ;; *) die "DEFAULT_LANGUAGE=${DEFAULT_LANGUAGE:-} is not fa or en" ;; esac
+{
+  echo "map \"\" \$hsts { default \"$hsts\"; }"
+  echo "map \$status \$worth_a_line { default 0; \"$logged\" 1; }"
+  echo "map \"\" \$default_language { default ${DEFAULT_LANGUAGE:-fa}; }"
+  echo 'map $host $known_host { hostnames; default "";'
   for host in $(echo "${ALLOWED_HOSTS:-localhost,127.0.0.1,[::1]}" | tr ',' ' '); do
     case $host in '*') echo '"~" 1;' ;; *) echo "\"$host\" 1;" ;; esac
   done
-  echo "map \$status \$worth_a_line { default 0; \"$logged\" 1; }"
   echo '}'
 } > $out/settings.conf
 
@@ -90,7 +95,7 @@ own_networks() {
 : > $out/tls.server
 if [ -e /etc/nginx/tls/fullchain.pem ]; then
   cat > $out/tls.server <<'CONF'
-listen 8443 ssl default_server backlog=4096;
+listen 8443 ssl default_server backlog=4096 reuseport;
 http2 on;
 ssl_certificate /etc/nginx/tls/fullchain.pem;
 ssl_certificate_key /etc/nginx/tls/privkey.pem;
