@@ -114,6 +114,13 @@ class Stack:
         """The lines of nginx's access log."""
         return [json.loads(line) for line in self.logs("nginx").splitlines() if line.startswith("{")]
 
+    def witnessed(self, request_id):
+        """The line of one request, when nginx has written it."""
+        [line] = wait_until(
+            lambda: [line for line in self.witness() if line["request_id"] == request_id], seconds=5
+        )
+        return line
+
     def containers(self, *services):
         ids = self.compose("ps", "-aq", *services).split()
         return json.loads(run("docker", "inspect", *ids))
@@ -289,6 +296,87 @@ def test_scaled_out_nginx_balances_over_all_web_containers(composed):
         composed.up("--no-recreate", "--scale", "web=1", "--scale", "worker=1")
 
 
+def test_connections_to_the_web_are_kept(composed):
+    def opened():
+        [names, values] = [
+            line.split()
+            for line in composed.compose("exec", "-T", "web", "cat", "/proc/net/snmp").splitlines()
+            if line.startswith("Tcp:")
+        ]
+        return int(values[names.index("PassiveOpens")])
+
+    before = opened()
+    for _ in range(200):
+        assert composed.register().status_code == 202
+    assert opened() - before < 20  # health checks open one each
+
+
+def test_no_visitor_sees_that_one_of_two_webs_is_killed(composed):
+    try:
+        composed.up("--no-recreate", "--scale", "web=2")
+        with load(composed) as accepted, visitors(composed) as answers:
+            killed = composed.compose("ps", "-q", "web").split()[0]
+            for _ in range(2):
+                time.sleep(3)
+                run("docker", "kill", killed)
+                time.sleep(3)
+                run("docker", "start", killed)
+        assert len(answers) > 200
+        assert set(answers) == {200, 202}
+        assert_kept(composed, accepted)
+    finally:
+        composed.up("--no-recreate", "--scale", "web=1")
+
+
+@contextmanager
+def visitors(composed):
+    """Ask for the page, register with a key as the page does, and poll; the list it gives holds all statuses."""
+    answers, stop = [], threading.Event()
+
+    def visit():
+        with httpx.Client(base_url=composed.url, trust_env=False, timeout=20) as http:
+            while not stop.is_set():
+                answers.append(http.get("/fa/").status_code)
+                registration = {"phone_number": random_phone()}
+                answer = http.post(
+                    "/api/register/", json=registration, headers={"Idempotency-Key": str(uuid4())}
+                )
+                answers.append(answer.status_code)
+                if answer.status_code == 202:
+                    answers.append(http.get(f"/api/register/{answer.json()['task_id']}/").status_code)
+                stop.wait(0.02)
+
+    with ThreadPoolExecutor(8) as pool:
+        done = [pool.submit(visit) for _ in range(8)]
+        try:
+            yield answers
+        finally:
+            stop.set()
+    for one in done:
+        one.result()
+
+
+def test_nginx_follows_a_web_that_is_made_anew(composed):
+    composed.compose("up", "-d", "--wait", "--force-recreate", "--no-deps", "web")
+    wait_until(lambda: composed.register().status_code == 202, 5)
+
+
+def test_without_mongodb_the_worker_starts_stores_and_parks_documents(composed):
+    override = composed.env_file.with_name("no-mongodb.yml")
+    override.write_text("services: {mongodb: {entrypoint: [sh, -c, exit 132]}}")
+    files = ("docker-compose.yml", override)
+    recreate = ("up", "-d", "--force-recreate", "worker", "mongodb")
+    try:
+        composed.compose(*recreate, files=files)
+        request_id = composed.register().json()["request_id"]
+        wait_until(lambda: request_id in composed.stored(), 60)
+        wait_until(lambda: request_id in composed.sql("SELECT request_id FROM landing_parked_log"), 60)
+    finally:
+        composed.compose(*recreate)
+        composed.up("--no-recreate")
+    wait_until(lambda: request_id in composed.logged(), 60)
+
+
 def test_doctor_finds_no_fault_and_names_a_variable_that_differs(composed):
     assert doctor(composed) == []
     try:
@@ -371,9 +459,8 @@ def test_the_toolbox_traces_a_registration(composed):
 
 
 def test_nginx_log_piped_into_the_toolbox_proves_that_nothing_is_missing(composed):
-    request_id = registered(composed)
+    composed.witnessed(registered(composed))
     witness = composed.compose("logs", "--no-log-prefix", "nginx")
-    assert request_id in witness
     report = json.loads(composed.toolbox("reconcile", "--accepted", "-", "--json", text=witness))
     assert report["ok"]
     assert report["accepted"] == report["stored"] > 0
@@ -487,6 +574,15 @@ def test_pages_stay_and_registrations_are_refused_clearly_while_the_web_is_away(
         composed.up("--no-recreate")
 
 
+def test_no_server_has_refused_what_the_product_asked(composed):
+    """Up to here nothing was attacked: each process has done its work, with its own rights."""
+    composed.toolbox("doctor", check=False)
+    assert composed.http.get("/readyz").json()["status"] == "ready"
+    assert redis_as_admin(composed, "acl", "log").strip() == ""
+    assert "permission denied" not in composed.logs("postgres")
+    assert not re.search("access_refused|access to .* refused", composed.logs("rabbitmq"))
+
+
 # What nginx answers by itself
 
 
@@ -551,14 +647,71 @@ def test_a_visitor_cannot_choose_address_or_request_id(composed):
     assert request_id != forged["X-Request-ID"]
     wait_until(lambda: composed.status(request_id) == "Registered", 20)
     find = f"import django; django.setup(); from logs import utils; print(utils.find('{request_id}')['ip_address'])"
-    [witness] = [line for line in composed.witness() if line["request_id"] == request_id]
+    witness = composed.witnessed(request_id)
     assert composed.python("web", find).strip() == witness["ip"] != "203.0.113.9"
 
 
 def test_the_access_log_names_each_accepted_request(composed):
     answer = composed.register()
-    [witness] = [line for line in composed.witness() if line["request_id"] == answer.json()["request_id"]]
+    witness = composed.witnessed(answer.json()["request_id"])
     assert (witness["status"], witness["method"], witness["path"]) == ("202", "POST", "/api/register/")
+
+
+def test_the_access_log_has_registrations_and_errors_and_no_line_for_pages_and_polls(composed):
+    before = len(composed.witness())
+    for _ in range(20):
+        composed.http.get("/fa/")
+        composed.http.get("/livez")
+    task_id = composed.register().json()["task_id"]
+    wait_until(lambda: composed.status(task_id) == "Registered", 20)
+    composed.http.get("/nothing/")
+    composed.witnessed(task_id)
+    wait_until(lambda: composed.witness()[-1]["status"] == "404", 5)
+    assert [line["status"] for line in composed.witness()[before:]] == ["202", "404"]
+
+
+def test_a_nginx_that_is_killed_has_written_what_was_accepted_before_the_last_moment(composed):
+    accepted = [composed.register().json()["request_id"] for _ in range(30)]
+    time.sleep(0.5)  # five times its flush
+    composed.compose("kill", "-s", "KILL", "nginx")
+    composed.up("--no-recreate")
+    assert {line["request_id"] for line in composed.witness()} >= set(accepted)
+
+
+def test_a_slow_operator_gets_the_whole_of_an_export_that_is_larger_than_nginx_disk(composed):
+    composed.sql("""
+        WITH one AS (
+            INSERT INTO dashboard_export (format, status, referrer, requested_by, state, finished_at, rows, bytes)
+            VALUES ('csv', '', false, 'a test', 'ready', now(), 1, 200 << 20) RETURNING id)
+        INSERT INTO dashboard_exportchunk (export_id, number, body)
+        SELECT one.id, number, convert_to(repeat('x', 1 << 20), 'UTF8') FROM one, generate_series(1, 200) AS number
+    """)
+    [export] = composed.sql("SELECT max(id) FROM dashboard_export")
+    composed.sql("""
+        INSERT INTO auth_user (username, password, is_superuser, is_staff, is_active, first_name, last_name, email,
+            date_joined) VALUES ('slow', '', true, true, true, '', '', '', now())
+    """)
+    cookie = composed.python("web", LOG_IN).strip()
+    received = 0
+    headers = {"Cookie": f"sessionid={cookie}; __Host-sessionid={cookie}; __Secure-sessionid={cookie}"}
+    with composed.http.stream("GET", f"/admin/dashboard/export/{export}/file/", headers=headers) as answer:
+        assert answer.status_code == 200
+        for piece in answer.iter_raw():
+            if received == 0:
+                time.sleep(6)  # nginx has long taken what it can
+            received += len(piece)
+    assert received == 200 << 20
+    assert "No space left" not in composed.logs("nginx")
+
+
+LOG_IN = """
+import django; django.setup()
+from django.contrib.auth import get_user_model
+from django.test import Client
+client = Client()
+client.force_login(get_user_model().objects.get(username="slow"))
+print([cookie.value for name, cookie in client.cookies.items() if name.endswith("sessionid")][0])
+"""
 
 
 def test_slow_clients_are_hung_up_on_and_do_not_hinder_others(composed):
@@ -878,6 +1031,16 @@ def test_every_service_is_confined(composed):
         assert ":" in one["image"], name
 
 
+def test_the_web_processes_fit_into_their_container_whatever_the_machine_has(composed):
+    web = composed.config()["services"]["web"]
+    assert int(web["environment"]["WEB_CONCURRENCY"]) * (180 << 20) <= int(web["mem_limit"])
+
+
+def test_no_container_waits_for_a_log(composed):
+    for name, one in composed.config()["services"].items():
+        assert one["logging"]["options"]["mode"] == "non-blocking", name
+
+
 def test_no_process_runs_as_root(composed):
     for one in composed.containers():
         user = one["Config"]["User"].partition(":")[0]
@@ -898,7 +1061,10 @@ for program in ("gcc", "cc", "make", "g++", "git", "psql"):
     assert composed.python("web", look) == ""
 
 
-@pytest.mark.parametrize(("service", "own"), [("web", {"BIND", "PORT", "LANDING_DIR"}), ("toolbox", set())])
+@pytest.mark.parametrize(
+    ("service", "own"),
+    [("web", {"BIND", "PORT", "LANDING_DIR", "WEB_CONCURRENCY"}), ("toolbox", set())],
+)
 def test_web_worker_and_toolbox_share_their_settings(composed, service, own):
     services = composed.config()["services"]
     one, worker = services[service]["environment"], services["worker"]["environment"]
