@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from local.servers import ServerFailed
-from tools.bench import chart, machine, report
+from tools.bench import chart, machine, report, through
+from tools.bench.compose import NoDocker
 from tools.bench.contenders import BY_NAME
 from tools.bench.plan import SCENARIOS, USUAL, Options, steps
 from tools.bench.progress import Progress
@@ -24,7 +25,7 @@ STATE_DIR = ROOT / ".local" / "bench"
 LATEST = Path(__file__).parent / "results" / "latest.json"
 PARTIAL = ROOT / ".local" / "bench-partial.json"
 DRAWING = ROOT / "docs" / "bench.svg"
-NEEDED = ("fastapi", "asyncpg", "aio_pika", "uvloop", "httptools", "uvicorn_worker")
+NEEDED = ("fastapi", "asyncpg", "aio_pika", "uvloop", "httptools", "uvicorn_worker", "h2")
 FAILURES = (StageFailed, ServerFailed, LoadFailed, subprocess.SubprocessError, OSError)
 
 
@@ -39,9 +40,14 @@ def main() -> int:
     # Narrower, the table would lose its figures; a terminal wraps its lines instead.
     console.width = max(console.width, 140)
     try:
+        if options.compose:
+            _require_tool("h2load", "nghttp2-client")
+            complete = options == Options(compose=True)
+            through.measure(console, rounds=options.rounds, seconds=options.seconds, complete=complete)
+            return 0
         _require_tools()
         samples, about, failed = _measure(options, console)
-    except (CannotRun, ServerFailed) as error:
+    except (CannotRun, NoDocker, StageFailed, LoadFailed, ServerFailed) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
@@ -123,6 +129,13 @@ def _options() -> Options:
         "--burst", type=int, default=usual.burst, help="registrations in the burst (%(default)s)"
     )
     parser.add_argument("--minutes", type=float, default=usual.soak_minutes, help="of the soak (%(default)s)")
+    parser.add_argument(
+        "--compose",
+        action="store_true",
+        help="instead of all this: the containers of docker-compose.yml, through nginx by HTTP/1.1 and by TLS with "
+        "HTTP/2, beside their web directly (POST, page, polls, visits); needs a Docker engine; takes --rounds, "
+        "--seconds and --quick; about ten minutes and a build; writes tools/bench/results/compose.json",
+    )
     parser.add_argument("--quick", action="store_true", help="one short round: does everything work?")
     given = parser.parse_args()
     quick = given.quick
@@ -134,6 +147,7 @@ def _options() -> Options:
         soak_minutes=given.minutes,
         only=frozenset(given.only or ()),
         scenarios=frozenset(given.scenario or USUAL),
+        compose=given.compose,
     )
 
 
@@ -141,13 +155,17 @@ def _require_tools() -> None:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise CannotRun(f'Missing here: {", ".join(missing)}; install with: pip install -e ".[local,bench]"')
-    if shutil.which("wrk"):
+    _require_tool("wrk", "wrk")
+
+
+def _require_tool(program: str, package: str) -> None:
+    if shutil.which(program):
         return
     install = ROOT / "local" / "install_packages.sh"
-    installed = subprocess.run([install, "wrk"], check=False)  # noqa: S603  our own command
-    if installed.returncode or not shutil.which("wrk"):
+    installed = subprocess.run([install, package], check=False)  # noqa: S603  our own command
+    if installed.returncode or not shutil.which(program):
         raise CannotRun(
-            "The load comes from wrk, which is missing here; install it (apt-get install wrk, brew install wrk)."
+            f"The load comes from {program}, which is missing here; install it (package {package})."
         )
 
 

@@ -38,6 +38,12 @@ PACKAGES = (
 
 def describe(stage: Stage) -> dict[str, object]:
     """Return the machine, the servers and the packages."""
+    versions = _servers(stage) | {name: _version(name) for name in PACKAGES}
+    return here(stage.state_dir) | {"versions": versions}
+
+
+def here(directory: Path) -> dict[str, object]:
+    """Return the machine, the file system of a directory, and the commit."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_model(),
@@ -45,10 +51,9 @@ def describe(stage: Stage) -> dict[str, object]:
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "filesystem": _filesystem(stage.state_dir),
+        "filesystem": _filesystem(directory),
         "commit": _output("git", "rev-parse", "--short", "HEAD"),
         "load_before": round(os.getloadavg()[0], 2),
-        "versions": _servers(stage) | {name: _version(name) for name in PACKAGES},
     }
 
 

@@ -23,6 +23,7 @@ class Options:
     soak_minutes: float = 10.0
     only: frozenset[str] = frozenset()
     scenarios: frozenset[str] = frozenset(USUAL)
+    compose: bool = False
 
     @property
     def complete(self) -> bool:

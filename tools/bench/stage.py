@@ -60,7 +60,7 @@ class Stage:
         """Run a contender's web server, on empty stores."""
         database = database or database_of(contender)
         self.prepare(contender, database)
-        web = Web(self, contender, database, _free_port())
+        web = Web(self, contender, database, free_port())
         try:
             web.start()
             yield web
@@ -313,7 +313,7 @@ def _still(seen: list[tuple[float, int]]) -> bool:
     return seen[-1][0] - seen[0][0] > STILL and recent[0] == recent[-1]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Choose a port below the range for outgoing connections (see local/state.py)."""
     while True:
         port = random.choice(state.PORT_RANGE)  # noqa: S311  not secret
