@@ -17,7 +17,9 @@ if [ "$oldest" = 1.27.3 ]; then
   cat > $out/upstream.conf <<'CONF'
 upstream web_pool {
     zone web_pool 256k;
-    server web:8000 resolve max_fails=1 fail_timeout=1s;
+    # A container that has died is left alone until its name no longer leads to it, some 2 s later: a request that
+    # waits for it in that moment could go to no other one.
+    server web:8000 resolve max_fails=1 fail_timeout=5s;
     keepalive 256; # idle ones in each process: as many as it had requests under way, so that none is opened anew
     keepalive_requests 100000;
     keepalive_timeout 60s; # gunicorn's is 75 s: the side that sends requests must hang up first
