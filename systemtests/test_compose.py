@@ -373,12 +373,12 @@ def test_without_mongodb_the_worker_starts_stores_and_parks_documents(composed):
     try:
         composed.compose(*recreate, files=files)
         request_id = composed.register().json()["request_id"]
-        wait_until(lambda: request_id in composed.stored(), 60)
-        wait_until(lambda: request_id in composed.sql("SELECT request_id FROM landing_parked_log"), 60)
+        wait_until(lambda: request_id in composed.stored(), 180)
+        wait_until(lambda: request_id in composed.sql("SELECT request_id FROM landing_parked_log"))
     finally:
         composed.compose(*recreate)
         composed.up("--no-recreate")
-    wait_until(lambda: request_id in composed.logged(), 60)
+    wait_until(lambda: request_id in composed.logged())
 
 
 def test_doctor_finds_no_fault_and_names_a_variable_that_differs(composed):

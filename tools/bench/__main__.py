@@ -13,7 +13,7 @@ from rich.console import Console
 
 from local.servers import ServerFailed
 from tools.bench import chart, machine, report, through
-from tools.bench.compose import NoDocker
+from tools.bench.compose import NoDocker, require_docker
 from tools.bench.contenders import BY_NAME
 from tools.bench.plan import SCENARIOS, USUAL, Options, steps
 from tools.bench.progress import Progress
@@ -41,6 +41,7 @@ def main() -> int:
     console.width = max(console.width, 140)
     try:
         if options.compose:
+            require_docker()
             _require_tool("h2load", "nghttp2-client")
             complete = options == Options(compose=True)
             through.measure(console, rounds=options.rounds, seconds=options.seconds, complete=complete)

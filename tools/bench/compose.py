@@ -35,8 +35,7 @@ class Composed:
     """The containers, while they are up."""
 
     def __init__(self, folder: Path) -> None:
-        """Build the images, start the stack on empty volumes. Raises NoDocker or StageFailed."""
-        _require_docker()
+        """Build the images, start the stack on empty volumes. Raises StageFailed."""
         self._folder = folder
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "tls").mkdir(parents=True)
@@ -145,7 +144,8 @@ class Composed:
             file.chmod(0o644)  # nginx in its container is another user
 
 
-def _require_docker() -> None:
+def require_docker() -> None:
+    """Raise NoDocker if containers cannot be run here."""
     for command in (["docker", "info"], ["docker", "compose", "version"]):
         try:
             done = subprocess.run(command, capture_output=True, timeout=30, check=False)  # noqa: S603  our own

@@ -37,7 +37,7 @@ PARTIAL = ROOT / ".local" / "bench-compose-partial.json"
 
 
 def measure(console: Console, *, rounds: int, seconds: float, complete: bool) -> None:
-    """Measure, print and write. Raises NoDocker, StageFailed or LoadFailed."""
+    """Measure, print and write. Raises StageFailed or LoadFailed."""
     folder = ROOT / ".local" / "bench-compose"
     about = machine.here(ROOT)
     console.print("Building images and starting the stack: some minutes, the first time.")
