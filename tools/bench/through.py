@@ -51,7 +51,7 @@ def measure(console: Console, *, rounds: int, seconds: float, complete: bool) ->
                 # The second round begins with the other one: nobody always comes first.
                 targets = stack.targets()[:: -1 if number % 2 else 1]
                 console.print(f"Round {number + 1} of {rounds}: {', '.join(one.name for one in targets)}")
-                samples += _round(stack, targets, seconds)
+                samples += _round(stack, targets, seconds, console)
     finally:
         stack.close()
     rows = rows_of(samples)
@@ -66,7 +66,7 @@ def measure(console: Console, *, rounds: int, seconds: float, complete: bool) ->
     )
 
 
-def _round(stack: Composed, targets: list[Target], seconds: float) -> Iterator[Sample]:
+def _round(stack: Composed, targets: list[Target], seconds: float, console: Console) -> Iterator[Sample]:
     direct = next(one for one in targets if one.name == DIRECT)
     stored = _registered(direct)
     for target in targets:
@@ -74,6 +74,8 @@ def _round(stack: Composed, targets: list[Target], seconds: float) -> Iterator[S
         seen = visits.run(target, visitors=VISITORS, seconds=2 * seconds)
         if not seen.done:
             raise StageFailed(f"{target.name}: no visit came to its end: {seen.why}")
+        if seen.failed:
+            console.print(f"{target.name}: {seen.failed} visits failed, the last by {seen.why}")
         values = {"rate": seen.done / (2 * seconds), "p50": seen.quantile(50), "p99": seen.quantile(99)}
         values |= {"errors": float(seen.failed), "polls": seen.polls / seen.done}
         yield Sample(VISITS, target.name, values | _cost(stack, before, seen.done))
