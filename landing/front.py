@@ -46,6 +46,7 @@ def render_home(
         "action": reverse("home", args=[language]),
         "api_url": reverse("register"),
         "phone_number": typed[: phones.LONGEST_INPUT],
+        "longest_input": phones.LONGEST_INPUT,
         "error": error,
         # Pressing twice without JavaScript is one registration. A copy gives one key to many
         # visitors: it counts only together with the number.
@@ -62,7 +63,7 @@ def render_page(
     texts = shown.texts[language]
     words = {
         "texts": texts,
-        "script_texts": {name: texts[name] for name in _SCRIPT_TEXTS},
+        "script_texts": {name: texts[name] for name in _SCRIPT_TEXTS} | {"phone": {"marks": phones.MARKS}},
         "page": shown,
         "links": [(link["url"], link[language]) for link in shown.links],
         "language": language,

@@ -99,8 +99,8 @@ def register_description() -> str:
     )
     return f"""Accept a registration. 202 means that it is kept, and will be stored whatever happens.
 
-`phone_number` may be spelled as people do: ASCII, Persian, Arabic-Indic or full-width digits, with spaces and hyphens,
-from `0`, `+98`, `0098`, `98` or a bare `9`. All spellings of a number are one registration.
+`phone_number` may be spelled as people do: ASCII, Persian, Arabic-Indic or full-width digits, with spaces, hyphens, dots, slashes,
+brackets and the like between them, from `0`, `+98`, `0098`, `98` (each also with the national `0`) or a bare `9`, as text or as a `tel:` address. All spellings of a number are one registration.
 
 {code}"""
 

@@ -1,10 +1,13 @@
 """The landing page in a real browser, with and without JavaScript."""
 
+import re
+
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 
 from systemtests.crowd import spellings
 from systemtests.stack import eventually, new_phone
+from tests.spellings import LANDLINES, REFUSALS, SPELLINGS
 
 
 @pytest.mark.parametrize(("language", "direction"), [("fa", "rtl"), ("en", "ltr")])
@@ -61,6 +64,38 @@ def test_what_is_wrong_is_said_and_what_was_typed_is_kept(page, language, senten
     eventually(lambda: f"{page.stack.url}/api/register/" in page.addresses())
     eventually(lambda: sentence in page.text("#problem"))
     assert page.typed == "0912"
+
+
+def looks_right(page, spellings):
+    """For each way to write a number: whether the page's hint finds it right."""
+    return page.browser.execute_script(
+        """const field = document.querySelector("#phone_number");
+        return arguments[0].map((typed) => {
+          field.value = typed;
+          field.dispatchEvent(new Event("input", {bubbles: true}));
+          return document.querySelector(".field").classList.contains("is-good");
+        });""",
+        list(spellings),
+    )
+
+
+def test_the_pages_hint_finds_right_what_the_server_takes_and_nothing_else(page):
+    page.open("/en/")
+    right = [*SPELLINGS.values(), *LANDLINES.values()]
+    wrong = [raw for raw, _ in REFUSALS.values() if isinstance(raw, str) and "\ud800" not in raw]
+    assert [one for one, good in zip(right, looks_right(page, right), strict=True) if not good] == []
+    assert [one for one, good in zip(wrong, looks_right(page, wrong), strict=True) if good] == []
+
+
+def test_the_pages_hint_passes_over_the_same_marks_as_the_server(page):
+    page.open("/en/")
+    schemas = page.stack.http.get("/api/schema/?format=json").json()["components"]["schemas"]
+    published = schemas["Registration"]["properties"]["phone_number"]["pattern"]
+    marks = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
+    spelled = [f"{mark}0912345{mark}6789" for mark in marks]
+    taken = [bool(re.search(published, spelling)) for spelling in spelled]
+    said = looks_right(page, spelled)
+    assert [ascii(mark) for mark, one, other in zip(marks, taken, said, strict=True) if one != other] == []
 
 
 def test_pressing_twice_registers_once(page):

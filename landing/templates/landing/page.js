@@ -13,14 +13,17 @@ const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => inDigits.
 
 // ── The number as typed: a hint only, the server decides ─────────────────────────────────────────────────────────────
 
-const IGNORED = /[\s\-\u00ad\u2010-\u2015\u2212\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g;
+// lib/phones.py: the marks that the server passes over come from there, the rest is the same rule in this language.
+const MARKS = new RegExp(texts.phone.marks, "g");
+const URI = new RegExp(`^${texts.phone.marks}*tel:`, "i");
 
 function normalise(typed) {
   const plain = typed
+    .replace(URI, "")
     .replace(/[۰-۹٠-٩０-９]/g, (digit) => digit.charCodeAt(0) & 15) // each of these alphabets starts at a multiple of 16
-    .replace(/＋/g, "+")
-    .replace(IGNORED, "");
-  return plain.replace(/^(?:\+98|0098|98)?(9\d{9})$/, "0$1");
+    .replace(/[＋﹢]/g, "+")
+    .replace(MARKS, "");
+  return plain.replace(/^(?:(?:\+|00)?980?(?=[1-9]\d{9}$)|(?=9\d{9}$))/, "0");
 }
 
 /** The name of what looks wrong with a number, or "" when it looks right. */
