@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from uuid import uuid4
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -50,7 +49,7 @@ def render_home(
         "error": error,
         # Pressing twice without JavaScript is one registration. A copy gives one key to many
         # visitors: it counts only together with the number.
-        "key": request.POST.get("key") or uuid4().hex,
+        "key": request.POST.get("key") or request_ids.new(settings.SECRET_KEY.encode()),
     }
     return render_page(request, "landing/index.html", language, context, code)
 
@@ -71,8 +70,17 @@ def render_page(
     }
     answer = render(request, template, words | context, status=code)
     answer.headers["Content-Language"] = language
+    answer.headers["Cache-Control"] = cache_control(request.path)
     answer.headers["Content-Security-Policy"] = shown.inline.policy
     return answer
+
+
+def cache_control(path: str) -> str:
+    """Return a page's Cache-Control: nobody on the way may rewrite it, since its policy names what is inside by hashes.
+
+    "/" comes in each visitor's language, and some CDNs overlook Vary: none may keep it for the next visitor.
+    """
+    return "private, no-transform" if path == "/" else "no-transform"
 
 
 def from_memory(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
@@ -89,6 +97,7 @@ def from_memory(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | N
     own = [
         (b"x-request-id", request_ids.new(settings.SECRET_KEY.encode()).encode()),
         (b"content-length", str(len(body)).encode()),
+        (b"cache-control", cache_control(path).encode()),
     ]
     if takes_gzip:
         own.append((b"content-encoding", b"gzip"))
@@ -98,6 +107,7 @@ def from_memory(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | N
 @lru_cache(maxsize=4)
 def _copy(language: str, _period: int) -> Copy:
     written = render_home(HttpRequest(), language)
+    del written.headers["Cache-Control"]  # goes by the path
     own = [(name.lower().encode(), value.encode()) for name, value in written.items()]
     headers = [*own, (b"vary", b"Accept-Encoding, Accept-Language")]
     return Copy(written.content, gzip.compress(written.content), headers)

@@ -100,7 +100,8 @@ def register_description() -> str:
     return f"""Accept a registration. 202 means that it is kept, and will be stored whatever happens.
 
 `phone_number` may be spelled as people do: ASCII, Persian, Arabic-Indic or full-width digits, with spaces, hyphens, dots, slashes,
-brackets and the like between them, from `0`, `+98`, `0098`, `98` (each also with the national `0`) or a bare `9`, as text or as a `tel:` address. All spellings of a number are one registration.
+brackets and the like between them, from `0`, `+98`, `0098`, `98` (each also with the national `0`) or a bare `9`, with or
+without `tel:`. All spellings of a number are one registration.
 
 {code}"""
 
@@ -112,9 +113,9 @@ def register_parameters() -> list[OpenApiParameter]:
             "Idempotency-Key",
             {"type": "string", "maxLength": receipts.LONGEST_KEY},
             OpenApiParameter.HEADER,
-            description="Any text of up to 255 characters. The same key and phone number give the same receipt "
+            description="Any text of up to 255 characters, best a UUID version 7. The same key and phone number give the same receipt "
             "and are stored once, however often they are sent.",
-            examples=[OpenApiExample("a UUID for each form", "5c1f3c0e-6f0b-4f0a-9b59-3f8f4f2b6f55")],
+            examples=[OpenApiExample("a UUID for each form", "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")],
         ),
         _language(),
         _answered("X-Request-ID", {"type": "string", "format": "uuid"}, "The same as `request_id`.", [202]),

@@ -35,7 +35,9 @@ class PhoneField(serializers.Field[str, Any, str, Any]):
 class RegistrationSerializer(serializers.Serializer[Any]):
     """What a visitor sends. Fields that are not here are ignored."""
 
-    phone_number = PhoneField(help_text="11 digits from 0; +98, Persian digits, spaces, hyphens, dots and brackets are fine.")
+    phone_number = PhoneField(
+        help_text="11 digits from 0; +98, Persian digits, spaces, hyphens, dots and brackets are fine."
+    )
 
 
 class ReceiptSerializer(serializers.Serializer[Any]):

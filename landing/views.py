@@ -27,6 +27,7 @@ from lib import phones
 from lib.client_ip import client_ip
 
 NOT_STORED = {"Cache-Control": "no-store"}
+NOT_STORED_NOR_CHANGED = {"Cache-Control": "no-store, no-transform"}
 
 
 class RegisterView(APIView):
@@ -155,7 +156,7 @@ def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse
         "home_url": reverse("home", args=[language]),
     }
     answer = front.render_page(request, "landing/progress.html", language, context)
-    return _with_headers(answer, NOT_STORED)
+    return _with_headers(answer, NOT_STORED_NOR_CHANGED)
 
 
 def _with_headers(answer: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:

@@ -1,3 +1,4 @@
+import secrets
 import time
 import uuid
 
@@ -6,9 +7,16 @@ import httpx
 API = "http://127.0.0.1:8000/api/register/"
 
 
+def new_key() -> str:
+    """Return a UUID version 7: its time lets the site answer sooner. Python 3.14 has uuid.uuid7()."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)
+    return str(uuid.UUID(int=value))
+
+
 def register(phone_number: str, tries: int = 5) -> str:
     """Return the task_id of an accepted registration."""
-    key = str(uuid.uuid4())  # one for all tries: a repeat is stored once
+    key = new_key()  # one for all tries: a repeat is stored once
     while True:
         answer = httpx.post(API, json={"phone_number": phone_number}, headers={"Idempotency-Key": key})
         body: dict[str, str] = answer.json()
@@ -21,6 +29,6 @@ def register(phone_number: str, tries: int = 5) -> str:
 
 
 task_id = register("09123456789")
-while (status := httpx.get(f"{API}{task_id}/").json()["status"]) == "Processing":
-    time.sleep(0.2)
-print(task_id, status)
+while (answer := httpx.get(f"{API}{task_id}/")).json()["status"] == "Processing":
+    time.sleep(int(answer.headers.get("Retry-After", 1)))
+print(task_id, answer.json()["status"])

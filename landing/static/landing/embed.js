@@ -2,7 +2,9 @@
 // and sent again, by one tab at a time, until the site has it or refuses it. Where storage is forbidden: as long as the page is open.
 // In four parts: what is kept, the API, sending and following, the form of a page hosted elsewhere.
 (() => {
+  if (window.Breakwater?.attachAll) return window.Breakwater.attachAll(); // a template and a tag manager bring it, each once
   const DAY = 864e5; // ms; nothing is kept for longer
+  const LOCK_WAIT = 3000; // ms
   const NAME = "breakwater:";
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
   const isOffline = () => navigator.onLine === false;
@@ -47,11 +49,17 @@
 
   /** Keeps what was typed. The same again is the same registration. */
   function keep(api, typed) {
-    const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
-    const key = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    const entry = kept(api).find((one) => one.typed === typed) || { key, api, typed, since: Date.now(), next: 0 };
+    const entry = kept(api).find((one) => one.typed === typed) || { key: newKey(), api, typed, since: Date.now(), next: 0 };
     write(entry);
     return entry;
+  }
+
+  /** A UUID version 7: the site sees by its time how old a question is. crypto.randomUUID is not there on pages without https. */
+  function newKey() {
+    const hex = (number, length) => number.toString(16).padStart(length, "0");
+    const time = hex(Date.now(), 12);
+    const random = [...crypto.getRandomValues(new Uint8Array(9))].map((byte) => hex(byte, 2)).join("");
+    return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(0, 3)}-8${random.slice(3, 6)}-${random.slice(6)}`;
   }
 
   // ── The API ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -62,7 +70,7 @@
     try {
       const language = document.documentElement.lang || "fa";
       const response = await fetch(url, {
-        credentials: "omit",
+        credentials: "same-origin", // what lets the browser through to our own page lets it through here; embeds send none
         cache: "no-store",
         signal: deadline.signal,
         headers: { Accept: "application/json, application/problem+json", "Accept-Language": language, ...headers },
@@ -141,15 +149,47 @@
     }
   }
 
+  /**
+   * Runs a job in one tab at a time. A tab that the browser has put to sleep may hold the lock for ever, so a page that is
+   * seen does not wait for long: two that send at once do no harm, the key is the same.
+   */
+  async function alone(key, job) {
+    if (!tabsShareIt || !navigator.locks) return job();
+    let running;
+    const impatience = new AbortController();
+    const timer = setInterval(() => document.hidden || impatience.abort(), LOCK_WAIT);
+    const run = () => {
+      clearInterval(timer);
+      running = running || job();
+      return running;
+    };
+    try {
+      return await navigator.locks.request(NAME + key, { signal: impatience.signal }, run);
+    } catch {
+      return run(); // not ours in time; or taken from us on the way to the back/forward cache, while the job goes on
+    }
+  }
+
   /** Tells sending, waiting {why, seconds}; then refused {refused}, or dropped, or what follow tells. */
-  async function register({ key }, tell) {
+  async function register({ key }, show) {
+    const tell = unfailing(show);
     const entry = read(key);
     if (entry && !entry.asked) write({ ...entry, next: 0 }); // somebody opened the page: they want it now
     tell("sending", {});
-    const job = () => send(key, tell);
-    const end = await (tabsShareIt && navigator.locks ? navigator.locks.request(NAME + key, job) : job());
+    const end = await alone(key, () => send(key, tell));
     if (end?.receipt) return follow(end, tell);
     return end ? tell("refused", end) : tell("dropped", {});
+  }
+
+  /** What a page shows may fail, since editors and translators change it; what is sent must not fail with it. */
+  function unfailing(show) {
+    return (...told) => {
+      try {
+        show(...told);
+      } catch (error) {
+        console.error("Breakwater:", error);
+      }
+    };
   }
 
   /** Tells processing, delayed after a minute, and in the end registered or failed, each with the receipt. */
@@ -166,7 +206,7 @@
           forget(key);
           return tell(body.status.toLowerCase(), receipt);
         }
-        pause = Math.max(pause, after * 1000);
+        pause = Math.max(pause, after * 1000); // Retry-After: the site knows how long its queue is
       } catch {} // kept, whether or not we can see it
       if (Date.now() > patience) tell("delayed", receipt);
     }
@@ -195,18 +235,28 @@
     },
   };
 
+  const attached = new WeakSet();
+  const digits = (typed) => typed.replace(/\P{Nd}/gu, "");
+
   function attach(form) {
+    if (attached.has(form)) return;
+    attached.add(form);
     const words = WORDS[document.documentElement.lang.startsWith("en") ? "en" : "fa"];
     const api = new URL(form.dataset.breakwater, location).href;
     const input = form.elements.phone_number;
     const status = form.querySelector("[role=status]");
     let current = null;
+    if (!input) return console.error("Breakwater: this form has no field named phone_number, and is left alone.", form);
+    if (!status) console.warn("Breakwater: no element with role=status in this form; only its data-state and its event tell.", form);
 
+    function say(sentence) {
+      if (status && status.textContent !== sentence) status.textContent = sentence; // a screen reader says each once
+    }
     function show(state, details) {
-      const sentence = details.refused || form.dataset[state] || words[state] || "";
+      const isNew = form.dataset.state !== state;
       form.dataset.state = state;
-      if (status.textContent !== sentence) status.textContent = sentence; // a screen reader says each once
-      form.dispatchEvent(new CustomEvent("breakwater", { bubbles: true, detail: { state, ...details } }));
+      say(details.refused || form.dataset[state] || words[state] || "");
+      if (isNew) form.dispatchEvent(new CustomEvent("breakwater", { bubbles: true, detail: { state, ...details } }));
       if (["registered", "failed", "refused", "dropped"].includes(state)) current = null;
       if (state === "registered") form.reset();
     }
@@ -219,19 +269,22 @@
       if (!current) start(keep(api, input.value));
     });
     input.addEventListener("input", () => {
-      if (!current || form.dataset.state !== "waiting") return;
+      // Browsers, form fillers and keyboards fire this event for a number that has not changed, too.
+      if (!current || form.dataset.state !== "waiting" || digits(input.value) === digits(current.typed)) return;
       forget(current.key); // another number: the old one is not sent again
       current = null;
-      status.textContent = form.dataset.state = "";
+      form.dataset.state = "";
+      say("");
     });
-    const [newest] = kept(api);
+    const [newest, ...older] = kept(api);
+    for (const entry of older) register(entry, () => {}); // from other visits: sent too, but only one can be shown
     if (!newest) return;
     input.value = newest.typed;
     start(newest);
   }
 
-  window.Breakwater = { keep, kept, forget, register, follow };
   const attachAll = () => document.querySelectorAll("form[data-breakwater]").forEach(attach);
+  window.Breakwater = { keep, kept, forget, register, follow, attachAll };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", attachAll);
   else attachAll();
 })();

@@ -82,7 +82,7 @@ class Form {
       event.preventDefault();
       this.again();
     });
-    window.addEventListener("pageshow", () => this.hint());
+    window.addEventListener("pageshow", ({ persisted }) => (persisted ? this.wake() : this.hint()));
     this.resume();
   }
 
@@ -100,7 +100,18 @@ class Form {
     this.hint();
   }
 
+  /** Out of the back/forward cache: meanwhile a later page of this tab may have sent what waited here, or left something. */
+  wake() {
+    const isKept = this.entry && kept(this.api).some(({ key }) => key === this.entry.key);
+    if (isKept || this.form.hidden) return;
+    this.idle();
+    this.say("");
+    this.resume();
+  }
+
   typed() {
+    // Browsers, form fillers and keyboards fire this event for a number that has not changed, too.
+    if (this.entry && normalise(this.input.value) === normalise(this.entry.typed)) return;
     if (this.isWaiting) this.stop(); // another number: the old one is not sent again
     this.say("");
     this.hint();
@@ -228,6 +239,7 @@ function forgetDone() {
 if ($("register")) new Form($("register"));
 else if ($("progress").dataset.state === "Processing") {
   // Sent without JavaScript, or before this script was there.
+  window.stop(); // the page's refresh, for browsers that do not run this; to remove its element would not be enough
   const { statusUrl } = $("progress").dataset;
   const receipt = { status_url: statusUrl, task_id: $("reference").textContent };
   follow({ key: "", api: location.href, since: Date.now(), receipt }, (state) => showProgress(SHOWN_AS[state], receipt, state));
