@@ -151,9 +151,13 @@ def webkit(home):
         "HOME": str(home.parent),
     }
     service = Service("/usr/bin/WebKitWebDriver", env=environment)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # selenium 4.51 warns of what it does itself
-        return BySelenium(webdriver.WebKitGTK(options, service), display)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # selenium 4.51 warns of what it does itself
+            return BySelenium(webdriver.WebKitGTK(options, service), display)
+    except WebDriverException:
+        end(display)
+        raise
 
 
 ENGINES = {"chromium": chromium, "firefox": Firefox, "webkit": webkit}

@@ -144,10 +144,65 @@ def test_a_pages_own_words_and_its_event(host, phone):
     eventually(lambda: host.status == "See you there")
     assert host.browser.execute_script("return window.seen") == [
         "sending",
-        "sending",
         "processing",
         "registered",
     ]
+
+
+def test_an_input_event_without_another_number_cancels_nothing(host, phone):
+    host.page.cut_network()
+    host.send(phone)
+    eventually(lambda: "Not there yet" in host.status)
+    host.browser.execute_script(
+        "document.querySelector('#phone').dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    assert "Not there yet" in host.status
+    host.page.mend_network()
+    host.assert_registered_once(phone)
+
+
+@pytest.mark.parametrize(
+    "element", ["", '</form><p role="status"></p><form>'], ids=["gone", "outside the form"]
+)
+def test_an_editor_took_the_words_away(host, phone, element):
+    Host.html = Host.html.replace('<p role="status"></p>', element)
+    host.open()
+    assert any("role=status" in line for line in host.page.complaints())
+    host.send(phone)
+    eventually(lambda: host.page.find("form").get_attribute("data-state") == "registered")
+    assert host.stack.submissions_of(phone) == 1
+
+
+def test_a_form_without_the_number_s_field_is_left_alone(host):
+    Host.html = Host.html.replace('name="phone_number"', "")
+    host.open()
+    assert any("phone_number" in line for line in host.page.complaints())
+
+
+def test_the_script_twice_on_a_page(host, phone):
+    script = Host.html[Host.html.index("<script") :]
+    Host.html += script
+    host.open()
+    host.browser.execute_script(
+        "window.seen = []; addEventListener('breakwater', (event) => window.seen.push(event.detail.state))"
+    )
+    host.send(phone)
+    host.assert_registered_once(phone)
+    assert host.browser.execute_script("return window.seen") == ["sending", "processing", "registered"]
+
+
+def test_all_numbers_that_earlier_visits_left_are_sent(host):
+    first, second = new_phone(), new_phone()
+    host.page.cut_network()
+    host.browser.execute_script(
+        "for (const typed of arguments) Breakwater.keep(document.forms[0].dataset.breakwater, typed)",
+        first,
+        second,
+    )
+    host.page.mend_network()
+    host.open()
+    eventually(lambda: host.stack.submissions_of(first) == host.stack.submissions_of(second) == 1)
+    eventually(lambda: host.page.kept() == "")
 
 
 def test_a_page_that_is_not_allowed_is_told_so_by_the_browser(host, phone):

@@ -1,11 +1,15 @@
 """What a visitor has sent is registered, once, whatever happens to the network, the site and the tab."""
 
+import json
+import time
 from contextlib import contextmanager
 from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
+from uuid import RFC_4122, UUID
 
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 
+from systemtests.between import Between
 from systemtests.stack import eventually, family_of, new_phone, new_sender
 
 
@@ -165,6 +169,128 @@ def test_another_number_instead_while_the_first_waits(page, phone):
     page.mend_network()
     assert_registered_once(page, other)
     assert page.stack.submissions_of(phone) == 0
+
+
+@pytest.mark.parametrize(
+    "change", [lambda phone: phone, lambda phone: f"{phone[:4]} {phone[4:]}"], ids=["", "spaces"]
+)
+def test_an_input_event_without_another_number_cancels_nothing(page, phone, change):
+    page.open("/en/").type(phone)
+    page.cut_network()
+    page.press()
+    eventually(lambda: "offline" in page.text("#problem"))
+    page.browser.execute_script(
+        """const field = document.querySelector("#phone_number");
+        field.value = arguments[0];
+        field.dispatchEvent(new Event("input", {bubbles: true}));""",
+        change(phone),
+    )
+    assert phone in page.kept()
+    assert "offline" in page.text("#problem")
+    page.mend_network()
+    assert_registered_once(page, phone)
+
+
+def test_a_tab_that_sleeps_holds_nobody_up(page, phone):
+    page.open("/en/").type(phone)
+    page.cut_network()
+    page.press()
+    eventually(lambda: "offline" in page.text("#problem"))
+    page.browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "frozen"})
+    sleeper = page.browser.current_window_handle
+    page.browser.switch_to.new_window("tab")
+    page.comes_from(new_sender())
+    page.open("/fa/")
+    assert_registered_once(page, phone)
+    page.browser.switch_to.window(sleeper)
+    page.browser.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
+    page.mend_network()
+    eventually(lambda: page.text("#register button") == "Register my number")
+    assert page.stack.submissions_of(phone) == 1
+
+
+def test_a_lock_that_is_taken_away_while_it_is_sent(page, phone):
+    taken = """navigator.locks.request = (name, options, job) => {
+        job();
+        return Promise.reject(new DOMException("", "AbortError"));
+    }"""
+    script = page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": taken})
+    send(page, phone)
+    page.wait_for("Registered")
+    assert page.posts() == 1
+    page.browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+    assert_registered_once(page, phone)
+
+
+def test_a_page_whose_words_a_translator_took_out_still_sends(page, phone):
+    page.open("/en/").type(phone)
+    page.browser.execute_script("document.querySelector('#announcer').remove()")
+    page.press()
+    eventually(lambda: page.stack.submissions_of(phone) == 1)
+    eventually(lambda: phone not in page.kept())
+
+
+def test_a_challenge_that_lets_browsers_in_by_a_cookie(page, phone):
+    with Between(page.stack) as cdn:
+
+        def challenge(_method, path, headers):
+            if path.startswith("/api/") and "clearance=1" not in headers.get("Cookie", ""):
+                return 403, [("Content-Type", "text/html")], b"Are you human?"
+            return None
+
+        cdn.answer = challenge
+        page.browser.get(f"{cdn.url}/en/")
+        page.browser.execute_script("document.cookie = 'clearance=1; path=/'")
+        page.type(phone)
+        page.press()
+        assert_registered_once(page, phone)
+
+
+def test_a_cdn_that_rewrites_scripts_and_styles_leaves_a_form_that_registers(page, phone):
+    with Between(page.stack) as cdn:
+        cdn.rewrite = lambda html: html.replace('<script type="module">', '<script type="module"> ').replace(
+            "<style>", "<style> "
+        )
+        page.browser.get(f"{cdn.url}/en/")
+        page.type(phone)
+        page.press()
+        eventually(lambda: "/registration/" in page.browser.current_url)
+        assert_registered_once(page, phone)
+
+
+def test_the_page_asks_as_seldom_as_the_site_wants(page, phone):
+    asked = []
+    with Between(page.stack) as site:
+
+        def patient(method, path, _headers):
+            if method == "GET" and path.startswith("/api/register/"):
+                asked.append(time.monotonic())
+                if len(asked) == 1:
+                    return (
+                        200,
+                        [("Content-Type", "application/json"), ("Retry-After", "4")],
+                        b'{"status": "Processing"}',
+                    )
+            return None
+
+        site.answer = patient
+        page.browser.get(f"{site.url}/en/")
+        page.type(phone)
+        page.press()
+        assert_registered_once(page, phone)
+    assert asked[1] - asked[0] >= 4
+
+
+def test_each_key_is_a_uuid_that_tells_its_time(page, phone):
+    page.open("/en/").type(phone)
+    page.cut_network()
+    page.press()
+    eventually(lambda: "offline" in page.text("#problem"))
+    key = UUID(json.loads(page.kept())["key"])
+    assert (key.version, key.variant) == (7, RFC_4122)
+    assert abs((key.int >> 80) / 1000 - time.time()) < 60
+    page.mend_network()
+    assert_registered_once(page, phone)
 
 
 def test_a_double_click_a_reload_and_the_back_button_at_the_end(page, phone):
