@@ -124,6 +124,11 @@ def names(name: str, default: str, meaning: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def headers(name: str, default: str, meaning: str) -> list[str]:
+    """Return a comma-separated list of HTTP header names, in lower case."""
+    return _read(name, default, meaning, _headers, "names of HTTP headers, separated by commas")
+
+
 def addresses(name: str, default: str, meaning: str) -> Networks:
     """Return a comma-separated list of IP addresses and CIDR ranges."""
     want = "IP addresses or ranges such as 10.0.0.0/8, separated by commas"
@@ -196,6 +201,13 @@ def _share(value: str) -> float:
     if not re.fullmatch(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", value):
         raise ValueError(value)
     return float(value)
+
+
+def _headers(value: str) -> list[str]:
+    found = [part.strip().lower() for part in value.split(",") if part.strip()]
+    if not all(re.fullmatch(r"[a-z0-9-]{1,100}", one) for one in found):
+        raise ValueError(value)
+    return found
 
 
 def _networks(value: str) -> Networks:

@@ -1,6 +1,10 @@
 """gunicorn's settings: `gunicorn -c config/gunicorn.conf.py config.asgi:application`."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 from lib import container
 
@@ -21,6 +25,23 @@ control_socket_disable = True
 # A heartbeat on a slow disk would look like a hung worker.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112
 accesslog = None
+
+
+def on_starting(server: Any) -> None:
+    """Refuse to start when a system check fails: else each visitor would meet what is wrong.
+
+    In a process of its own: what this one imports, workers would keep through a reload. Not in workers: one that ended
+    later, when a file has become wrong, would take the whole server with it.
+    """
+    manage = Path(__file__).resolve().parent.parent / "manage.py"
+    checked = subprocess.run(  # noqa: S603  ours
+        [sys.executable, str(manage), "check"], capture_output=True, text=True, timeout=60, check=False
+    )
+    if checked.returncode:
+        server.log.error("not started, since settings are wrong")
+        sys.exit(checked.stderr.strip())
+
+
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -26,6 +26,11 @@ CORS_ALLOWED_ORIGINS = env.names(
     "",
     "Origins (https://example.com) whose pages may call the API from a browser. Empty: none but our own.",
 )
+CORS_ALLOW_HEADERS = env.headers(
+    "CORS_ALLOW_HEADERS",
+    "",
+    "Headers that scripts on those pages add to each call, beside those of the known tracing agents: x-datadog-trace-id.",
+)
 TRUSTED_PROXIES = env.addresses(
     "TRUSTED_PROXIES",
     "",
@@ -346,7 +351,13 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
-CORS_ALLOW_HEADERS = ["accept", "accept-language", "content-type", "idempotency-key"]
+CORS_ALLOW_HEADERS = [
+    *("accept", "accept-language", "content-type", "idempotency-key"),
+    # Tracing agents on the host's page add these to every fetch (W3C Trace Context and Baggage, Sentry), older
+    # libraries the last. The API reads none of them, and a header that is not allowed stops the whole call.
+    *("traceparent", "tracestate", "baggage", "sentry-trace", "x-requested-with"),
+    *CORS_ALLOW_HEADERS,
+]
 CORS_ALLOW_METHODS = ["GET", "OPTIONS", "POST"]
 CORS_EXPOSE_HEADERS = ["Location", "Retry-After", "X-Request-ID"]
 CORS_URLS_REGEX = r"^/api/.*$"

@@ -194,6 +194,33 @@ def test_good_settings_pass_the_check():
     assert "no issues" in checked.stdout
 
 
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"LANDING_DIR": "{here}"}, "page.toml, line 2: [colours] accent is 'blue'"),
+        ({"SECRET_KEY": "short"}, "SECRET_KEY is shorter than 32 characters"),
+        ({"RATE_LIMIT": "often"}, "RATE_LIMIT='often' is not a rate"),
+    ],
+    ids=["the page's file", "a check of ours", "a setting"],
+)
+def test_the_web_server_does_not_start_with_what_is_wrong(tmp_path, environment, said):
+    (tmp_path / "page.toml").write_text('[colours]\naccent = "blue"\n')
+    own = {name: value.format(here=tmp_path) for name, value in environment.items()}
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "config.asgi:application"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "STATE_DIR": "/nonexistent", "PORT": "0", "SECRET_KEY": "x" * 50}
+        | own,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def written(name):
     return (ROOT / name).read_text("utf-8")
 
