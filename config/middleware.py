@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.middleware.common import CommonMiddleware
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 
@@ -55,6 +56,14 @@ class RequestMiddleware:
             },
         )
         return response
+
+
+class SlashMiddleware(CommonMiddleware):
+    """Leads from a page's address without its last slash to the page: people, mails and chat programs drop it."""
+
+    def should_redirect_with_slash(self, request: HttpRequest) -> bool:
+        """Return whether to redirect: never what has a body, which the redirect would lose."""
+        return request.method in ("GET", "HEAD") and super().should_redirect_with_slash(request)
 
 
 def _language_of(request: HttpRequest) -> str:

@@ -263,7 +263,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "config.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
@@ -271,7 +271,7 @@ MIDDLEWARE = [
     "dashboard.door.RefusalMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
-APPEND_SLASH = False
+APPEND_SLASH = True  # for pages; landing/urls.py takes the API out
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -1,6 +1,7 @@
 """The addresses of the landing page and of its API."""
 
 from django.urls import path, re_path
+from django.views.decorators.common import no_append_slash
 
 from landing.views import RegisterView, StatusView, home, progress
 
@@ -12,6 +13,7 @@ urlpatterns = [
         progress,
         name="progress",
     ),
-    path("api/register/", RegisterView.as_view(), name="register"),
-    path("api/register/<uuid:task_id>/", StatusView.as_view(), name="status"),
+    # Programs call these: a redirect would lose a registration's body, or cost a call for each question.
+    path("api/register/", no_append_slash(RegisterView.as_view()), name="register"),
+    path("api/register/<uuid:task_id>/", no_append_slash(StatusView.as_view()), name="status"),
 ]

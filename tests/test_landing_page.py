@@ -4,12 +4,13 @@ import gzip
 import re
 from base64 import b64encode
 from hashlib import sha256
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
 from django.test import Client
 
-from landing import page
+from landing import front, page
 
 LOGO = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 
@@ -152,6 +153,48 @@ def test_a_logo_that_is_too_large_is_refused(write):
 def test_a_directory_without_the_file_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(settings, "LANDING_DIR", str(tmp_path / "nowhere"))
     assert "cannot be read: No such file" in faults()[0]
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/fa",
+        "/en",
+        "/admin",
+        "/ops",
+        "/api/docs",
+        "/api/schema",
+        f"/en/registration/{uuid4()}",
+        "/admin/login",
+    ],
+)
+def test_an_address_without_its_last_slash_leads_to_the_page(visitor, method, path):
+    answer = getattr(visitor, method)(f"{path}?utm_source=sms&x=%2F")
+    assert (answer.status_code, answer["Location"]) == (301, f"{path}/?utm_source=sms&x=%2F")
+
+
+@pytest.mark.parametrize("path", ["/api/register", f"/api/register/{uuid4()}", "/de", "/fax", "/fa/x"])
+def test_the_api_and_unknown_addresses_lead_nowhere(visitor, path):
+    answer = visitor.get(path)
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize("path", ["/fa", "/api/register"])
+def test_what_is_sent_to_an_address_without_its_last_slash_is_not_lost_on_the_way(visitor, path):
+    assert visitor.post(path, {"phone_number": "09120000001"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [("/", "private, no-transform"), ("/fa/", "no-transform"), ("/en/", "no-transform")],
+)
+def test_nobody_on_the_way_rewrites_a_page_or_keeps_it_in_one_language(visitor, path, asked):
+    host = [(b"host", b"localhost")]
+    assert visitor.get(path)["Cache-Control"] == asked
+    assert [value for name, value in front.from_memory(path, host).headers if name == b"cache-control"] == [
+        asked.encode()
+    ]
 
 
 @pytest.mark.django_db
