@@ -166,7 +166,6 @@ def test_a_directory_without_the_file_is_said(monkeypatch, tmp_path):
         "/api/docs",
         "/api/schema",
         f"/en/registration/{uuid4()}",
-        "/admin/login",
     ],
 )
 def test_an_address_without_its_last_slash_leads_to_the_page(visitor, method, path):
