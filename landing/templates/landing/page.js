@@ -8,8 +8,9 @@ const $ = (id) => document.getElementById(id);
 
 const texts = JSON.parse($("texts").textContent);
 const language = document.documentElement.lang;
-const inDigits = new Intl.NumberFormat(language === "fa" ? "fa-IR" : language, { useGrouping: false });
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => inDigits.format(values[name]));
+// Not Intl.NumberFormat: to load its data costs a cheap phone a tenth of a second before the form can be used.
+const inDigits = (number) => (language === "fa" ? `${number}`.replace(/\d/g, (digit) => "۰۱۲۳۴۵۶۷۸۹"[digit]) : `${number}`);
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => inDigits(values[name]));
 
 // ── The number as typed: a hint only, the server decides ─────────────────────────────────────────────────────────────
 
