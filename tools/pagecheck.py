@@ -60,7 +60,7 @@ def main() -> int:
     except WebDriverException as error:
         print(f"{options.url} cannot be measured: {error.msg}. Is `make run` up?", file=sys.stderr)  # noqa: T201
         return 2
-    except lighthouse.LighthouseMissing as error:
+    except lighthouse.LighthouseFailed as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
     if options.json:
