@@ -36,7 +36,7 @@ def campaign(stack, tmp_path_factory):
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: is_up(url), within=30)
+        eventually(lambda: is_up(url), within=60)
         yield SimpleNamespace(url=url, submissions_of=stack.submissions_of)
     finally:
         web.terminate()
