@@ -41,7 +41,7 @@ def web(**environment):
         stderr=subprocess.DEVNULL,
     )
     try:
-        eventually(lambda: listens(port), within=30)
+        eventually(lambda: listens(port), within=60)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
