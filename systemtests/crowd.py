@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from lib import load
+from lib.load import Answer
 from systemtests.stack import REGISTER
 
 # 1,000 connections are more than some systems allow by default.
@@ -24,52 +26,33 @@ class Visitor:
     @property
     def request(self) -> bytes:
         fields = {"phone_number": self.phone}
-        body = (urlencode(fields) if self.form else json.dumps(fields)).encode()
-        kind = "application/x-www-form-urlencoded" if self.form else "application/json"
-        lines = [
-            f"POST {REGISTER} HTTP/1.1",
-            "Host: localhost",
-            "Connection: close",
-            f"Content-Type: {kind}",
-            f"Content-Length: {len(body)}",
-            f"X-Forwarded-For: {self.sender}",
-            *([f"Idempotency-Key: {self.key}"] if self.key else []),
-        ]
-        return "\r\n".join([*lines, "", ""]).encode() + body
+        headers = {
+            "Host": "localhost",
+            "Connection": "close",
+            "Content-Type": "application/x-www-form-urlencoded" if self.form else "application/json",
+            "X-Forwarded-For": self.sender,
+        }
+        if self.key:
+            headers["Idempotency-Key"] = self.key
+        body = urlencode(fields) if self.form else json.dumps(fields)
+        return load.request("POST", REGISTER, headers, body.encode())
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    head: str
-    body: dict
-
-    def header(self, name: str) -> str:
-        lines = (line.partition(": ") for line in self.head.split("\r\n"))
-        return next(value for header, _, value in lines if header.lower() == name)
-
-
-async def ask(port: int, visitor: Visitor) -> Answer:
-    """Send one request. Raises OSError or ValueError when the connection is cut."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(visitor.request)
-        head, _, body = (await asyncio.wait_for(reader.read(), 30)).decode().partition("\r\n\r\n")
-        return Answer(int(head[9:12]), head, json.loads(body))
-    finally:
-        writer.close()
+def _sender(port: int) -> load.Sender:
+    return load.Sender(f"http://127.0.0.1:{port}", connections=4096, deadline=30)
 
 
 async def ask_until_accepted(port: int, visitor: Visitor) -> str:
     """Do as the page does when it is told to try again or the network breaks; return the id."""
+    sender = _sender(port)
     for _ in range(100):
         try:
-            answer = await ask(port, visitor)
-        except (OSError, ValueError):
+            answer = await sender.ask(visitor.request)
+        except OSError:
             pass
         else:
             if answer.status == 202:
-                return answer.body["task_id"]
+                return answer.json()["task_id"]
             assert answer.status == 503, answer
         await asyncio.sleep(0.3)
     raise AssertionError("never accepted")
@@ -77,7 +60,8 @@ async def ask_until_accepted(port: int, visitor: Visitor) -> str:
 
 def all_at_once(port: int, visitors: Sequence[Visitor]) -> list[Answer]:
     async def crowd():
-        return await asyncio.gather(*(ask(port, visitor) for visitor in visitors))
+        sender = _sender(port)
+        return await asyncio.gather(*(sender.ask(visitor.request) for visitor in visitors))
 
     return asyncio.run(crowd())
 

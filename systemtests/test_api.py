@@ -103,7 +103,7 @@ def test_repeats_with_one_key_are_one_registration_whichever_process_takes_them(
     phone, key = new_phone(), str(uuid4())
     answers = all_at_once(stack.port, [Visitor(phone, new_sender(), key, form=n % 2) for n in range(20)])
     assert {answer.status for answer in answers} == {202}
-    [task_id] = {answer.body["task_id"] for answer in answers}
+    [task_id] = {answer.json()["task_id"] for answer in answers}
     eventually(lambda: stack.status_of(task_id) == "Registered")
     stack.registered()  # whatever stood behind them in the queue
     assert stack.submissions_of(phone) == 1

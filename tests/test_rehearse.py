@@ -15,7 +15,6 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from dashboard import rehearsal
-from dashboard.burst import Burst
 from landing.models import ParkedLog, Registration, StoredSubmission
 from landing.submission import Submission
 from landing.tasks import save_phones_async
@@ -169,10 +168,3 @@ def test_no_iranian_number_is_synthetic_and_every_synthetic_one_is_taken():
     for number in (0, 7, rehearsal.MOST - 1):
         assert phones.normalise(plan.phone(number)) == plan.phone(number)
         assert plan.phone(number).startswith("00097")
-
-
-def test_percentiles():
-    burst = Burst()
-    burst.latencies.extend(n / 1000 for n in range(1, 101))
-    assert [burst.percentile(share) for share in (0.5, 0.99, 1)] == [50, 99, 100]
-    assert Burst().percentile(0.5) == 0

@@ -21,6 +21,8 @@ class Options:
     rate: float
     hold: float
     minutes: float | None
+    times: bool = True
+    """Whether slow answers are judged: not where the machine is busy with something else."""
 
 
 @dataclass
@@ -42,22 +44,22 @@ class Turn:
 class Outcome:
     """What a drill has seen, before anybody judges it."""
 
-    witness: Path
+    answers: Path
     began: float
     turns: list[Turn] = field(default_factory=list)
     report: dict[str, object] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
     trouble: str = ""
+    complaints: list[str] = field(default_factory=list)
+    """What faults have found missing, beside the visitors' answers."""
     ended: float = 0.0
 
 
-def run(
-    site: Site, plan: Sequence[Fault], options: Options, say: Callable[[int, str], None], witness: Path
-) -> Outcome:
+def run(site: Site, plan: Sequence[Fault], options: Options, say: Callable[[int, str], None]) -> Outcome:
     """Do the faults of the plan in turn; an Outcome, whatever happens but Ctrl-C."""
     chance = random.Random(options.seed)  # noqa: S311  not secret
-    outcome = Outcome(witness, time.monotonic())
-    load = Load(site, options.rate, options.seed, witness)
+    load = Load(site, options.rate, options.seed)
+    outcome = Outcome(load.answers, time.monotonic())
     try:
         site.wait(WARM_UP)
         for number, fault in enumerate(plan):
@@ -78,11 +80,12 @@ def run(
     except SiteFailed as failed:
         outcome.trouble = outcome.trouble or str(failed)
     try:
-        outcome.report = site.reconcile(witness)
+        outcome.report = site.reconcile(load.accepted)
     except SiteFailed as failed:
         outcome.trouble += f"\n{failed}"
     outcome.ended = time.monotonic()
     outcome.restarts = site.restarts
+    outcome.complaints = site.complaints
     return outcome
 
 

@@ -23,17 +23,17 @@ JUMPS = (3600, -3600, 86_400, -86_400, -10)
 
 Allowed = frozenset[int | str]
 
-KEPT: Allowed = frozenset({202})
-REFUSED: Allowed = frozenset({202, 503})
-BROKEN: Allowed = frozenset({202, 503, CUT})
-FROZEN: Allowed = frozenset({202, 503, CUT, HANGS})
+KEPT: Allowed = frozenset()
+REFUSED: Allowed = frozenset({503})
+BROKEN: Allowed = frozenset({503, CUT})
+FROZEN: Allowed = frozenset({503, CUT, HANGS})
 
 
 class Fault:
     """One fault.
 
     name: how it is called on the command line and in the table.
-    client: what visitors may see while it lasts; 202 alone means that they must notice nothing.
+    client: what visitors may see while it lasts beside the answers they want (report.GOOD).
     holds: the share of the usual outage for which it is held; 0 for what is over when it is done.
     usual: whether it is in a run that names no faults.
     """

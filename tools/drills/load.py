@@ -1,13 +1,13 @@
-"""The visitors: `python -m tools.drills.load PORT RATE SEED FILE`, until SIGTERM or the end of its parent.
+"""The visitors: `python -m tools.drills.load PORT RATE SEED DIRECTORY`, until SIGTERM or the end of its parent.
 
-A process of its own, so that it sees the product as visitors do and is nobody's victim. An open model:
-requests come at a fixed mean rate, whatever the answers do. Each answer becomes a line of FILE, which
-is the witness that `manage.py reconcile --accepted` reads; `at` is on this machine's monotonic clock.
+A process of its own, so that it sees the product as visitors do and is nobody's victim. An open model: visits
+begin at a fixed mean rate, whatever the answers do. Each answer becomes a line of `answers.jsonl`; `at` is on this
+machine's monotonic clock. The ids of what was accepted are in `accepted.ids`, the witness that `manage.py
+reconcile --accepted` reads.
 """
 
 import asyncio
 import contextlib
-import json
 import os
 import random
 import resource
@@ -16,9 +16,13 @@ import sys
 import time
 from collections import deque
 from pathlib import Path
-from typing import TextIO
 
+import orjson
+
+from lib import load
+from lib.load import Answer
 from local.processes import end, leftovers
+from tools import visits
 
 HOST = "127.0.0.1"
 HUNG = 10.0
@@ -27,124 +31,192 @@ HUNG = 10.0
 TRIES = 4
 """A refused or cut visitor comes back this often, as the page does."""
 
-WITH_KEY, TWICE, KNOWN_PHONE = 0.5, 0.05, 0.1
+POLLS = 40
+"""A visitor asks this often what became of the registration, unless told before."""
+
+FORM, EMBEDDED, WRONG = 0.15, 0.3, 0.15
+"""Shares of visits: without JavaScript; on another site's page; with a wrong number first."""
+
+WITH_KEY, TWICE, KNOWN_PHONE = 0.8, 0.05, 0.1
 """Shares: with an Idempotency-Key; sent twice at once with the same key; with a phone seen before."""
 
+KINDS = ("page", "preflight", "wrong number", "json", "form", "progress", "poll", "readyz")
 CUT, HANGS, DISAGREE = "cut", "hangs", "two receipts"
+WRONG_NUMBER = "0912"
+READYZ = load.request("GET", "/readyz", {"Host": HOST})
+
+MOST_CONNECTIONS = 1500
 
 STEP, ALL = 6_180_339_887, 10_000_000_000
 """Without a common divisor, so that the walk by steps comes to every number once."""
 
 
 class Visitors:
-    """Sends, comes back when refused, and writes down every answer."""
+    """Visit, come back when refused, and write down every answer."""
 
-    def __init__(self, port: int, rate: float, seed: int, file: TextIO) -> None:
-        self.port = port
+    def __init__(self, port: int, rate: float, seed: int, directory: Path) -> None:
+        self.sender = load.Sender(f"http://{HOST}:{port}", connections=MOST_CONNECTIONS, deadline=HUNG)
         self.rate = rate
-        self.random = random.Random(seed)  # noqa: S311  not secret
-        self.number = self.random.randrange(ALL)
-        self.file = file
+        self.chance = random.Random(seed)  # noqa: S311  not secret
+        self.number = self.chance.randrange(ALL)
+        self.answers = (directory / "answers.jsonl").open("ab", buffering=1 << 16)
+        self.accepted = (directory / "accepted.ids").open("a", buffering=1)
         self.known: deque[str] = deque(maxlen=1000)
-        self.visits: set[asyncio.Task[None]] = set()
         self.leaving = asyncio.Event()
         self.parent = os.getppid()
 
     async def run(self) -> None:
         """Send until told to stop, then wait for the answers that are missing."""
-        due = time.monotonic()
-        while not self.leaving.is_set() and os.getppid() == self.parent:
-            due += self.random.expovariate(self.rate)
-            if (pause := due - time.monotonic()) > 0:
-                await asyncio.sleep(pause)
-            visit = asyncio.create_task(self.visit(due))
-            self.visits.add(visit)
-            visit.add_done_callback(self.visits.discard)
-        if self.visits:
-            await asyncio.wait(self.visits, timeout=HUNG + 2)
+        async with asyncio.TaskGroup() as all_of_them:
+            probe = all_of_them.create_task(self.probe())
+            async for due in load.arrivals(self.rate, chance=self.chance):
+                if self.leaving.is_set() or os.getppid() != self.parent:
+                    break
+                all_of_them.create_task(self.visit(due))
+            self.leaving.set()
+            probe.cancel()
+        self.answers.close()
+
+    async def probe(self) -> None:
+        """Ask once a second whether the product is ready, as a load balancer does."""
+        while True:
+            began = time.monotonic()
+            await self.ask("readyz", READYZ)
+            await asyncio.sleep(max(0.0, began + 1.0 - time.monotonic()))
 
     async def visit(self, due: float) -> None:
-        """Register one phone."""
-        phone, twice = self.phone(), self.random.random() < TWICE
-        with_key = twice or self.random.random() < WITH_KEY
-        request = self.request(phone, f"{self.random.getrandbits(96):x}" if with_key else "")
-        if not twice:
-            await self.ask(request, due, TRIES if with_key else 1)
+        """Visit once, in one of the ways in which people do."""
+        address = visits.address(self.chance)
+        if self.chance.random() < FORM:
+            await self.visit_without_script(due, address)
             return
-        receipts = await asyncio.gather(*(self.ask(request, due, TRIES) for _ in range(2)))
-        if len(set(filter(None, receipts))) > 1:
-            self.note(due, DISAGREE, None)
+        origin = visits.ORIGIN if self.chance.random() < EMBEDDED else ""
+        if origin:
+            await self.ask("preflight", visits.preflight(), due)
+        else:
+            await self.ask("page", visits.page(), due)
+        if self.chance.random() < WRONG:
+            key = visits.new_key(self.chance)
+            wrong = visits.register(WRONG_NUMBER, address=address, key=key, origin=origin)
+            await self.ask("wrong number", wrong)
+        if task_id := await self.register(address, origin):
+            await self.follow(task_id)
 
-    async def ask(self, request: bytes, due: float, tries: int) -> str | None:
+    async def visit_without_script(self, due: float, address: str) -> None:
+        """Register by the page's form, and look at the page of its progress."""
+        page = await self.ask("page", visits.page(), due)
+        if page is None or page.status != 200:
+            return
+        key = visits.form_key(page)
+        if self.chance.random() < WRONG:
+            await self.ask("wrong number", visits.submit(WRONG_NUMBER, address=address, key=key))
+        form = visits.submit(self.phone(), address=address, key=key)
+        for _ in range(TRIES):
+            answer = await self.ask("form", form)
+            if answer and visits.progress_id(answer):
+                await self.ask("progress", visits.page(answer.headers["location"]))
+                return
+            if await self.has_left(after=self.chance.uniform(0.3, 1.5)):
+                return
+
+    async def register(self, address: str, origin: str) -> str:
+        """Register a phone as the script does; return the id, "" if it was not accepted."""
+        twice = self.chance.random() < TWICE
+        key = visits.new_key(self.chance) if twice or self.chance.random() < WITH_KEY else ""
+        request = visits.register(self.phone(), address=address, key=key, origin=origin)
+        if not twice:
+            return await self.post(request, TRIES if key else 1)
+        receipts = {*await asyncio.gather(*(self.post(request, TRIES) for _ in range(2)))} - {""}
+        if len(receipts) > 1:
+            self.note("json", time.monotonic(), DISAGREE, "")
+        return min(receipts, default="")
+
+    async def post(self, request: bytes, tries: int) -> str:
         """Send until accepted or tired; return the id."""
         for _ in range(tries):
-            status, request_id = await self.answer(request)
-            self.note(due, status, request_id)
-            if request_id or self.leaving.is_set():
-                return request_id
-            await asyncio.sleep(self.random.uniform(0.3, 1.5))
-            due = time.monotonic()
-        return None
+            answer = await self.ask("json", request)
+            if answer and (task_id := _id_in("json", answer)):
+                return task_id
+            if await self.has_left(after=self.chance.uniform(0.3, 1.5)):
+                break
+        return ""
 
-    async def answer(self, request: bytes) -> tuple[int | str, str | None]:
-        """Send one request on a connection of its own."""
-        writer: asyncio.StreamWriter | None = None
+    async def follow(self, task_id: str) -> None:
+        """Ask what became of it, as often as the page does."""
+        began, pause = time.monotonic(), visits.FIRST_PAUSE
+        for _ in range(POLLS):
+            if await self.has_left(after=pause):
+                return
+            answer = await self.ask("poll", visits.poll(task_id))
+            if answer and b'"Registered"' in answer.body:
+                return
+            pause = visits.next_pause(pause, time.monotonic() - began, answer)
+
+    async def has_left(self, after: float) -> bool:
+        """Wait, and return whether all visitors have been told to leave meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.leaving.wait(), after)
+        return self.leaving.is_set()
+
+    async def ask(self, kind: str, request: bytes, due: float = 0.0) -> Answer | None:
+        """Send one request and write its answer down; `due`: when it was to be sent, if not now."""
+        due = due or time.monotonic()
         try:
-            async with asyncio.timeout(HUNG):
-                reader, writer = await asyncio.open_connection(HOST, self.port)
-                writer.write(request)
-                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-            status = int(head[9:12])
-            return status, json.loads(body)["task_id"] if status == 202 else None
-        except TimeoutError:
-            return HANGS, None
-        except (OSError, ValueError):
-            return CUT, None
-        finally:
-            if writer:
-                writer.close()
+            answer = await self.sender.ask(request)
+        except OSError as error:
+            self.note(kind, due, HANGS if isinstance(error, TimeoutError) else CUT, "")
+            return None
+        self.note(kind, due, _told(kind, answer), _id_in(kind, answer))
+        return answer
+
+    def note(self, kind: str, due: float, status: int | str, accepted: str) -> None:
+        """Write an answer down, and the id of what it has accepted."""
+        took = round(time.monotonic() - due, 4)
+        line = {"at": round(due, 4), "took": took, "kind": kind, "status": status, "accepted": accepted}
+        self.answers.write(orjson.dumps(line) + b"\n")
+        if accepted:
+            self.accepted.write(f"{accepted}\n")
 
     def phone(self) -> str:
         """Return a new number, or now and then one that was there before."""
-        if self.known and self.random.random() < KNOWN_PHONE:
-            return self.random.choice(self.known)
+        if self.known and self.chance.random() < KNOWN_PHONE:
+            return self.chance.choice(self.known)
         self.number = (self.number + STEP) % ALL
         self.known.append(f"0{self.number:010}")
         return self.known[-1]
 
-    def request(self, phone: str, key: str) -> bytes:
-        """Return a request as a browser sends it through a proxy."""
-        sender = ".".join(str(self.random.randrange(11, 127)) for _ in range(4))
-        body = f'{{"phone_number":"{phone}"}}'
-        lines = [
-            "POST /api/register/ HTTP/1.1",
-            "Host: 127.0.0.1",
-            "Connection: close",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-            f"X-Forwarded-For: {sender}",
-            *([f"Idempotency-Key: {key}"] if key else []),
-        ]
-        return "\r\n".join([*lines, "", body]).encode()
 
-    def note(self, due: float, status: int | str, request_id: str | None) -> None:
-        """Write an answer down."""
-        took = time.monotonic() - due
-        line = {"at": round(due, 4), "took": round(took, 4), "status": status, "request_id": request_id}
-        self.file.write(json.dumps(line) + "\n")
+def _id_in(kind: str, answer: Answer) -> str:
+    """Return the id of what an answer has accepted, "" if that is nothing."""
+    if kind == "form":
+        return visits.progress_id(answer)
+    return str(answer.json().get("task_id", "")) if kind == "json" and answer.status == 202 else ""
 
 
-async def _main(port: int, rate: float, seed: int, path: Path) -> None:
+def _told(kind: str, answer: Answer) -> int | str:
+    """Return the status, with what is wrong with the rest of the answer."""
+    status = answer.status
+    if kind == "preflight" and answer.headers.get("access-control-allow-origin") != visits.ORIGIN:
+        return f"{status} without CORS"
+    if kind in ("json", "form") and status == 503 and not answer.retry_after:
+        return "503 without Retry-After"
+    if kind in ("json", "form") and status < 400 and not _id_in(kind, answer):
+        return f"{status} without an id"
+    if kind == "poll" and status == 200 and b'"Failed"' in answer.body:
+        return "200 Failed"
+    return status
+
+
+async def _main(port: int, rate: float, seed: int, directory: Path) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 16_384), most))
-    with path.open("a", buffering=1) as file:
-        visitors = Visitors(port, rate, seed, file)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, visitors.leaving.set)
-        await visitors.run()
-        if os.getppid() != visitors.parent:
-            # The drill was killed: nothing of it may stay behind.
-            end(leftovers(path.parent), patience=0)
+    visitors = Visitors(port, rate, seed, directory)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, visitors.leaving.set)
+    await visitors.run()
+    if os.getppid() != visitors.parent:
+        # The drill was killed: nothing of it may stay behind.
+        end(leftovers(directory), patience=0)
 
 
 if __name__ == "__main__":

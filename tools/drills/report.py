@@ -1,21 +1,54 @@
-"""From the visitors' file and the auditor's report to one table and one verdict."""
+"""From the visitors' file and the auditor's report to two tables and one verdict."""
 
 import json
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
+import orjson
 from rich.console import Console
 from rich.table import Table
 
 from tools.drills.drill import Outcome, Turn
-from tools.drills.load import CUT, DISAGREE, HANGS
+from tools.drills.load import CUT, HANGS, KINDS
 
 SLOWEST = 1.0
-"""Seconds that an answer may take during a fault which visitors should not notice."""
+"""Seconds that an answer may take during a fault which visitors should not notice; /readyz, during any but the web's."""
+
+GOOD: Mapping[str, frozenset[int | str]] = {
+    "page": frozenset({200}),
+    "preflight": frozenset({200, 204}),
+    "wrong number": frozenset({400}),
+    "json": frozenset({202}),
+    "form": frozenset({302, 303}),
+    "progress": frozenset({200}),
+    "poll": frozenset({200}),
+    "readyz": frozenset({200, 503}),
+}
+"""What each kind of request is answered, whatever is away: the table "What is away" of the product's README."""
+
+REFUSABLE = ("json", "form")
+"""Kinds that a fault's 503 is for: where nothing can be kept, nothing else is refused."""
 
 CALM = "(between faults)"
 DAMAGE = ("lost", "duplicated", "unexpected")
+
+
+@dataclass
+class Tally:
+    """All answers to one kind of request."""
+
+    asked: int = 0
+    good: int = 0
+    slowest: float = 0.0
+    """In seconds, while the fault lasted and until all was well."""
+    slowest_meanwhile: float = 0.0
+    """In seconds, of what was asked while the fault lasted."""
+    others: Counter[str] = field(default_factory=Counter)
+    surprises: Counter[str] = field(default_factory=Counter)
+    """Those of the others that the fault does not explain."""
 
 
 @dataclass
@@ -23,22 +56,32 @@ class Row:
     """All turns of one fault."""
 
     name: str
-    allowed: frozenset[int | str] = frozenset({202})
+    client: frozenset[int | str] = frozenset()
     times: int = 0
-    requests: int = 0
+    kinds: dict[str, Tally] = field(default_factory=lambda: {kind: Tally() for kind in KINDS})
     accepted: int = 0
-    slowest: float = 0.0
-    others: dict[str, int] = field(default_factory=dict)
-    surprises: int = 0
     lost: int = 0
     duplicated: int = 0
     first_row: float = 0.0
     recovery: float = 0.0
 
+    def allows(self, kind: str, status: int | str) -> bool:
+        """Whether a visitor may see this."""
+        if status in (CUT, HANGS):
+            return status in self.client
+        return status in GOOD[kind] or (kind in REFUSABLE and status in self.client)
+
+    def too_slow(self) -> dict[str, float]:
+        """The kinds with an answer slower than this fault explains, and its seconds."""
+        kept = {kind: tally.slowest_meanwhile for kind, tally in self.kinds.items() if not self.client}
+        ready = {"readyz": self.kinds["readyz"].slowest} if CUT not in self.client else {}
+        judged = {} if self.name == CALM else kept | ready
+        return {kind: seconds for kind, seconds in judged.items() if seconds > SLOWEST}
+
     @property
-    def share(self) -> float:
-        """The share of requests that were accepted, in percent."""
-        return 100 * self.accepted / self.requests if self.requests else 100.0
+    def asked(self) -> int:
+        """How many requests there were."""
+        return sum(tally.asked for tally in self.kinds.values())
 
 
 @dataclass
@@ -51,10 +94,8 @@ class Verdict:
     faults: int
     slowest_unnoticed: float
     """The slowest answer during faults that visitors should not notice."""
-    share_unnoticed: float
-    """The percentage of 202s during those."""
-    hangs: int
-    wrong: int
+    surprises: int
+    """Answers that the table in README does not allow."""
     damage: dict[str, int]
     undocumented: int
     restarts: dict[str, int]
@@ -64,85 +105,81 @@ class Verdict:
         """All of it for a program."""
         told = asdict(self)
         for row in told["rows"]:
-            row["allowed"] = sorted(map(str, row["allowed"]))
+            row["client"] = sorted(map(str, row["client"]))
         return json.dumps(told, indent=1)
 
 
-def judge(outcome: Outcome) -> Verdict:
-    """Read the visitors' file and compare with what each fault allows."""
+def judge(outcome: Outcome, *, times: bool) -> Verdict:
+    """Read the visitors' file and compare with what each fault allows; `times`: and with how long it may take."""
     rows: dict[str, Row] = {}
     for turn in outcome.turns:
         row = rows.setdefault(turn.fault.name, Row(turn.fault.name, turn.fault.client))
         row.times += 1
         row.first_row = max(row.first_row, turn.first_row or 0.0)
         row.recovery = max(row.recovery, turn.recovery or 0.0)
-    calm = rows.setdefault(CALM, Row(CALM))
-    starts = [turn.began for turn in outcome.turns]
-    hangs = wrong = 0
+    rows.setdefault(CALM, Row(CALM))
     suspects = _ids(outcome.report, "lost"), _ids(outcome.report, "duplicated")
-    with outcome.witness.open() as lines:
+    with outcome.answers.open("rb") as lines:
         for line in lines:
-            answer = json.loads(line)
-            row = _row_of(answer["at"], outcome.turns, starts, rows) or calm
-            _count(row, answer, suspects)
-            hangs += answer["status"] == HANGS and HANGS not in row.allowed
-            wrong += answer["status"] not in (202, 503, CUT, HANGS)
-    unnoticed = [row for row in rows.values() if row.allowed == {202} and row.requests]
+            _count(orjson.loads(line), outcome.turns, rows, suspects)
+    unnoticed = [tally for row in rows.values() if not row.client for tally in row.kinds.values()]
     verdict = Verdict(
         rows=list(rows.values()),
-        requests=sum(row.requests for row in rows.values()),
+        requests=sum(row.asked for row in rows.values()),
         accepted=sum(row.accepted for row in rows.values()),
         faults=len(outcome.turns),
-        slowest_unnoticed=max((row.slowest for row in unnoticed), default=0.0),
-        share_unnoticed=100
-        * sum(row.accepted for row in unnoticed)
-        / max(1, sum(row.requests for row in unnoticed)),
-        hangs=hangs,
-        wrong=wrong,
+        slowest_unnoticed=max((tally.slowest_meanwhile for tally in unnoticed), default=0.0),
+        surprises=sum(tally.surprises.total() for row in rows.values() for tally in row.kinds.values()),
         damage={name: _number(outcome.report, name) for name in DAMAGE},
         undocumented=_number(outcome.report, "undocumented"),
         restarts=outcome.restarts,
         failures=[],
     )
-    verdict.failures = _failures(verdict, outcome)
+    verdict.failures = _failures(verdict, outcome, times=times)
     return verdict
 
 
-def _failures(verdict: Verdict, outcome: Outcome) -> list[str]:
+def _failures(verdict: Verdict, outcome: Outcome, *, times: bool) -> list[str]:
     failures = [outcome.trouble] if outcome.trouble else []
+    failures += outcome.complaints
     failures += [f"{count} {name}" for name, count in verdict.damage.items() if count]
-    if verdict.hangs:
-        failures.append(f"{verdict.hangs} requests were never answered")
-    if verdict.wrong:
-        failures.append(f"{verdict.wrong} answers that no fault explains")
+    for row in verdict.rows:
+        for kind, tally in row.kinds.items():
+            failures += [f"{row.name}: {kind}: {n} × {what}" for what, n in sorted(tally.surprises.items())]
+        if times:
+            failures += [f"{row.name}: {kind}: one took {s:.2f} s" for kind, s in row.too_slow().items()]
     if not outcome.report:
         failures.append("the auditor has not spoken: nothing is known of losses")
     return failures
 
 
-def _count(row: Row, answer: Mapping[str, object], suspects: tuple[set[str], set[str]]) -> None:
-    status, took = answer["status"], answer["took"]
-    assert isinstance(status, (int, str))
-    assert isinstance(took, (int, float))
-    if status == DISAGREE:
-        row.others[DISAGREE] = row.others.get(DISAGREE, 0) + 1
-        return
-    row.requests += 1
-    if status == 202:
-        row.accepted += 1
-    else:
-        row.others[str(status)] = row.others.get(str(status), 0) + 1
-        row.surprises += status not in row.allowed
-    row.slowest = max(row.slowest, took)
-    row.lost += answer["request_id"] in suspects[0]
-    row.duplicated += answer["request_id"] in suspects[1]
+def _count(
+    answer: Mapping[str, Any], turns: list[Turn], rows: dict[str, Row], suspects: tuple[set[str], set[str]]
+) -> None:
+    began, took, kind, status = answer["at"], answer["took"], answer["kind"], answer["status"]
+    turn = _turn_at(began, turns)
+    row = rows[turn.fault.name if turn else CALM]
+    if not row.allows(kind, status) and (later := _turn_at(began + took, turns)):
+        # Asked before a fault and answered in it.
+        turn, row = later, rows[later.fault.name]
+    tally = row.kinds[kind]
+    tally.asked += 1
+    tally.good += status in GOOD[kind]
+    tally.slowest = max(tally.slowest, took)
+    if turn is None or began < turn.healed:
+        tally.slowest_meanwhile = max(tally.slowest_meanwhile, took)
+    if status not in GOOD[kind]:
+        tally.others[str(status)] += 1
+    if not row.allows(kind, status):
+        tally.surprises[str(status)] += 1
+    row.accepted += bool(answer["accepted"])
+    row.lost += answer["accepted"] in suspects[0]
+    row.duplicated += answer["accepted"] in suspects[1]
 
 
-def _row_of(at: float, turns: list[Turn], starts: list[float], rows: dict[str, Row]) -> Row | None:
-    index = bisect_right(starts, at) - 1
-    if index < 0 or at > turns[index].ended:
-        return None
-    return rows[turns[index].fault.name]
+def _turn_at(moment: float, turns: list[Turn]) -> Turn | None:
+    index = bisect_right(turns, moment, key=lambda turn: turn.began) - 1
+    return turns[index] if index >= 0 and moment <= turns[index].ended else None
 
 
 def _number(report: Mapping[str, object], name: str) -> int:
@@ -156,31 +193,13 @@ def _ids(report: Mapping[str, object], name: str) -> set[str]:
 
 
 def show(verdict: Verdict, console: Console) -> None:
-    """Print the table and what it comes to."""
-    table = Table(title="Faults under load", title_justify="left")
-    table.add_column("fault")
-    for column in (
-        "times",
-        "requests",
-        "202",
-        "%",
-        "slowest s",
-        "other answers",
-        "lost",
-        "dup.",
-        "first row s",
-    ):
-        table.add_column(column, justify="left" if column == "other answers" else "right")
-    table.add_column("no backlog s", justify="right")
-    for row in verdict.rows:
-        table.add_row(*_cells(row))
-    console.print(table)
+    """Print the tables and what they come to."""
+    console.print(_faults(verdict), _kinds(verdict))
     console.print(
         f"{verdict.faults} faults, {verdict.requests:,} requests, {verdict.accepted:,} accepted; "
         + ", ".join(f"{name} {count}" for name, count in verdict.damage.items())
-        + f", hanging {verdict.hangs}",
-        f"During faults that visitors should not notice: {verdict.share_unnoticed:.3f} % of answers 202, "
-        f"the slowest after {verdict.slowest_unnoticed:.2f} s",
+        + f", answers not allowed {verdict.surprises}",
+        f"Slowest answer during faults that visitors should not notice: {verdict.slowest_unnoticed:.2f} s",
         sep="\n",
         highlight=False,
         soft_wrap=True,
@@ -193,25 +212,58 @@ def show(verdict: Verdict, console: Console) -> None:
             f"{verdict.undocumented} documents are missing in the stand-in for MongoDB; reconcile --repair writes them",
             highlight=False,
         )
-    console.print("! beside an answer: this fault should not lead to it", highlight=False)
+    console.print("! beside an answer or a time: this fault should not lead to it", highlight=False)
+
+
+def _faults(verdict: Verdict) -> Table:
+    table = Table(title="Faults under load", title_justify="left")
+    table.add_column("fault")
+    for column in ("times", "requests", "accepted", "slowest s"):
+        table.add_column(column, justify="right")
+    table.add_column("other answers")
+    for column in ("lost", "dup.", "first row s", "no backlog s"):
+        table.add_column(column, justify="right")
+    for row in verdict.rows:
+        table.add_row(*_cells(row))
+    return table
 
 
 def _cells(row: Row) -> list[str]:
-    others = ", ".join(
-        f"{count} × {status}{'' if status in map(str, row.allowed) else '!'}"
-        for status, count in sorted(row.others.items())
-    )
-    too_slow = row.allowed == {202} and row.slowest > SLOWEST
+    kind, slowest = max(row.kinds.items(), key=lambda item: item[1].slowest)
+    others = [
+        f"{count} × {kind} {what}{'!' if what in tally.surprises else ''}"
+        for kind, tally in row.kinds.items()
+        for what, count in sorted(tally.others.items())
+    ]
     return [
         row.name,
         str(row.times or ""),
-        f"{row.requests:,}",
+        f"{row.asked:,}",
         f"{row.accepted:,}",
-        f"{row.share:.1f}",
-        f"{row.slowest:.2f}{'!' if too_slow else ''}",
-        others,
+        f"{slowest.slowest:.2f} {kind}{'!' if row.too_slow() else ''}",
+        ", ".join(others),
         str(row.lost),
         str(row.duplicated),
         f"{row.first_row:.1f}" if row.times else "",
         f"{row.recovery:.1f}" if row.times else "",
     ]
+
+
+def _kinds(verdict: Verdict) -> Table:
+    table = Table(title="What visitors asked for, over all faults", title_justify="left")
+    table.add_column("kind")
+    for column in ("requests", "answered well", "not allowed", "slowest s unnoticed", "in"):
+        table.add_column(column, justify="right")
+    for kind in KINDS:
+        tallies = {row.name: row.kinds[kind] for row in verdict.rows}
+        kept = [row for row in verdict.rows if not row.client]
+        worst = max(kept, key=lambda row: row.kinds[kind].slowest_meanwhile)
+        table.add_row(
+            kind,
+            f"{sum(tally.asked for tally in tallies.values()):,}",
+            f"{sum(tally.good for tally in tallies.values()):,}",
+            str(sum(tally.surprises.total() for tally in tallies.values())),
+            f"{worst.kinds[kind].slowest_meanwhile:.2f}",
+            worst.name,
+        )
+    return table

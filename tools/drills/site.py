@@ -21,6 +21,7 @@ from local import servers, state
 from local.processes import Child, end, leftovers
 from local.servers import Server, ServerFailed
 from local.stack import App
+from tools import visits
 from tools.drills import room
 from tools.drills.disks import Disk
 from tools.drills.proxy import Link, Network
@@ -57,6 +58,7 @@ class Site:
         self.port = self._free_port(())
         self.down: set[str] = set()
         self.restarts: dict[str, int] = {}
+        self.complaints: list[str] = []
         self.servers = servers.start(self.state_dir)
         self.links = self._make_links()
         self.web = self._app(
@@ -314,6 +316,9 @@ class Site:
             "SPOOL_DIR": str(self.state_dir / "spool"),
             # On, so that Redis is on the way of each request, and out of reach.
             "RATE_LIMIT": "100000/minute",
+            "CORS_ALLOWED_ORIGINS": visits.ORIGIN,
+            # Every second group takes the spool, so that what is wrong with it shows while RabbitMQ is well.
+            "SPOOL_SHARE": "0.5",
             "TRUSTED_PROXIES": HOST,
             **self.servers.environment(),
             **{variable: str(self.links[name].front) for variable, name in LINKED.items()},
@@ -330,13 +335,13 @@ class Site:
 
 
 class Load:
-    """The visitors' process and its file."""
+    """The visitors' process and its files."""
 
-    def __init__(self, site: Site, rate: float, seed: int, file: Path) -> None:
-        self.file = file
-        self.file.unlink(missing_ok=True)
+    def __init__(self, site: Site, rate: float, seed: int) -> None:
+        self.answers, self.accepted = site.state_dir / "answers.jsonl", site.state_dir / "accepted.ids"
         self._child = Child("visitors", site.state_dir)
-        command = [sys.executable, "-m", "tools.drills.load", str(site.port), str(rate), str(seed), str(file)]
+        arguments = [str(site.port), str(rate), str(seed), str(site.state_dir)]
+        command = [sys.executable, "-m", "tools.drills.load", *arguments]
         self._child.spawn(command, {"PATH": os.environ.get("PATH", os.defpath)}, cwd=ROOT)
 
     @property
