@@ -57,7 +57,7 @@ class Child:
         """Start the process, after the end of whatever an earlier one has left behind."""
         end(leftovers(self.state_dir, self.name), patience=0)
         user, group = account or (None, None)
-        with open_log(self.log) as out:
+        with self.output() as out:
             # A session of its own: Ctrl-C and a closing terminal reach the supervisor only.
             self._process = subprocess.Popen(  # noqa: S603  our own commands
                 list(map(str, command)),
@@ -71,6 +71,10 @@ class Child:
                 group=group,
                 extra_groups=[] if account else None,
             )
+
+    def output(self) -> BinaryIO:
+        """Open what the process writes to."""
+        return open_log(self.log)
 
     def terminate(self) -> None:
         """Ask the process to end and do not wait."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import StringIO
 
+import httpx
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
@@ -40,16 +41,19 @@ def web(**environment):
         stderr=subprocess.DEVNULL,
     )
     try:
-        eventually(lambda: listens(port), within=60)
+        eventually(lambda: is_alive(port), within=60)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(20)
 
 
-def listens(port):
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+def is_alive(port):
+    """gunicorn listens long before a worker of it answers."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def rehearse(*arguments):

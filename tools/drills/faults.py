@@ -2,24 +2,34 @@
 
 import os
 import random
-import shutil
 import signal
 import threading
 import time
 from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
+from uuid import uuid4
 
 import amqp
 import psycopg
 
+from local.servers import Valkey
 from tools.drills import room
 from tools.drills.load import CUT, HANGS
-from tools.drills.site import QUEUE, Site
+from tools.drills.site import QUEUE, Piped, Site, SiteFailed
 
-FAILING_DISK = Path(__file__).with_name("failing_disk.c")
 JUMPING_CLOCK = Path(__file__).with_name("jumping_clock.c")
 JUMPS = (3600, -3600, 86_400, -86_400, -10)
 """Seconds."""
+
+CROWD = 400
+"""Visitors who wait before the fault comes."""
+
+MOVED_WITHIN = 15.0
+"""Seconds in which the product must have found a Redis that takes writes."""
+
+STORED_WITHIN = 20.0
+"""Seconds in which workers must store under an alarm, whatever else is in the queue."""
 
 Allowed = frozenset[int | str]
 
@@ -183,15 +193,63 @@ class CutNetwork(Fault):
 
     def inject(self, site: Site, chance: random.Random) -> None:
         """Cut."""
-        port = site.links[self.server].front
-        room.run("nft", "add table inet drill")
-        room.run("nft", "add chain inet drill in { type filter hook input priority 0 ; }")
+        table, port = f"inet drill_{self.server}", site.links[self.server].front
+        room.run("nft", f"add table {table}")
+        room.run("nft", f"add chain {table} in {{ type filter hook input priority 0 ; }}")
         for side in ("dport", "sport"):
-            room.run("nft", f"add rule inet drill in tcp {side} {port} {self.verdict}")
+            room.run("nft", f"add rule {table} in tcp {side} {port} {self.verdict}")
 
     def heal(self, site: Site, chance: random.Random) -> None:
         """Mend."""
-        room.run("nft", "delete table inet drill")
+        room.run("nft", f"delete table inet drill_{self.server}")
+
+
+class Both(Fault):
+    """Two faults at once."""
+
+    def __init__(self, one: Fault, other: Fault) -> None:
+        self._both = (one, other)
+        self.name = f"{one.name}+{other.name.partition('-')[2]}"
+
+    def missing(self) -> str:
+        """What either takes."""
+        return " ".join(filter(None, (fault.missing() for fault in self._both)))
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Do both."""
+        for fault in self._both:
+            fault.inject(site, chance)
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Undo both."""
+        for fault in self._both:
+            fault.heal(site, chance)
+
+
+class WaitingCrowd(Fault):
+    """A fault while hundreds wait: workers are frozen, and each visitor polls an id that no store knows."""
+
+    holds = 2.5
+
+    def __init__(self, fault: Fault) -> None:
+        self._fault = fault
+        self.name = f"crowd-{fault.name}"
+
+    def missing(self) -> str:
+        """What the fault takes."""
+        return self._fault.missing()
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Freeze the workers, let the crowd gather, and do the fault."""
+        site.worker.pause()
+        enough = site.accepted() + CROWD
+        site.wait_for(lambda: site.accepted() >= enough, 60, f"{CROWD} who wait")
+        self._fault.inject(site, chance)
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Undo both."""
+        self._fault.heal(site, chance)
+        site.worker.resume()
 
 
 class LostCommits(Fault):
@@ -227,6 +285,42 @@ MEMORY_ALARM = Alarm(
     "memory-alarm", ("set_vm_memory_high_watermark", "0"), ("set_vm_memory_high_watermark", "0.4")
 )
 DISK_ALARM = Alarm("disk-alarm", ("set_disk_free_limit", "1000GB"), ("set_disk_free_limit", "200MB"))
+
+
+class AlarmWithPoison(Fault):
+    """RabbitMQ blocks publishers while the queue holds what no retry can save: its neighbours are stored all the same."""
+
+    name = "memory-alarm-poison"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Let a backlog grow with poison in it, raise the alarm, and let the workers begin."""
+        site.down.add("worker")
+        site.worker.stop()
+        for _ in range(4):
+            site.wait(0.5)
+            self._publish(site)
+        MEMORY_ALARM.inject(site, chance)
+        before = site.stored() or 0
+        site.start(site.worker)
+        try:
+            site.wait_for(lambda: (site.stored() or 0) > before, STORED_WITHIN, "a row under the alarm")
+        except SiteFailed as failed:
+            site.complaints.append(f"{self.name}: {failed}")
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Lower the alarm."""
+        MEMORY_ALARM.heal(site, chance)
+
+    def _publish(self, site: Site) -> None:
+        with site.broker() as connection:
+            poison = amqp.Message(
+                b'[[[["not a phone","x","","","",""]]],{},{}]',
+                application_headers={"task": "landing.tasks.save_phones_async", "id": str(uuid4())},
+                content_type="application/json",
+                content_encoding="utf-8",
+                delivery_mode=2,
+            )
+            connection.channel().basic_publish(poison, QUEUE, QUEUE)
 
 
 _FORGET = """{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"%s">>, queue, <<"%s">>)),
@@ -308,29 +402,40 @@ class SpoolDiskFails(Fault):
     """RabbitMQ is frozen and the spool's disk answers each fsync with EIO: what was written is not kept."""
 
     name = "spool-eio"
-    client = BROKEN  # the web is started anew on that disk, and again at the end
+    client = REFUSED
 
     def missing(self) -> str:
         """It takes a C compiler."""
-        return _no_compiler()
+        return room.no_compiler()
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Give the web the failing disk, then take the broker away and let it fail."""
-        flag = str(self._flag(site))
-        preload(site, FAILING_DISK, FAILING_DISK=site.settings["SPOOL_DIR"], FAILING_DISK_FLAG=flag)
-        restart_web(site)
+        """Take the broker away and let the disk fail."""
         site.servers.rabbitmq.pause()
-        self._flag(site).touch()
+        site.disk_flag.write_text("eio")
 
     def heal(self, site: Site, chance: random.Random) -> None:
         """Bring both back."""
-        self._flag(site).unlink(missing_ok=True)
+        site.disk_flag.unlink(missing_ok=True)
         site.servers.rabbitmq.resume()
-        unload(site)
-        restart_web(site)
 
-    def _flag(self, site: Site) -> Path:
-        return site.state_dir / "disk-fails"
+
+class SpoolAlone(Fault):
+    """RabbitMQ is well and the spool's disk is not: nobody must notice, though half of all groups go there first."""
+
+    def __init__(self, wrong: str) -> None:
+        self.wrong, self.name = wrong, f"spool-alone-{wrong}"
+
+    def missing(self) -> str:
+        """It takes a C compiler."""
+        return room.no_compiler()
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Break it."""
+        site.disk_flag.write_text(self.wrong)
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Mend it."""
+        site.disk_flag.unlink(missing_ok=True)
 
 
 class ClockJumps(Fault):
@@ -341,7 +446,7 @@ class ClockJumps(Fault):
 
     def missing(self) -> str:
         """It takes a C compiler."""
-        return _no_compiler()
+        return room.no_compiler()
 
     def inject(self, site: Site, chance: random.Random) -> None:
         """Give both the clock, and let it jump."""
@@ -509,6 +614,73 @@ class Redelivery(Fault):
                     connection.drain_events(timeout=0.2)
 
 
+class StalledLogs(Fault):
+    """Nobody reads what a process writes to its log any more: a log shipper hangs, a terminal was paused."""
+
+    holds = 2.5  # until the pipe is full
+
+    def __init__(self, app: str) -> None:
+        self.app, self.name = app, f"stalled-logs-{app}"
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Stop reading."""
+        self._piped(site).is_read.clear()
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Read on."""
+        self._piped(site).is_read.set()
+
+    def _piped(self, site: Site) -> Piped:
+        return site.web if self.app == "web" else site.worker
+
+
+class RedisDemoted(Fault):
+    """A failover: new connections lead to another Redis, and the one behind the old ones takes no writes any more."""
+
+    name = "redis-demoted"
+
+    def __init__(self) -> None:
+        self._spare: Valkey | None = None
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Start another, lead new connections to it, and make ours its replica."""
+        self._spare = site.spare_redis()
+        self._spare.start()
+        port = int(self._spare.environment()["REDIS_PORT"])
+        site.links["redis"].back = port
+        with site.redis(site.servers.redis) as ours:
+            ours.config_set("masterauth", self._spare.environment()["REDIS_PASSWORD"])
+            ours.replicaof("127.0.0.1", port)
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Look whether limits and states have followed; then fail back."""
+        assert self._spare
+        try:
+            site.wait_for(
+                lambda: self._has_all(site), MOVED_WITHIN, "limits and states in the Redis that takes writes"
+            )
+        except SiteFailed as failed:
+            site.complaints.append(f"{self.name}: {failed}")
+        with site.redis(site.servers.redis) as ours:
+            ours.replicaof("NO", "ONE")
+        site.links["redis"].back = int(site.servers.redis.environment()["REDIS_PORT"])
+        self._spare.kill()
+
+    def _has_all(self, site: Site) -> bool:
+        """Whether the new Redis gets a limit and a state for nearly each that is accepted, from all processes."""
+        limits, states, accepted = self._counts(site)
+        site.wait(2)
+        limits_now, states_now, accepted_now = self._counts(site)
+        enough = (accepted_now - accepted) * 0.8
+        return enough > 0 and limits_now - limits >= enough and states_now - states >= enough
+
+    def _counts(self, site: Site) -> tuple[int, int, int]:
+        assert self._spare
+        with site.redis(self._spare) as new:
+            limits, states = (sum(1 for _ in new.scan_iter(f"{name}*", 1000)) for name in LIMITS_AND_STATES)
+        return limits, states, site.accepted()
+
+
 class RollingRestart(Fault):
     """A deployment: the web by HUP, the workers by TERM, or both and every server one after the other."""
 
@@ -592,18 +764,13 @@ class PowerCut(Fault):
 
 def preload(site: Site, source: Path, **settings: str) -> None:
     """Compile a library; the web and the worker are given it, with these settings, when they are started next."""
-    library = site.state_dir / f"{source.stem}.so"
-    room.run("gcc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl")
-    site.settings = site.settings | settings | {"LD_PRELOAD": str(library)}
+    libraries = [*filter(None, [site.preloaded]), room.compiled(source, site.state_dir)]
+    site.settings = site.settings | settings | {"LD_PRELOAD": ":".join(libraries)}
 
 
 def unload(site: Site) -> None:
     """Take back what preload has given, for the next start."""
-    site.settings = site.settings | {"LD_PRELOAD": ""}
-
-
-def _no_compiler() -> str:
-    return "" if shutil.which("gcc") else "needs gcc: apt-get install gcc libc6-dev"
+    site.settings = site.settings | {"LD_PRELOAD": site.preloaded}
 
 
 def restart_web(site: Site) -> None:
@@ -618,6 +785,9 @@ def _shuffled(site: Site, chance: random.Random) -> list[str]:
     names = [child.name for child in site.children]
     return chance.sample(names, len(names))
 
+
+LIMITS_AND_STATES = ("limit:", "celery-task-meta-")
+"""How the keys begin under which the product keeps them in Redis."""
 
 SERVERS = ("rabbitmq", "postgres", "mongodb", "redis")
 
@@ -639,13 +809,25 @@ def catalog() -> list[Fault]:
         *(Reset(server) for server in SERVERS),
         *(CutNetwork(server, "drop") for server in SERVERS),
         *(CutNetwork(server, "reject with tcp reset") for server in ("rabbitmq", "postgres")),
+        *(Both(Pause(one), Pause(other)) for one, other in combinations(SERVERS, 2)),
+        *(
+            Both(CutNetwork(one, "drop"), CutNetwork(other, "drop"))
+            for one, other in combinations(SERVERS, 2)
+        ),
+        WaitingCrowd(Pause("postgres")),
+        WaitingCrowd(CutNetwork("postgres", "drop")),
         LostCommits(),
         MEMORY_ALARM,
         DISK_ALARM,
+        AlarmWithPoison(),
         DiskFull(),
         SpoolFull(),
         SpoolDiskFull(),
         SpoolDiskFails(),
+        *(SpoolAlone(wrong) for wrong in ("full", "slow", "eio", "read-only")),
+        StalledLogs("web"),
+        StalledLogs("worker"),
+        RedisDemoted(),
         ClockJumps(),
         QueueFull(),
         QueueDeleted(),

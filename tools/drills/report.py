@@ -2,7 +2,6 @@
 
 import json
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -46,8 +45,8 @@ class Tally:
     """In seconds, while the fault lasted and until all was well."""
     slowest_meanwhile: float = 0.0
     """In seconds, of what was asked while the fault lasted."""
-    others: Counter[str] = field(default_factory=Counter)
-    surprises: Counter[str] = field(default_factory=Counter)
+    others: dict[str, int] = field(default_factory=dict)
+    surprises: dict[str, int] = field(default_factory=dict)
     """Those of the others that the fault does not explain."""
 
 
@@ -129,7 +128,7 @@ def judge(outcome: Outcome, *, times: bool) -> Verdict:
         accepted=sum(row.accepted for row in rows.values()),
         faults=len(outcome.turns),
         slowest_unnoticed=max((tally.slowest_meanwhile for tally in unnoticed), default=0.0),
-        surprises=sum(tally.surprises.total() for row in rows.values() for tally in row.kinds.values()),
+        surprises=sum(sum(tally.surprises.values()) for row in rows.values() for tally in row.kinds.values()),
         damage={name: _number(outcome.report, name) for name in DAMAGE},
         undocumented=_number(outcome.report, "undocumented"),
         restarts=outcome.restarts,
@@ -169,9 +168,9 @@ def _count(
     if turn is None or began < turn.healed:
         tally.slowest_meanwhile = max(tally.slowest_meanwhile, took)
     if status not in GOOD[kind]:
-        tally.others[str(status)] += 1
+        tally.others[str(status)] = tally.others.get(str(status), 0) + 1
     if not row.allows(kind, status):
-        tally.surprises[str(status)] += 1
+        tally.surprises[str(status)] = tally.surprises.get(str(status), 0) + 1
     row.accepted += bool(answer["accepted"])
     row.lost += answer["accepted"] in suspects[0]
     row.duplicated += answer["accepted"] in suspects[1]
@@ -262,7 +261,7 @@ def _kinds(verdict: Verdict) -> Table:
             kind,
             f"{sum(tally.asked for tally in tallies.values()):,}",
             f"{sum(tally.good for tally in tallies.values()):,}",
-            str(sum(tally.surprises.total() for tally in tallies.values())),
+            str(sum(sum(tally.surprises.values()) for tally in tallies.values())),
             f"{worst.kinds[kind].slowest_meanwhile:.2f}",
             worst.name,
         )

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 _MARK = "BREAKWATER_DRILL_ROOM"
 
@@ -48,6 +49,18 @@ def no_disks() -> str:
     if not shutil.which("mkfs.ext4"):
         return "needs mkfs.ext4: apt-get install e2fsprogs"
     return ""
+
+
+def no_compiler() -> str:
+    """Why no library can be compiled here, or nothing."""
+    return "" if shutil.which("gcc") else "needs gcc: apt-get install gcc libc6-dev"
+
+
+def compiled(source: Path, directory: Path) -> str:
+    """Compile a library for LD_PRELOAD and return its path."""
+    library = directory / f"{source.stem}.so"
+    run("gcc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl")
+    return str(library)
 
 
 def run(*command: str) -> str:

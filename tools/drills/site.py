@@ -9,17 +9,22 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
 
 import amqp
 import psycopg
+import redis
 
 from local import servers, state
-from local.processes import Child, end, leftovers
-from local.servers import Server, ServerFailed
+from local.processes import Child, end, leftovers, open_log
+from local.servers import Server, ServerFailed, Valkey
 from local.stack import App
 from tools import visits
 from tools.drills import room
@@ -28,6 +33,7 @@ from tools.drills.proxy import Link, Network
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
+FAILING_DISK = Path(__file__).with_name("failing_disk.c")
 READY_WITHIN = 60.0
 QUEUE = "registrations"
 
@@ -61,6 +67,9 @@ class Site:
         self.complaints: list[str] = []
         self.servers = servers.start(self.state_dir)
         self.links = self._make_links()
+        self.disk_flag = self.state_dir / "disk-fails"
+        """What failing_disk.c reads; nothing happens where it could not be compiled."""
+        self.preloaded = "" if room.no_compiler() else room.compiled(FAILING_DISK, self.state_dir)
         self.web = self._app(
             "web", 20, "gunicorn", "-c", "config/gunicorn.conf.py", "config.asgi:application"
         )
@@ -273,6 +282,21 @@ class Site:
         connection.connect()
         return connection
 
+    def accepted(self) -> int:
+        """How many registrations visitors have seen accepted so far."""
+        return (self.state_dir / "accepted.ids").stat().st_size // len(f"{UUID(int=0)}\n")
+
+    def redis(self, server: Valkey) -> "redis.Redis":
+        """Connect to one of our Redis servers on the straight way."""
+        login = server.environment()
+        return redis.Redis(HOST, int(login["REDIS_PORT"]), password=login["REDIS_PASSWORD"], socket_timeout=5)
+
+    def spare_redis(self) -> Valkey:
+        """Prepare a second Redis, of which the product's processes know nothing."""
+        of = self.servers.redis
+        ports = replace(of.ports, redis=self._free_port({self.port}))
+        return Valkey("redis-spare", self.state_dir, ports, of.passwords)
+
     def spooled(self) -> int:
         """Registrations in all spools."""
         total = 0
@@ -319,19 +343,46 @@ class Site:
             "CORS_ALLOWED_ORIGINS": visits.ORIGIN,
             # Every second group takes the spool, so that what is wrong with it shows while RabbitMQ is well.
             "SPOOL_SHARE": "0.5",
+            "LD_PRELOAD": self.preloaded,
+            "FAILING_DISK": str(self.state_dir / "spool"),
+            "FAILING_DISK_FLAG": str(self.disk_flag),
             "TRUSTED_PROXIES": HOST,
             **self.servers.environment(),
             **{variable: str(self.links[name].front) for variable, name in LINKED.items()},
         }
 
-    def _app(self, name: str, patience: float, *arguments: str) -> App:
-        return App(name, self.state_dir, list(arguments), patience)
+    def _app(self, name: str, patience: float, *arguments: str) -> "Piped":
+        return Piped(name, self.state_dir, list(arguments), patience)
 
     def _free_port(self, taken: "set[int] | tuple[()]") -> int:
         while True:
             port = random.choice(state.PORT_RANGE)  # noqa: S311  not secret
             if port not in taken and state.is_free(port):
                 return port
+
+
+class Piped(App):
+    """A process whose output goes through a pipe, as a container's does, whose reader may stall.
+
+    is_read: cleared, nobody reads the pipe any more.
+    """
+
+    def __init__(self, name: str, state_dir: Path, arguments: list[str], patience: float) -> None:
+        super().__init__(name, state_dir, arguments, patience)
+        self.is_read = threading.Event()
+        self.is_read.set()
+
+    def output(self) -> BinaryIO:
+        """Open the pipe, and let it be read until its writers have gone."""
+        reader, writer = os.pipe()
+        threading.Thread(target=self._read, args=[reader], name=f"{self.name}-log", daemon=True).start()
+        return os.fdopen(writer, "wb")
+
+    def _read(self, pipe: int) -> None:
+        with os.fdopen(pipe, "rb", buffering=0) as source, open_log(self.log) as log:
+            while self.is_read.wait() and (data := source.read(65536)):
+                log.write(data)
+                log.flush()
 
 
 class Load:
