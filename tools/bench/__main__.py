@@ -144,6 +144,7 @@ def _options() -> Options:
         rounds=1 if quick else given.rounds,
         seconds=min(given.seconds, 1.5) if quick else given.seconds,
         burst=min(given.burst, 30_000) if quick else given.burst,
+        crowd=2_000 if quick else usual.crowd,
         rows=(100_000,) if quick else usual.rows,
         soak_minutes=given.minutes,
         only=frozenset(given.only or ()),

@@ -18,6 +18,7 @@ class Contender:
     latency_rates: requests a second in the open model. rows and documents: the table and the collection
     that hold one for each request. ids: the table whose serial numbers tell how far the workers are.
     drained: whether its workers are measured; those of the document without confirms are the document's.
+    visitors: how many of its visitors at most are there at once, in the scenario of visits.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Contender:
     documents: str = ""
     drained: bool = False
     latency_rates: tuple[int, ...] = ()
+    visitors: int = 0
 
 
 CORES = os.cpu_count() or 1
@@ -76,7 +78,9 @@ _DOCUMENT_WORKER = (
 )
 
 
-def _document(name: str, title: str, confirms: str, rates: tuple[int, ...]) -> Contender:
+def _document(
+    name: str, title: str, confirms: str, rates: tuple[int, ...] = (), visitors: int = 0
+) -> Contender:
     return Contender(
         name,
         title,
@@ -90,6 +94,7 @@ def _document(name: str, title: str, confirms: str, rates: tuple[int, ...]) -> C
         drained=confirms == "on",
         documents="request_logs",
         latency_rates=rates,
+        visitors=visitors,
     )
 
 
@@ -107,9 +112,10 @@ ALL: tuple[Contender, ...] = (
         drained=True,
         documents="request_logs",
         latency_rates=(1000,),
+        visitors=4000,
     ),
-    _document(LITERAL, "the document, literally", "on", (1000, 200)),
-    _document("document_no_confirms", "the same without confirms (may lose)", "off", ()),
+    _document(LITERAL, "the document, literally", "on", (1000, 200), visitors=200),
+    _document("document_no_confirms", "the same without confirms (may lose)", "off"),
     Contender(
         "drf_sync",
         "Django+DRF, INSERT in the request",
@@ -123,7 +129,9 @@ ALL: tuple[Contender, ...] = (
         web=_asgi("fastapi_asyncpg.app"),
         prepare=((f"{_PEERS}.fastapi_asyncpg.prepare",),),
         environment=_UVICORN,
+        ids="registration",
         latency_rates=(1000,),
+        visitors=4000,
     ),
     Contender(
         "fastapi_aiopika",

@@ -4,6 +4,7 @@
 -- BENCH_IDS    a file for the request ids of all accepted requests (and, in FILE.times, when each tenth was full)
 -- BENCH_COUNT  with BENCH_IDS: how many accepted requests to stop after
 -- BENCH_PAGE   asks for the landing page instead: "plain" as browsers do, "odd" with a header twice, which is left to Django
+-- BENCH_KEYS   "yes": each registration has an Idempotency-Key, a UUID version 7 as the page makes it
 --
 -- Phone numbers walk through all ten-digit numbers in steps of the golden ratio: no two are the same, and
 -- neighbours in time are far apart, as in life.
@@ -22,11 +23,26 @@ local FORM = table.concat({
   "Referer: https://campaign.example/",
   "X-Forwarded-For: %d.%d.%d.%d",
   "Content-Length: 30",
-  "",
+  '%s',
   '{"phone_number":"0%010.0f"}',
 }, "\r\n")
 
 local random, format = math.random, string.format
+local keys = os.getenv("BENCH_KEYS") == "yes"
+local KEY = "Idempotency-Key: %08x-%04x-7%03x-8%03x-%06x%06x\r\n"
+
+local ffi = require("ffi")
+ffi.cdef("typedef struct { long seconds; long micros; } bench_time; int gettimeofday(bench_time *, void *);")
+local clock = ffi.new("bench_time")
+local function now()
+  ffi.C.gettimeofday(clock, nil)
+  return tonumber(clock.seconds) + tonumber(clock.micros) / 1e6
+end
+
+local function new_key()
+  local ms = math.floor(now() * 1000)
+  return format(KEY, math.floor(ms / 65536), ms % 65536, random(0, 4095), random(0, 4095), random(0, 16777215), random(0, 16777215))
+end
 
 local PAGE = table.concat({
   "GET /fa/ HTTP/1.1",
@@ -45,19 +61,12 @@ function request()
   if page then return page end
   phone = phone + STEP
   if phone >= ALL then phone = phone - ALL end
-  return format(FORM, random(11, 126), random(0, 255), random(0, 255), random(1, 254), phone)
+  local key = keys and new_key() or ""
+  return format(FORM, random(11, 126), random(0, 255), random(0, 255), random(1, 254), key, phone)
 end
 
 if ids then
-  local ffi = require("ffi")
-  ffi.cdef("typedef struct { long seconds; long micros; } bench_time; int gettimeofday(bench_time *, void *);")
-  local clock = ffi.new("bench_time")
   local accepted, tenth, file, times = 0, count / 10, nil, {}
-
-  local function now()
-    ffi.C.gettimeofday(clock, nil)
-    return tonumber(clock.seconds) + tonumber(clock.micros) / 1e6
-  end
 
   function response(status, _, body)
     if status ~= 202 or accepted == count then return end

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tools.bench import scenarios
+from tools.bench import scenarios, visiting
 from tools.bench.contenders import ALL, BY_NAME, LITERAL, OURS, Contender
 from tools.bench.scenarios import Sample
 from tools.bench.stage import Stage
 
-SCENARIOS = ("accept", "flow", "page", "limits", "growth", "burst", "soak")
+SCENARIOS = ("accept", "flow", "visit", "page", "crowd", "limits", "growth", "burst", "soak")
 USUAL = SCENARIOS[:-1]
 
 
@@ -19,6 +19,7 @@ class Options:
     rounds: int = 3
     seconds: float = 2.5
     burst: int = 300_000
+    crowd: int = 20_000
     rows: tuple[int, ...] = (1_000_000, 5_000_000)
     soak_minutes: float = 10.0
     only: frozenset[str] = frozenset()
@@ -29,9 +30,12 @@ class Options:
     def complete(self) -> bool:
         """Whether every contender takes part in every usual scenario, at full length."""
         usual = Options()
-        return (self.burst, self.rows, self.only) == (usual.burst, usual.rows, usual.only) and set(
-            USUAL
-        ) <= self.scenarios
+        return (self.burst, self.crowd, self.rows, self.only) == (
+            usual.burst,
+            usual.crowd,
+            usual.rows,
+            usual.only,
+        ) and set(USUAL) <= self.scenarios
 
 
 @dataclass(frozen=True)
@@ -68,21 +72,29 @@ def _round(options: Options, number: int) -> list[Step]:
     # Nobody always follows the same neighbour, or always comes first.
     first = number * 3 % len(ALL)
     turn = [one for one in (*ALL[first:], *ALL[:first]) if takes_part(options, one)]
-    found: list[Step] = []
-    for contender in turn:
-        if "accept" in options.scenarios:
-            found.append(_accept(contender, options, number))
-        if "flow" in options.scenarios and contender.name in (OURS, LITERAL):
-            found.append(_flow(contender, options, number))
-        if "page" in options.scenarios and contender.name == OURS:
-            found.append(_page(contender, options))
-        if "growth" in options.scenarios and contender.name == OURS:
-            # The largest is what counts; the others show the way there, once.
-            sizes = options.rows if number == 0 else options.rows[-1:]
-            found += [_growth(contender, rows, options) for rows in sizes]
+    found = [step for contender in turn for step in _turn(contender, options, number)]
     if "limits" in options.scenarios and takes_part(options, BY_NAME["fastapi_aiopika"]):
         found.append(_limits(options))
     return found
+
+
+def _turn(contender: Contender, options: Options, number: int) -> Iterator[Step]:
+    """Yield what one contender does in a round."""
+    is_ours, asked = contender.name == OURS, options.scenarios
+    if "accept" in asked:
+        yield _accept(contender, options, number)
+    if "flow" in asked and contender.name in (OURS, LITERAL):
+        yield _flow(contender, options, number)
+    if "visit" in asked and contender.visitors:
+        yield _visit(contender, options)
+    if "page" in asked and is_ours:
+        yield _page(contender, options)
+    if "crowd" in asked and is_ours:
+        yield _crowd(contender, options)
+    if "growth" in asked and is_ours:
+        # The largest is what counts; the others show the way there, once.
+        sizes = options.rows if number == 0 else options.rows[-1:]
+        yield from (_growth(contender, rows, options) for rows in sizes)
 
 
 def _accept(contender: Contender, options: Options, number: int) -> Step:
@@ -112,6 +124,22 @@ def _page(contender: Contender, options: Options) -> Step:
         f"{contender.name}: the landing page",
         5 + 2 * options.seconds,
         lambda stage: scenarios.page(stage, contender, seconds=options.seconds),
+    )
+
+
+def _visit(contender: Contender, options: Options) -> Step:
+    return Step(
+        f"{contender.name}: visits",
+        12 + 3 * options.seconds,
+        lambda stage: visiting.visits(stage, contender, seconds=3 * options.seconds),
+    )
+
+
+def _crowd(contender: Contender, options: Options) -> Step:
+    return Step(
+        f"{contender.name}: a crowd of {options.crowd:,}",
+        45 + 4 * options.seconds + options.crowd / 2000,
+        lambda stage: visiting.crowd(stage, contender, count=options.crowd, seconds=2 * options.seconds),
     )
 
 

@@ -104,7 +104,7 @@ def burst(stage: Stage, contender: Contender, *, count: int) -> Iterator[Sample]
         rss, _ = usage.rss_megabytes(web.child)
         peak = stage.broker_megabytes()
         drained, cpu = _drain(stage, contender, database_of(contender), count)
-        lost, extra = _compare(stage, contender, ids)
+        lost, extra = compare(stage, contender, ids)
         ids.unlink()
     yield Sample(
         f"burst of {count:,}",
@@ -130,11 +130,11 @@ def burst(stage: Stage, contender: Contender, *, count: int) -> Iterator[Sample]
 
 
 def growth(stage: Stage, contender: Contender, *, rows: int, seconds: float) -> Iterator[Sample]:
-    """Accept and drain with so many registrations already in PostgreSQL."""
+    """Accept and drain with so many registrations already in PostgreSQL, each with an Idempotency-Key, as the page sends it."""
     database = f"{database_of(contender)}_{rows}"
     empty_if_made(stage, contender)
     with stage.web(contender, database) as web:
-        for sample in _accept_and_drain(stage, web, CONNECTIONS[:1], seconds):
+        for sample in _accept_and_drain(stage, web, CONNECTIONS[:1], seconds, keys=True):
             yield Sample(f"{sample.scenario} with {rows:,} rows", sample.contender, sample.values)
 
 
@@ -198,17 +198,17 @@ def _flow(
 
 
 def _accept_and_drain(
-    stage: Stage, web: Web, connections: tuple[int, ...], seconds: float
+    stage: Stage, web: Web, connections: tuple[int, ...], seconds: float, *, keys: bool = False
 ) -> Iterator[Sample]:
     contender = web.contender
-    wrk.run(web.url, connections=CONNECTIONS[0], seconds=WARM_UP)
+    wrk.run(web.url, connections=CONNECTIONS[0], seconds=WARM_UP, keys=keys)
     time.sleep(UNHEARD)
     if contender.queue:
         stage.purge(contender.queue)
     accepted = 0
     for count in connections:
         meter = Meter(stage, [web.child])
-        load = wrk.run(web.url, connections=count, seconds=seconds)
+        load = wrk.run(web.url, connections=count, seconds=seconds, keys=keys)
         cpu = meter.per_thousand(load.accepted)
         accepted += load.accepted
         rss, total = usage.rss_megabytes(web.child)
@@ -276,7 +276,7 @@ def _seen(load: wrk.Load) -> dict[str, float]:
     }
 
 
-def _compare(stage: Stage, contender: Contender, ids: Path) -> tuple[int, int]:
+def compare(stage: Stage, contender: Contender, ids: Path) -> tuple[int, int]:
     """Compare the ids of all accepted requests with both databases: how many are missing, how many more are there."""
     promised = set(ids.read_text().split())
     with stage.sql(database_of(contender)) as connection:

@@ -23,7 +23,7 @@ from psycopg import sql
 from local import servers, state
 from local.processes import Child, end, leftovers
 from tools.bench import phones
-from tools.bench.contenders import OURS, Command, Contender
+from tools.bench.contenders import BY_NAME, OURS, Command, Contender
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -47,6 +47,7 @@ class Stage:
         self.servers = servers.start(self.state_dir)
         self.variables = self.servers.environment()
         self.secret = state.load_secrets(self.state_dir)["SECRET_KEY"]
+        self.page = self.state_dir / "tmp" / "page.html.gz"
         self._prepared: set[tuple[str, str]] = set()
 
     def close(self) -> None:
@@ -125,6 +126,7 @@ class Stage:
             "POSTGRES_DB": database,
             "MONGODB_DB": database_of(contender),
             "BENCH_QUEUE": contender.queue,
+            "BENCH_PAGE": str(self.page) if self.page.exists() else "",
             **contender.environment,
         }
 
@@ -153,6 +155,16 @@ class Stage:
     def redis(self) -> "redis.Redis":
         """Connect to Redis."""
         return redis.Redis(HOST, int(self.variables["REDIS_PORT"]), password=self.variables["REDIS_PASSWORD"])
+
+    def keep_page(self) -> None:
+        """Keep the product's landing page, compressed, for the peers to serve, unless that was done."""
+        if self.page.exists():
+            return
+        with self.web(BY_NAME[OURS]) as web:
+            site = HTTPConnection(HOST, web.port, timeout=10)
+            with contextlib.closing(site):
+                site.request("GET", "/fa/", headers={"Accept-Encoding": "gzip"})
+                self.page.write_bytes(site.getresponse().read())
 
     def purge(self, queue: str) -> None:
         """Empty a queue and Redis."""

@@ -75,7 +75,7 @@ if mode == "poll" then for line in io.lines(path) do ids[#ids + 1] = line end en
 local file = mode ~= "poll" and path and io.open(path, "w")
 
 local function is_new()
-  if mode == "crowd" then return tally.posts < count end
+  if mode == "crowd" then return tally.posts - tally.refused < count end
   return waiting < count
 end
 

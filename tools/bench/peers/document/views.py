@@ -1,12 +1,16 @@
-"""Validates, dispatches, answers."""
+"""Validates, dispatches, answers; tells what became of a task; serves the page."""
 
 import uuid
 
+from celery.result import AsyncResult
+from django.http import HttpRequest, HttpResponse
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from tools.bench.peers import page as landing_page
+from tools.bench.peers.document.celery import app
 from tools.bench.peers.document.serializers import RegistrationSerializer
 from tools.bench.peers.document.tasks import save_phone_async
 
@@ -29,3 +33,17 @@ class RegisterView(APIView):
             {"task_id": task.id, "request_id": request_id, "status": "Processing"},
             status=status.HTTP_202_ACCEPTED,
         )
+
+
+class StatusView(APIView):
+    """Tells what became of a registration."""
+
+    def get(self, request: Request, task_id: uuid.UUID) -> Response:
+        """Ask Celery's result backend."""
+        is_stored = AsyncResult(str(task_id), app=app).successful()
+        return Response({"task_id": str(task_id), "status": "Registered" if is_stored else "Processing"})
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    """Serve the landing page."""
+    return HttpResponse(landing_page.BODY, headers=landing_page.HEADERS)

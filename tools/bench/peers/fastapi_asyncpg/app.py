@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import asyncpg
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, StringConstraints
 
 from tools.bench.peers import env
+from tools.bench.peers import page as landing_page
 
 UPSERT = """
 INSERT INTO registration (phone_number) VALUES ($1)
@@ -55,3 +56,10 @@ async def register(registration: Registration, request: Request) -> dict[str, in
     """Write the registration, committed before the answer."""
     registration_id = await request.app.state.pool.fetchval(UPSERT, registration.phone_number)
     return {"id": registration_id, "status": "Registered"}
+
+
+@app.get("/fa/")
+@app.get("/livez")
+async def page() -> Response:
+    """Serve the landing page."""
+    return Response(landing_page.BODY, headers=landing_page.HEADERS)
