@@ -68,7 +68,8 @@ local function next_poll()
   end
 end
 
-tally = { pages = 0, posts = 0, polls = 0, accepted = 0, refused = 0, registered = 0, visits = 0, idle = 0 }
+-- posts: from -1, since wrk asks for one request at first that it never sends.
+tally = { pages = 0, posts = -1, polls = 0, accepted = 0, refused = 0, registered = 0, visits = 0, idle = 0 }
 local began, told = nil, 0
 local ids, place = {}, 0
 if mode == "poll" then for line in io.lines(path) do ids[#ids + 1] = line end end
