@@ -72,10 +72,15 @@ class Row:
 
     def too_slow(self) -> dict[str, float]:
         """The kinds with an answer slower than this fault explains, and its seconds."""
-        kept = {kind: tally.slowest_meanwhile for kind, tally in self.kinds.items() if not self.client}
-        ready = {"readyz": self.kinds["readyz"].slowest} if CUT not in self.client else {}
-        judged = {} if self.name == CALM else kept | ready
+        judged = {kind: tally.slowest_meanwhile for kind, tally in self.kinds.items() if self.is_unnoticed}
+        if CUT not in self.client:
+            judged["readyz"] = self.kinds["readyz"].slowest
         return {kind: seconds for kind, seconds in judged.items() if seconds > SLOWEST}
+
+    @property
+    def is_unnoticed(self) -> bool:
+        """Whether it is a fault that visitors should not notice."""
+        return not self.client and self.name != CALM
 
     @property
     def asked(self) -> int:
@@ -121,7 +126,7 @@ def judge(outcome: Outcome, *, times: bool) -> Verdict:
     with outcome.answers.open("rb") as lines:
         for line in lines:
             _count(orjson.loads(line), outcome.turns, rows, suspects)
-    unnoticed = [tally for row in rows.values() if not row.client for tally in row.kinds.values()]
+    unnoticed = [tally for row in rows.values() if row.is_unnoticed for tally in row.kinds.values()]
     verdict = Verdict(
         rows=list(rows.values()),
         requests=sum(row.asked for row in rows.values()),
@@ -255,8 +260,8 @@ def _kinds(verdict: Verdict) -> Table:
         table.add_column(column, justify="right")
     for kind in KINDS:
         tallies = {row.name: row.kinds[kind] for row in verdict.rows}
-        kept = [row for row in verdict.rows if not row.client]
-        worst = max(kept, key=lambda row: row.kinds[kind].slowest_meanwhile)
+        unnoticed = [row for row in verdict.rows if row.is_unnoticed] or verdict.rows
+        worst = max(unnoticed, key=lambda row: row.kinds[kind].slowest_meanwhile)
         table.add_row(
             kind,
             f"{sum(tally.asked for tally in tallies.values()):,}",
