@@ -50,7 +50,7 @@ fix: setup ## Format, repair style, write the generated files again
 	$(PYTHON) manage.py settings_reference --write
 	$(PYTHON) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-bench: setup ## Measure Breakwater beside others, about ten minutes (ARGS="--quick")
+bench: setup ## Measure Breakwater beside others, about twenty minutes (ARGS="--quick")
 	@exec $(PYTHON) -m tools.bench $(ARGS)
 
 drill: setup ## Break things under load and prove that nothing is lost (ARGS="--seed 7 --minutes 10")

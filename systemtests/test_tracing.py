@@ -20,6 +20,7 @@ class TracedStack(Stack):
 
     @property
     def shell(self):
+        # The spans are those of the way through RabbitMQ.
         return super().shell | {"OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint, "SPOOL_SHARE": "0"}
 
 

@@ -1,6 +1,19 @@
 """What waits in a queue."""
 
+import asyncio
+
 from celery import current_app
+
+from landing import intake, queues
+from landing.drainer import Drainer
+
+
+def kept():
+    """Take every registration that waits, in the queue or in this process's spool; return each in its wire form."""
+    drainer = Drainer(intake.current())
+    asyncio.run_coroutine_threadsafe(drainer.drain(), intake.current().loop).result(30)
+    intake.current().loop.call_soon_threadsafe(drainer.close)
+    return [raw for (batch,) in ready(queues.live) for raw in batch]
 
 
 def ready(queue):

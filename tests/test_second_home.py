@@ -6,6 +6,7 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 
 from landing import intake, queues
 from landing.drainer import Drainer
@@ -24,9 +25,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def process():
-    """A process's intake, with an empty spool."""
+    """A process's intake, with an empty spool, which is its second home each time: no rehearsals."""
     here = intake.current()
-    with patch.object(here, "limiter", None):
+    with patch.object(here, "limiter", None), patch.object(settings, "SPOOL_SHARE", 0.0):
         yield here
     here.broker.worked()
     here.disk.worked()

@@ -107,7 +107,7 @@ def _options() -> Options:
     usual = Options()
     parser = argparse.ArgumentParser(
         prog="python -m tools.bench",
-        description="Measure Breakwater beside other ways to build it, on this machine, in about ten minutes.",
+        description="Measure Breakwater beside other ways to build it, on this machine, in about twenty minutes.",
         epilog="Only a complete run writes tools/bench/results/latest.json and docs/bench.svg. "
         "What each contender is, and how to read the table: tools/bench/README.md.",
     )

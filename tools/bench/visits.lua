@@ -93,7 +93,8 @@ function request()
     place = place % #ids + 1
     return format(POLL, ids[place])
   end
-  local id = next_poll()
+  -- The crowd gathers first, or slow answers to the early ones would keep the late ones away.
+  local id = not (mode == "crowd" and is_new()) and next_poll()
   if id then
     tally.polls = tally.polls + 1
     return format(POLL, id)

@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tools.drills",
         description="Break Breakwater in every way we know while visitors come, and count what was kept. "
-        "Every fault once: about ten minutes.",
+        "Every fault once: about twenty minutes.",
         epilog="exit codes: 0 every promise was kept, 1 one was not (or nothing can be said). "
         f"State and logs: {os.path.relpath(STATE_DIR, ROOT)}",
     )
