@@ -4,6 +4,7 @@ import gzip
 import random
 import re
 import time
+import zlib
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -21,6 +22,7 @@ FIRST_PAUSE, GROWTH, LONGEST_PAUSE, LONGEST_LATER = 0.3, 1.5, 3.0, 15.0
 """Seconds between two polls: they grow to the one until PATIENCE is over, and to the other after it."""
 
 _KEY = re.compile(rb'name="key"[^>]* value="([^"]+)"')
+_ID = re.compile(rb'"task_id": ?"([0-9a-f-]{36})"')
 _PROGRESS = re.compile(r"/registration/([0-9a-f-]{36})/$")
 _HEADERS = {
     "Host": "127.0.0.1",
@@ -84,9 +86,12 @@ def address(chance: random.Random) -> str:
 
 
 def form_key(answer: Answer) -> str:
-    """Return the key in the form of a landing page, "" if it has none."""
+    """Return the key in the form of a landing page, "" if it has none or cannot be read."""
     is_compressed = answer.headers.get("content-encoding") == "gzip"
-    found = _KEY.search(gzip.decompress(answer.body) if is_compressed else answer.body)
+    try:
+        found = _KEY.search(gzip.decompress(answer.body) if is_compressed else answer.body)
+    except (OSError, EOFError, zlib.error):
+        return ""
     return found[1].decode() if found else ""
 
 
@@ -94,3 +99,9 @@ def progress_id(answer: Answer) -> str:
     """Return the id to whose progress a form's answer leads, "" if it leads elsewhere."""
     found = _PROGRESS.search(answer.headers.get("location", ""))
     return found[1] if found else ""
+
+
+def receipt_id(answer: Answer) -> str:
+    """Return the id in the answer to an accepted registration, "" if there is none."""
+    found = _ID.search(answer.body) if answer.status == 202 else None
+    return found[1].decode() if found else ""

@@ -190,12 +190,14 @@ def _id_in(kind: str, answer: Answer) -> str:
     """Return the id of what an answer has accepted, "" if that is nothing."""
     if kind == "form":
         return visits.progress_id(answer)
-    return str(answer.json().get("task_id", "")) if kind == "json" and answer.status == 202 else ""
+    return visits.receipt_id(answer) if kind == "json" else ""
 
 
 def _told(kind: str, answer: Answer) -> int | str:
     """Return the status, with what is wrong with the rest of the answer."""
     status = answer.status
+    if kind == "page" and status == 200 and not visits.form_key(answer):
+        return "200 without a form"
     if kind == "preflight" and answer.headers.get("access-control-allow-origin") != visits.ORIGIN:
         return f"{status} without CORS"
     if kind in ("json", "form") and status == 503 and not answer.retry_after:
