@@ -8,11 +8,16 @@ from landing import intake, queues
 from landing.drainer import Drainer
 
 
-def kept():
-    """Take every registration that waits, in the queue or in this process's spool; return each in its wire form."""
+def drain_spool():
+    """Bring what waits in this process's spool to the queue, as the web does all the time."""
     drainer = Drainer(intake.current())
     asyncio.run_coroutine_threadsafe(drainer.drain(), intake.current().loop).result(30)
     intake.current().loop.call_soon_threadsafe(drainer.close)
+
+
+def kept():
+    """Take every registration that waits, in whichever of its two homes; return each in its wire form."""
+    drain_spool()
     return [raw for (batch,) in ready(queues.live) for raw in batch]
 
 

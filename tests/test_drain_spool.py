@@ -90,5 +90,5 @@ def test_a_worker_stores_what_was_drained(spooled):
     file.close()
     drain()
     with worker():
-        eventually(lambda: all(status.of(wire[1]) is State.STORED for wire in wires))
+        eventually(lambda: all(status.of(wire[1]) is State.STORED for wire in wires), within=30)
     connection.close()

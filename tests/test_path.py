@@ -6,6 +6,7 @@ from celery.result import AsyncResult
 from config.celery import app
 from landing.models import Registration, StoredSubmission
 from logs import utils as logs
+from tests.messages import drain_spool
 from tests.waiting import eventually
 from tests.workers import worker
 
@@ -23,6 +24,7 @@ def test_a_registration_goes_from_the_post_to_both_databases(client):
     task_id = accepted.json()["task_id"]
     assert client.get(accepted["Location"]).json()["status"] == "Processing"
 
+    drain_spool()
     with worker():
         eventually(lambda: client.get(accepted["Location"]).json()["status"] == "Registered", within=30)
 

@@ -78,7 +78,7 @@ def crowd(stage: Stage, contender: Contender, *, count: int, seconds: float) -> 
         young_rate = _polled(web, _register(stage, web, "young", keys=False), seconds)
         keyed_rate = _polled(web, keyed, seconds)
         waiting = wrk.Visitors(web.url, "crowd", ids, connections=CROWD_CONNECTIONS, count=count)
-        _wait(lambda: waiting.seen()[0] >= count, f"a crowd of {count:,}")
+        _wait(lambda: waiting.seen()[0] >= count, "whole crowd", waiting)
         time.sleep(SETTLED)
         before, (_, polls_before, _), began = _queries(stage, contender), waiting.seen(), time.monotonic()
         beside = wrk.run(web.url, connections=CONNECTIONS[0], seconds=seconds)
@@ -88,7 +88,7 @@ def crowd(stage: Stage, contender: Contender, *, count: int, seconds: float) -> 
         processes = len(web.child.family()) - 1
         with stage.worker(contender):
             started = time.monotonic()
-            _wait(lambda: waiting.seen()[2] >= count, f"{count:,} who are told")
+            _wait(lambda: waiting.seen()[2] >= count, "end of the crowd", waiting)
             told = time.monotonic() - started
             seen = waiting.call_off()
             time.sleep(UNHEARD)
@@ -118,7 +118,7 @@ def _register(stage: Stage, web: Web, name: str, *, keys: bool) -> Path:
     ids = stage.state_dir / "tmp" / f"{name}.ids"
     some = wrk.Visitors(web.url, "crowd", ids, connections=CONNECTIONS[0], count=POLLED, keys=keys)
     try:
-        _wait(lambda: some.seen()[0] >= POLLED, f"{POLLED} ids")
+        _wait(lambda: some.seen()[0] >= POLLED, f"{POLLED} ids", some)
     finally:
         some.call_off()
     return ids
@@ -152,9 +152,10 @@ def _count_rows(stage: Stage, contender: Contender, expected: int) -> None:
         raise StageFailed(f"of {expected} there are {counted} rows")
 
 
-def _wait(condition: Callable[[], bool], what: str) -> None:
+def _wait(condition: Callable[[], bool], what: str, visitors: wrk.Visitors) -> None:
     until = time.monotonic() + DRAIN_WITHIN
     while not condition():
         if time.monotonic() > until:
-            raise StageFailed(f"no {what} within {DRAIN_WITHIN:.0f} s")
+            seen = "{} accepted, {} polls, {} Registered".format(*visitors.seen())
+            raise StageFailed(f"no {what} within {DRAIN_WITHIN:.0f} s: {seen}")
         time.sleep(0.1)

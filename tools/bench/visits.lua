@@ -50,19 +50,33 @@ end
 
 -- Who waits, by the tenth of a second in which the next poll is due.
 local due, first, waiting, pauses = {}, math.floor(now() * 10), 0, {}
+-- When each poll that has no answer yet was sent: an error names no id, so its visitor is found by its silence.
+local asked, swept, SILENT = {}, 0, 15
 
 local function wait(id, pause)
   local slot = math.floor((now() + pause) * 10) + 1
   due[slot] = due[slot] or {}
   table.insert(due[slot], id)
-  pauses[id] = pause
+  pauses[id], asked[id] = pause, nil
+end
+
+local function ask_the_silent_again()
+  swept = now()
+  for id, at in pairs(asked) do
+    if at < swept - SILENT then wait(id, FIRST) end
+  end
 end
 
 local function next_poll()
   local current = math.floor(now() * 10)
+  if now() > swept + 5 then ask_the_silent_again() end
   while first <= current do
     local slot = due[first]
-    if slot and #slot > 0 then return table.remove(slot) end
+    if slot and #slot > 0 then
+      local id = table.remove(slot)
+      asked[id] = now()
+      return id
+    end
     due[first] = nil
     first = first + 1
   end
@@ -128,12 +142,13 @@ local function register(id, status, state, headers)
     end
   end
   if state == "Registered" then
+    if status == 200 and not pauses[id] then return end -- told twice: it was only late
     tally.registered, waiting = tally.registered + 1, waiting - 1
     if now() > began + RAMP then tally.visits = tally.visits + 1 end
-    if id then pauses[id] = nil end
+    if id then pauses[id], asked[id] = nil, nil end
   elseif status == 202 then
     wait(id, FIRST)
-  else
+  elseif asked[id] then
     local after = tonumber(headers["Retry-After"] or headers["retry-after"]) or 0
     wait(id, math.max(math.min(LONGEST, (pauses[id] or FIRST) * GROWTH), after))
   end
