@@ -5,7 +5,7 @@ import random
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import combinations
 from pathlib import Path
 from uuid import uuid4
@@ -221,9 +221,10 @@ class Both(Fault):
             fault.inject(site, chance)
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Undo both."""
-        for fault in self._both:
-            fault.heal(site, chance)
+        """Undo both, whatever becomes of the first."""
+        with ExitStack() as undoing:
+            for fault in self._both:
+                undoing.callback(fault.heal, site, chance)
 
 
 class WaitingCrowd(Fault):
@@ -248,8 +249,10 @@ class WaitingCrowd(Fault):
 
     def heal(self, site: Site, chance: random.Random) -> None:
         """Undo both."""
-        self._fault.heal(site, chance)
-        site.worker.resume()
+        try:
+            self._fault.heal(site, chance)
+        finally:
+            site.worker.resume()
 
 
 class LostCommits(Fault):
