@@ -90,7 +90,7 @@ if mode == "poll" then for line in io.lines(path) do ids[#ids + 1] = line end en
 local file = mode ~= "poll" and path and io.open(path, "w")
 
 local function is_new()
-  if mode == "crowd" then return tally.posts - tally.refused < count end
+  if mode == "crowd" then return tally.accepted < count and tally.posts - tally.refused < count end
   return waiting < count
 end
 
@@ -98,7 +98,7 @@ end
 function delay()
   if mode == "poll" or is_new() then return 0 end
   local slot, current = due[first], math.floor(now() * 10)
-  return ((slot and #slot > 0) or first < current) and 0 or 100
+  return (first < current or (first == current and slot and #slot > 0)) and 0 or 100
 end
 
 function request()
@@ -161,11 +161,12 @@ function response(status, headers, body)
   if state and status < 400 and not body:find('"alive"', 1, true) then
     register(body:match('"task_id": ?"([^"]+)"'), status, state, headers)
   end
-  if path and now() > told + 0.2 then
+  local is_over = mode == "crowd" and tally.registered == count
+  if path and (is_over or now() > told + 0.2) then
     told = now()
     write(".tally", format("%d %d %d", tally.accepted, tally.polls, tally.registered))
   end
-  if mode == "crowd" and tally.registered == count then wrk.thread:stop() end
+  if is_over then wrk.thread:stop() end
 end
 
 local thread
