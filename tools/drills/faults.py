@@ -303,9 +303,9 @@ class AlarmWithPoison(Fault):
         for _ in range(4):
             self._publish(site)
             site.wait(0.5)
-        # Some have a phone that was there before, and some may still be in the spool.
-        enough = before + max(1, (site.accepted() - accepted) // 2)
         MEMORY_ALARM.inject(site, chance)
+        # What is in the spool by now must wait; and some have a phone that was there before.
+        enough = before + max(1, int(0.7 * (site.accepted() - accepted - site.spooled())))
         site.start(site.worker)
         try:
             site.wait_for(
