@@ -24,7 +24,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from dashboard import parity
-from landing import queues
+from landing import queues, redis_clients
 from landing.models import StoredSubmission
 from logs import utils as logs
 
@@ -158,14 +158,17 @@ def _queue_arguments(part: str) -> Iterator[Finding]:
 
 
 def _redis(part: str) -> Iterator[Finding]:
-    with Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=TIMEOUT,
-        socket_connect_timeout=TIMEOUT,
-    ) as client:
+    with redis_clients.connect(TIMEOUT) as client:
         client.get("doctor")
-        server: Any = client.execute_command("INFO", "server") if _may(client, "INFO") else {}
+        server: Any = client.info() if _may(client, "INFO") else {}
     yield Finding(part, "ok", f"Redis {server.get('redis_version', '(version hidden from this user)')}")
+    # Both answer what is read, and refuse every write: limits and task states are lost, and nothing else shows it.
+    if server.get("role", "master") != "master":
+        hint = "Let REDIS_HOST name the primary. Limits go on in each process by itself meanwhile."
+        yield Finding(part, "fault", "is a replica, which takes no writes", hint)
+    if server.get("rdb_last_bgsave_status", "ok") != "ok":
+        hint = "Free its disk, or see its log. It may refuse writes until a snapshot succeeds."
+        yield Finding(part, "warning", "could not write its last snapshot", hint)
 
 
 def _mongodb(part: str) -> Iterator[Finding]:

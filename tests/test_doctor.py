@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 from django.db import connection
+from redis import Redis
 
 from dashboard import doctor, parity
 from dashboard.parity import Announcement
@@ -108,3 +109,14 @@ def test_a_fingerprint_tells_no_value_and_leaves_out_what_may_differ():
     assert "PORT" not in settings.FINGERPRINT
     assert "RABBITMQ_PASSWORD" not in settings.FINGERPRINT
     assert "SECRET_KEY" in settings.FINGERPRINT
+
+
+def test_a_redis_that_was_demoted_is_a_fault():
+    with Redis.from_url(settings.REDIS_URL) as redis:
+        redis.replicaof("127.0.0.1", 1)
+        try:
+            found = [finding for finding in doctor.examine() if finding.part == "Redis"]
+        finally:
+            redis.replicaof("NO", "ONE")
+    assert [finding.verdict for finding in found] == ["ok", "fault"]
+    assert "replica" in found[1].saw
