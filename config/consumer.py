@@ -14,21 +14,9 @@ from lib import metrics
 log = logging.getLogger(__name__)
 
 _DELAYED = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
-_EVENTS = "celery.worker.consumer.events:Events"
 # A time to wait for blocks a quorum queue's worker, and a time to expire at drops the message. We
 # send neither, so neither is ours.
 _UNWANTED = ("eta", "expires")
-
-
-class Events(consumer.Events):
-    """Takes no leave of RabbitMQ, which does not read it during an alarm: a worker could neither end nor reconnect."""
-
-    name = "Events"
-
-    def _close(self, c: Any) -> Any:
-        if c.event_dispatcher and c.event_dispatcher.connection:
-            broker.drop(c.event_dispatcher.connection)
-        return super()._close(c)  # type: ignore[misc]  # celery-types does not know it
 
 
 class Consumer(consumer.Consumer):
@@ -37,15 +25,12 @@ class Consumer(consumer.Consumer):
     connection_errors: tuple[type[Exception], ...]
     channel_errors: tuple[type[Exception], ...]
     strategies: dict[str, Any]
+    event_dispatcher: Any
 
     class Blueprint(consumer.Consumer.Blueprint):  # type: ignore[misc,valid-type]  # celery-types calls it a variable
         """Celery's steps, without the 28 queues for delayed tasks that a quorum queue makes it declare."""
 
-        default_steps = [
-            "config.consumer:Events" if step == _EVENTS else step
-            for step in consumer.Consumer.Blueprint.default_steps
-            if step != _DELAYED
-        ]
+        default_steps = [step for step in consumer.Consumer.Blueprint.default_steps if step != _DELAYED]
 
     def ensure_connected(self, conn: Any) -> Any:
         """Come back soon after the broker does: the pauses between Celery's own tries grow to 30 s."""
@@ -53,6 +38,24 @@ class Consumer(consumer.Consumer):
             conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=4
         )
         return super().ensure_connected(conn)
+
+    def shutdown(self) -> None:
+        """End."""
+        self._drop_events_connection()
+        super().shutdown()
+
+    def on_close(self) -> None:
+        """Get ready to connect again."""
+        self._drop_events_connection()
+        super().on_close()
+
+    def _drop_events_connection(self) -> None:
+        """Take no leave of RabbitMQ, which does not read it during an alarm: the worker could neither end nor reconnect.
+
+        Not as a step in place of Celery's Events: other steps require that class by name, so both would run.
+        """
+        if self.event_dispatcher and self.event_dispatcher.connection:
+            broker.drop(self.event_dispatcher.connection)
 
     def update_strategies(self) -> None:
         """Let messages of registrations wait together when the pool is busy."""

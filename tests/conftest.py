@@ -34,10 +34,14 @@ def pytest_configure(config):
         SPOOL_SHARE="0.3",
         REDIS_TIMEOUT="1",
         PUBLISH_TIMEOUT="2",
+        SPOOL_TIMEOUT="2",
     )
     django.setup()
     # A thread that kept its connection would keep the test database from being dropped.
     connections.settings["default"]["CONN_MAX_AGE"] = 0
+    # Nobody attacks the tests' passwords, and no file of the pages changes: neither may cost each test half a second.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.WHITENOISE_AUTOREFRESH = True
     # The pages' files need no collecting here.
     settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
