@@ -1,5 +1,6 @@
 """Real servers for the tests: started once, emptied before each test, ended at the end."""
 
+import logging
 import os
 import secrets
 import shutil
@@ -37,6 +38,8 @@ def pytest_configure(config):
         SPOOL_TIMEOUT="2",
     )
     django.setup()
+    # Log lines are written in a thread, past pytest's capture: caplog has them for the tests that look.
+    logging.getLogger().handlers = []
     # A thread that kept its connection would keep the test database from being dropped.
     connections.settings["default"]["CONN_MAX_AGE"] = 0
     # Nobody attacks the tests' passwords, and no file of the pages changes: neither may cost each test half a second.
