@@ -57,7 +57,7 @@ class Pulse:
         self._beats.end()
         if self._beats.join(timeout=2 * totals.TIMEOUT + gauges.DEADLINE):
             with suppress(*totals.Unavailable):
-                self._adder.flush()
+                self._tell()
                 totals.forget([self.name])
 
     def beat(self) -> None:
@@ -65,14 +65,7 @@ class Pulse:
         try:
             if self._look:
                 self._look()
-            self._adder.flush()
-            said = self._say()
-            totals.announce(self.name, {"role": self._role, "at": int(time.time()), **said})
-            stored_up_to = said.get("stored_up_to")
-            # Only what has grown: a process without work would put another's newer mark back.
-            if isinstance(stored_up_to, float) and stored_up_to > self._stored_up_to:
-                self._stored_up_to = stored_up_to
-                totals.mark("stored_up_to", stored_up_to)
+            self._tell()
             bucket = totals.bucket_of(time.time())
             if self._sample and totals.is_mine(bucket):
                 self._sample(bucket)
@@ -81,6 +74,16 @@ class Pulse:
                 log.warning("counts wait for Redis", extra={"reason": repr(error)})
         else:
             self._outage.worked()
+
+    def _tell(self) -> None:
+        self._adder.flush()
+        said = self._say()
+        totals.announce(self.name, {"role": self._role, "at": int(time.time()), **said})
+        stored_up_to = said.get("stored_up_to")
+        # Only what has grown: a process without work would put another's newer mark back.
+        if isinstance(stored_up_to, float) and stored_up_to > self._stored_up_to:
+            self._stored_up_to = stored_up_to
+            totals.mark("stored_up_to", stored_up_to)
 
 
 # -- workers: what each has in hand, and up to when it has stored

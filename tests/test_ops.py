@@ -191,6 +191,13 @@ def test_a_worker_without_work_does_not_put_back_what_another_has_stored():
     assert totals.marks()["stored_up_to"] == 200
 
 
+def test_a_worker_that_ends_leaves_word_up_to_when_it_has_stored():
+    worker = pulse.Pulse("worker", lambda: {"stored_up_to": 300.0})
+    worker.stop()
+    assert totals.marks()["stored_up_to"] == 300
+    assert totals.processes() == {}
+
+
 def test_what_a_worker_holds_is_the_oldest_though_the_queue_is_empty():
     now = time.time()
     totals.announce("worker a 1", {"role": "worker", "at": now, "in_hand": now - 40})

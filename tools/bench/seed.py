@@ -24,10 +24,10 @@ FROM generate_series(1, %s::bigint) AS place, LATERAL (
 """
 _SUBMISSIONS = """
 INSERT INTO landing_submission (request_id, registration_id, accepted_at, stored_at)
-SELECT overlay(uuidv7(first_seen - now())::text PLACING '8' FROM 15 FOR 1)::uuid, id, first_seen, first_seen
+SELECT uuidv7(first_seen - now()), id, first_seen, first_seen
 FROM landing_registration
 """
-"""Ids as they are made from the page's keys: version 8, and the time of the key."""
+"""Ids as they are made from the page's keys: version 7, with the time of the key."""
 
 
 def add_registrations(connection: "psycopg.Connection[tuple[Any, ...]]", count: int) -> None:
