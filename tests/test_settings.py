@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 import manage as manage_py
 from config import env
 from config.management.commands import settings_reference
+from local.state import Ports
 
 ROOT = settings.BASE_DIR
 
@@ -209,7 +210,8 @@ def test_the_web_server_does_not_start_with_what_is_wrong(tmp_path, environment,
     ended = subprocess.run(
         [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "config.asgi:application"],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "STATE_DIR": "/nonexistent", "PORT": "0", "SECRET_KEY": "x" * 50}
+        env={"PATH": os.environ["PATH"], "STATE_DIR": "/nonexistent", "PORT": str(Ports.pick().epmd)}
+        | {"SECRET_KEY": "x" * 50}
         | own,
         capture_output=True,
         text=True,

@@ -70,7 +70,9 @@ def crowd(stage: Stage, contender: Contender, *, count: int, seconds: float) -> 
     empty_if_made(stage, contender)
     ids = stage.state_dir / "tmp" / "crowd.ids"
     with stage.web(contender) as web, Stored(stage, contender) as stored:
-        with stage.worker(contender):  # it has been there before it is away, and stored what found the web ready
+        with stage.worker(
+            contender
+        ):  # it has been there before it is away, and stored what found the web ready
             stored.wait(1, DRAIN_WITHIN)
         wrk.run(web.url, connections=CONNECTIONS[0], seconds=WARM_UP)
         keyed = _register(stage, web, "keyed", keys=True)

@@ -117,7 +117,8 @@ def _recover(site: Site, turn: Turn, options: Options, at_heal: int) -> None:
         stored = site.stored()
         if turn.first_row is None and stored is not None and stored > at_heal:
             turn.first_row = now - turn.healed
-        if turn.first_row is not None and _is_level(site, options):
+        # The web may still be starting: what visitors meet then belongs to this fault, not to the next.
+        if turn.first_row is not None and _is_level(site, options) and site.is_ready():
             turn.recovery = now - turn.healed
         elif now > until:
             raise SiteFailed(
