@@ -25,6 +25,8 @@ YOUNG = 10.0
 
 DEADLINE = 0.5
 """Seconds that PostgreSQL has for an answer."""
+MISSING_FOR = 5.0
+"""Seconds at most for which an id that PostgreSQL does not hold is not asked for again. Redis is asked each time."""
 PACE = 0.125
 """Seconds between two questions to PostgreSQL. Each is two statements: Django first sees whether the connection lives."""
 
@@ -79,10 +81,10 @@ class Rows:
             return False
 
     def _is_known_to_be_missing(self, task_id: str) -> bool:
-        """Whether PostgreSQL did not hold it a moment ago: who asks in a hurry gets the same answer for a second."""
+        """Whether PostgreSQL did not hold it a moment ago: the next who ask, with Redis away, get the same answer."""
         if time.monotonic() > self._missing_until:
             self._missing.clear()
-            self._missing_until = time.monotonic() + 1.0
+            self._missing_until = time.monotonic() + MISSING_FOR
         return task_id in self._missing
 
     async def _ask_group(self, task_ids: Sequence[str]) -> Sequence[bool]:

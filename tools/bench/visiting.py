@@ -28,6 +28,8 @@ POLLED, OLD = 500, 12.0
 """Ids that are polled without a pause, and the seconds after which an id is no longer a young one."""
 
 CROWD_CONNECTIONS = 16
+TOLD = 3.0
+"""Seconds after which each worker has told Redis up to when it has stored."""
 SETTLED = 2.0
 """Seconds after which PostgreSQL's counters have been told everything."""
 
@@ -74,6 +76,7 @@ def crowd(stage: Stage, contender: Contender, *, count: int, seconds: float) -> 
             contender
         ):  # it has been there before it is away, and stored what found the web ready
             stored.wait(1, DRAIN_WITHIN)
+            time.sleep(TOLD)
         wrk.run(web.url, connections=CONNECTIONS[0], seconds=WARM_UP)
         keyed = _register(stage, web, "keyed", keys=True)
         old_at = time.monotonic() + OLD
