@@ -1,5 +1,6 @@
 """Real servers for the tests: started once, emptied before each test, ended at the end."""
 
+import functools
 import logging
 import os
 import secrets
@@ -64,17 +65,24 @@ def servers():
 def _empty_stores():
     """No test sees what another left in the queues, in the spool, in Redis or in MongoDB."""
     from django.core.cache import cache
-    from pymongo import MongoClient
-    from redis import Redis
 
     eventually(_empty_queues, within=30)
     _empty_spool()
-    with Redis.from_url(settings.REDIS_URL) as redis:
-        redis.flushdb()
-    login = {"username": settings.MONGODB_USER, "password": settings.MONGODB_PASSWORD}
-    with MongoClient(settings.MONGODB_HOST, settings.MONGODB_PORT, **login) as mongo:
-        mongo[settings.MONGODB_DB]["request_logs"].delete_many({})
+    redis, request_logs = _clients()
+    redis.flushdb()
+    request_logs.delete_many({})
     cache.clear()
+
+
+@functools.cache
+def _clients():
+    """Connections that are kept: to log in anew for each of a thousand tests would take minutes."""
+    from pymongo import MongoClient
+    from redis import Redis
+
+    login = {"username": settings.MONGODB_USER, "password": settings.MONGODB_PASSWORD}
+    mongo = MongoClient(settings.MONGODB_HOST, settings.MONGODB_PORT, **login)
+    return Redis.from_url(settings.REDIS_URL), mongo[settings.MONGODB_DB]["request_logs"]
 
 
 def _empty_spool():
