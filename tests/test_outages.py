@@ -26,6 +26,8 @@ def _no_memory_of_outages(monkeypatch):
     """No other test meets a breaker that these have opened."""
     monkeypatch.setattr(outbox, "_breaker", Breaker(pause=5))
     monkeypatch.setattr(states, "_breaker", Breaker(pause=5))
+    for breaker in (status._redis()._breaker, status._postgresql()._off_loop.breaker):
+        breaker.worked()
     yield
     if limiter := intake.current().limiter:
         eventually(lambda: not limiter._breaker.is_open)

@@ -1,5 +1,6 @@
 """store(): done twice, in any order or in parallel, it leaves the same rows."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -181,5 +182,6 @@ def test_a_search_for_a_beginning_uses_the_unique_index():
         cursor.execute("EXPLAIN SELECT FROM landing_registration WHERE phone_number LIKE '0912345%'")
         plan = " ".join(line for (line,) in cursor)
         cursor.execute("RESET enable_seqscan")
-    assert "landing_registration_phone_number_key" in plan
-    assert "Index Cond: (((phone_number)::text >= '0912345'" in plan
+    assert re.search(
+        r"landing_registration_phone_number_key .*Index Cond: .*phone_number\S* >= '0912345'", plan
+    )
