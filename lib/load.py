@@ -11,7 +11,7 @@ import math
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -192,17 +192,6 @@ async def arrivals(
             return
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         yield due
-
-
-async def repeat(act: Callable[[], Awaitable[None]], *, visitors: int, seconds: float) -> None:
-    """The closed model: so many visitors, each of whom acts again as soon as it is done, until the time is over."""
-    until = time.monotonic() + seconds
-
-    async def visitor() -> None:
-        while time.monotonic() < until:
-            await act()
-
-    await asyncio.gather(*(visitor() for _ in range(visitors)))
 
 
 def percentile(values: Sequence[float], share: float) -> float:
