@@ -104,7 +104,12 @@ ALL: tuple[Contender, ...] = (
         "Breakwater",
         web=("gunicorn", "-c", "config/gunicorn.conf.py", "config.asgi:application"),
         worker=("celery", "-A", "config.celery", "worker", "-P", "prefork", "-c", "2"),
-        prepare=(("manage", "migrate", "--verbosity", "0"), ("manage", "declare_queues")),
+        prepare=(
+            ("manage", "migrate", "--verbosity", "0"),
+            ("manage", "declare_queues"),
+            # A page names its files by their hashes: on a fresh checkout there are none yet.
+            ("manage", "collectstatic", "--no-input", "--verbosity", "0"),
+        ),
         environment={"TRUSTED_PROXIES": "127.0.0.1", "RATE_LIMIT": "10/minute"},
         queue="registrations",
         rows="landing_submission",

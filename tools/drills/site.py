@@ -83,6 +83,7 @@ class Site:
     def open(self) -> None:
         """Prepare the stores, start the product and wait until it is ready."""
         self.manage("migrate", "--verbosity", "0")
+        self.manage("collectstatic", "--no-input", "--verbosity", "0")
         self.declare_queues()
         # What an installation has behind it for long before its first power cut.
         for disk in self.disks.values():
