@@ -13,10 +13,12 @@ from django.core.wsgi import get_wsgi_application
 
 from config import health, scrape
 from config.headers import SecurityHeaders
-from dashboard import live, parity
-from landing import express, front, intake
-from landing.drainer import Drainer
-from landing.plain_http import Answer
+from dashboard.live import settings_drift, snapshot
+from landing.door import express
+from landing.door.plain_http import Answer
+from landing.keeping import intake
+from landing.keeping.drainer import Drainer
+from landing.page import rendering
 from lib import metrics
 
 Scope = MutableMapping[str, Any]
@@ -86,7 +88,7 @@ async def _without_body(scope: Scope) -> Answer | None:
     if scope["method"] == "OPTIONS" and scope["path"].startswith(REGISTER_PATH):
         return express.preflight(scope["headers"])
     if scope["method"] == "GET":
-        return front.from_memory(scope["path"], scope["headers"]) or await _status(scope)
+        return rendering.from_memory(scope["path"], scope["headers"]) or await _status(scope)
     return None
 
 
@@ -116,9 +118,9 @@ async def _live(receive: Receive, send: Send) -> None:
     gc.freeze()
     process = intake.start(asyncio.get_running_loop())
     drainer = Drainer(process)
-    pulse = live.pulse()
+    pulse = snapshot.pulse()
     pulse.start()
-    announcing = parity.beside_web()
+    announcing = settings_drift.beside_web()
     announcing.start()
     draining = asyncio.create_task(drainer.run())
     await send({"type": "lifespan.startup.complete"})

@@ -12,7 +12,7 @@ from billiard import pool
 from celery import Celery, signals
 from django.conf import settings
 
-from landing import queues
+from landing.keeping import queues
 
 app = Celery("breakwater")
 
@@ -33,10 +33,10 @@ app.conf.update(
     redis_socket_connect_timeout=1.0,
     imports=[
         "landing.tasks",
-        "landing.watchdog",
-        "dashboard.parity",
-        "dashboard.pulse",
-        "dashboard.export_jobs",
+        "landing.storing.watchdog",
+        "dashboard.live.settings_drift",
+        "dashboard.live.reporter",
+        "dashboard.desk.export_jobs",
     ],
     # Nothing but JSON is ever unpacked: pickle in a queue is code from whoever can write to it.
     task_serializer="json",
@@ -53,7 +53,7 @@ app.conf.update(
     task_default_queue=queues.LIVE,
     # Enough to join for each process, when messages are small; one of ours is up to 500 registrations.
     worker_prefetch_multiplier=1 if settings.WORKER_POOL == "gevent" else 32,
-    worker_consumer="config.consumer:Consumer",
+    worker_consumer="landing.storing.consumer:Consumer",
     # Quorum queues have no global prefetch; Celery finds out from the queues' arguments.
     worker_detect_quorum_queues=True,
     # A rebuilt broker connection finishes the work in hand: the redelivery changes nothing.

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from landing.plain_http import Headers
+from landing.door.plain_http import Headers
 from lib import content_policy
 
 Message = MutableMapping[str, Any]

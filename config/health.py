@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from dashboard import gauges
-from landing import intake
-from landing.plain_http import Answer
+from dashboard.live import probes
+from landing.door.plain_http import Answer
+from landing.keeping import intake
 
 _NEEDED = ("rabbitmq", "spool", "redis", "postgresql")
 
@@ -26,9 +26,9 @@ async def readyz() -> Answer:
     """Return 200 and each dependency's state, or 503 when nothing could be accepted.
 
     The probes are those of the live page: one thread for each server, none on the event loop, one
-    deadline (gauges.DEADLINE) for all.
+    deadline (probes.DEADLINE) for all.
     """
-    readings = await gauges.read_on_loop(_NEEDED)
+    readings = await probes.read_on_loop(_NEEDED)
     checks = {name: reading.state for name, reading in readings.items()}
     process = intake.current()
     if checks["rabbitmq"] == "ok" and process.broker.is_open:

@@ -11,7 +11,7 @@ from django.middleware.common import CommonMiddleware
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 
-from landing import problems
+from landing.door import problems
 from landing.submission import inert
 from lib import request_ids
 

@@ -15,8 +15,8 @@ from typing import Final
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from config.asgi import REGISTER_PATH, security_headers
-from landing import express
-from landing.express import Pending
+from landing.door import express
+from landing.door.express import Pending
 from lib import metrics
 
 log = logging.getLogger(__name__)

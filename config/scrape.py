@@ -6,8 +6,8 @@ from typing import Any
 
 from django.conf import settings
 
-from dashboard import exposition
-from landing.plain_http import Answer
+from dashboard.live import exposition
+from landing.door.plain_http import Answer
 
 PATH = "/metrics"
 

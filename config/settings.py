@@ -268,7 +268,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "dashboard.door.RefusalMiddleware",
+    "dashboard.desk.login.RefusalMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 APPEND_SLASH = True  # for pages; landing/urls.py takes the API out
@@ -342,9 +342,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
-AUTHENTICATION_BACKENDS = ["dashboard.door.CountedBackend"]
+AUTHENTICATION_BACKENDS = ["dashboard.desk.login.CountedBackend"]
 OTP_TOTP_ISSUER = "Breakwater"
-# dashboard/wrong_tries.py limits codes: django-otp's own way would lock out the right person too.
+# dashboard/desk/login_limits.py limits codes: django-otp's own way would lock out the right person too.
 OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -372,12 +372,15 @@ REST_FRAMEWORK = {
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "landing.problems.answer_exception",
+    "EXCEPTION_HANDLER": "landing.door.problems.answer_exception",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Breakwater",
     "VERSION": "1.0.0",
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "landing.openapi.complete"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "landing.door.openapi.complete",
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

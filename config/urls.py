@@ -14,8 +14,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from dashboard import door
-from landing import problems
+from dashboard.desk import login
+from landing.door import problems
 
 
 class SchemaView(SpectacularAPIView):
@@ -60,6 +60,6 @@ def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
 def handler500(request: HttpRequest) -> HttpResponse:
     """Answer an error of ours, with the request's id and nothing else."""
     # A middleware's error, such as a session that cannot be saved, passes by RefusalMiddleware.
-    if page := door.refusal(request, sys.exception()):
+    if page := login.refusal(request, sys.exception()):
         return page
     return problems.answer(request, "internal")

@@ -1,7 +1,9 @@
 """What operators see and run."""
 
 from django.apps import AppConfig
+from django.contrib import admin
 from django.contrib.admin import apps as admin_apps
+from django.utils.module_loading import autodiscover_modules
 
 from landing.words import word
 
@@ -17,4 +19,9 @@ class StaffAdminConfig(admin_apps.AdminConfig):
     """Django's admin behind the staff's door."""
 
     default = False  # this module's own is DashboardConfig
-    default_site = "dashboard.door.StaffSite"
+    default_site = "dashboard.desk.login.StaffSite"
+
+    def ready(self) -> None:
+        """Find the admin modules of both our applications, which are in their desk/."""
+        super().ready()
+        autodiscover_modules("desk.admin", register_to=admin.site)

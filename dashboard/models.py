@@ -68,7 +68,7 @@ class ExportChunk(models.Model):
     """A piece of an export's file.
 
     It is in PostgreSQL since that is the one place which all containers share: a worker writes it, and
-    whichever web container is asked sends it. dashboard/export_jobs.py bounds what may be there.
+    whichever web container is asked sends it. dashboard/desk/export_jobs.py bounds what may be there.
     """
 
     export = models.ForeignKey(Export, models.CASCADE, related_name="chunks")

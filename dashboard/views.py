@@ -16,8 +16,9 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from dashboard import gauges, live, second_factor, totals, trace
-from landing import problems
+from dashboard.desk import second_factor, trace
+from dashboard.live import counters, probes, snapshot
+from landing.door import problems
 from lib import phones, request_ids
 
 TEXTS = Path(__file__).parent / "texts"
@@ -77,15 +78,15 @@ def state(request: HttpRequest) -> HttpResponse:
     has_pass = _has_pass(request)
     if not (has_pass or _has_session(request)):
         return problems.answer(request, "forbidden")
-    now = live.now()
+    now = snapshot.now()
     knows = now["dependencies"]["postgresql"] == "ok"
     if not (second_factor.is_through(request) if knows else has_pass):
         return problems.answer(request, "forbidden")
     since = request.GET.get("since", "")
     try:
-        points = live.points(int(since) if since.isdecimal() and len(since) < 12 else 0)
-        latency = live.latency()
-    except totals.Unavailable:
+        points = snapshot.points(int(since) if since.isdecimal() and len(since) < 12 else 0)
+        latency = snapshot.latency()
+    except counters.Unavailable:
         points, latency = None, None
     answer = now | {"points": points, "latency": latency}
     return JsonResponse(answer | {"pass": _new_pass(request)} if knows else answer)
@@ -171,5 +172,5 @@ def _has_pass(request: HttpRequest) -> bool:
 def _has_session(request: HttpRequest) -> bool:
     """Return whether the session is of somebody on the staff, as far as PostgreSQL answers, which may be frozen."""
     cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    answers = bool(cookie) and gauges.answers("postgresql", within=gauges.DEADLINE)
+    answers = bool(cookie) and probes.answers("postgresql", within=probes.DEADLINE)
     return answers and second_factor.is_through(request)

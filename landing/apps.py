@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 from django.core import checks
 
-from landing import page
+from landing.page import branding
 from landing.words import word
 
 
@@ -15,4 +15,4 @@ class LandingConfig(AppConfig):
 
     def ready(self) -> None:
         """Have the landing page's settings checked with the others."""
-        checks.register(page.check)
+        checks.register(branding.check)

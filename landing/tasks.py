@@ -16,8 +16,9 @@ from celery.exceptions import Reject
 from django.db import DataError, IntegrityError, InterfaceError, connection
 from django.db import Error as DatabaseError
 
-from landing import calls, dead_letters, outbox, queues, registrations, states, tracing
-from landing.states import State
+from landing.keeping import queues, task_messages, tracing
+from landing.storing import dead_lettering, outbox, registrations, task_states
+from landing.storing.task_states import State
 from landing.submission import MalformedSubmission, Submission, now
 from lib import metrics
 from lib.breaker import Breaker
@@ -44,19 +45,19 @@ def end_waiting(**_: Any) -> None:
     _ending.set()
 
 
-@shared_task(name=calls.TASK, ignore_result=True)
+@shared_task(name=task_messages.TASK, ignore_result=True)
 def save_phones_async(batch: list[Any], queued_at: str | None = None) -> None:
     """Store a batch of submissions in their wire form (Submission.to_wire)."""
     save_batches_async([[batch, queued_at]])
 
 
-@shared_task(name=calls.JOINED, ignore_result=True)
+@shared_task(name=task_messages.JOINED, ignore_result=True)
 def save_batches_async(batches: list[Any]) -> None:
     """Store several batches, each with the time it was queued at, in the same slices."""
     raws = [(raw, queued_at) for batch, queued_at in batches for raw in batch]
     culprits: list[Culprit] = []
-    for start in range(0, len(raws), calls.MOST):
-        arrivals, malformed = _read(raws[start : start + calls.MOST])
+    for start in range(0, len(raws), task_messages.MOST):
+        arrivals, malformed = _read(raws[start : start + task_messages.MOST])
         culprits += malformed
         culprits += _save(arrivals)
     # At the end, since a memory or disk alarm of RabbitMQ lets nobody bury, and everybody consume.
@@ -91,7 +92,7 @@ def _save(arrivals: Sequence[Arrival]) -> list[Culprit]:
     _hold(lambda: outbox.deliver(documents), "deliver request logs")
     metrics.count("stored", len(documents))
     request_ids = [document["_id"] for document in documents]
-    states.write(request_ids, State.STORED)
+    task_states.write(request_ids, State.STORED)
     log.info("stored", extra={"request_ids": request_ids})
     return culprits
 
@@ -131,7 +132,7 @@ def _bury(culprits: Sequence[Culprit]) -> None:
         for raw, reason in culprits:
             if _burying.is_open:
                 raise Reject("a dead letter cannot be buried", requeue=False)
-            dead_letters.bury(raw, reason)
+            dead_lettering.bury(raw, reason)
     except queues.OUTAGES as error:
         _burying.failed()
         log.warning(
@@ -140,7 +141,7 @@ def _bury(culprits: Sequence[Culprit]) -> None:
         raise Reject(error, requeue=False) from error
     finally:
         if ids := [request_id for raw, _ in culprits if (request_id := _request_id(raw))]:
-            states.write(ids, State.DEAD)
+            task_states.write(ids, State.DEAD)
 
 
 def _request_id(raw: Any) -> str | None:

@@ -18,10 +18,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from landing import backlog, front, intake, openapi, page, problems, receipts, status
-from landing.parsers import JsonParser
-from landing.serializers import RegistrationSerializer, StatusSerializer
-from landing.states import State
+from landing.door import openapi, problems, receipts, status
+from landing.door.parsers import JsonParser
+from landing.door.serializers import RegistrationSerializer, StatusSerializer
+from landing.keeping import intake
+from landing.page import branding, rendering
+from landing.storing import backlog
+from landing.storing.task_states import State
 from landing.submission import Submission, header_text, now
 from lib import phones
 from lib.client_ip import client_ip
@@ -117,17 +120,17 @@ def home(request: HttpRequest, language: str = "") -> HttpResponse:
     """Show the landing page; take its form from browsers without JavaScript."""
     language = language or _language_of(request)
     if request.method != "POST":
-        return front.render_home(request, language)
+        return rendering.render_home(request, language)
     typed = request.POST.get("phone_number", "")
-    if page.current().show["consent"] and "consent" not in request.POST:
-        no_consent = page.current().texts[language]["problems"]["no_consent"]
-        return front.render_home(request, language, 400, typed, no_consent)
+    if branding.current().show["consent"] and "consent" not in request.POST:
+        no_consent = branding.current().texts[language]["problems"]["no_consent"]
+        return rendering.render_home(request, language, 400, typed, no_consent)
     try:
         submission = submission_from(request, phones.normalise(typed), request.POST.get("key", ""))
         intake.current().accept_from_thread(submission)
     except phones.InvalidPhone as error:
         problems.count_refusal("invalid_phone")
-        return front.render_home(
+        return rendering.render_home(
             request, language, 400, typed, problems.explain_phone(error.reason, language)
         )
     except problems.InvalidRequest:
@@ -136,7 +139,7 @@ def home(request: HttpRequest, language: str = "") -> HttpResponse:
         code = problems.code_of(error) or ""
         problems.count_refusal(code)
         problem = problems.body(code, "", language)
-        answer = front.render_home(request, language, problem["status"], typed, problem["detail"])
+        answer = rendering.render_home(request, language, problem["status"], typed, problem["detail"])
         return _with_headers(answer, problems.retry_headers(error))
     return redirect("progress", language, submission.request_id)
 
@@ -155,7 +158,7 @@ def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse
         "status_url": receipts.status_url(str(task_id)),
         "home_url": reverse("home", args=[language]),
     }
-    answer = front.render_page(request, "landing/progress.html", language, context)
+    answer = rendering.render_page(request, "landing/progress.html", language, context)
     return _with_headers(answer, NOT_STORED_NOR_CHANGED)
 
 

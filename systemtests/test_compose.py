@@ -408,7 +408,7 @@ import django; django.setup()
 from datetime import UTC, datetime
 from pathlib import Path
 from django.conf import settings
-from landing.dead_letters import bury
+from landing.storing.dead_lettering import bury
 from landing.submission import Submission
 from lib import request_ids, spool
 from logs import utils as logs

@@ -41,7 +41,7 @@ def pytest_configure(config):
     )
     django.setup()
     # As the timeouts above: a machine that is busy with tests is no outage.
-    status = importlib.import_module("landing.status")
+    status = importlib.import_module("landing.door.status")
     status.DEADLINE = 5.0
     # Log lines are written in a thread, past pytest's capture: caplog has them for the tests that look.
     logging.getLogger().handlers = []
@@ -90,7 +90,7 @@ def _clients():
 
 
 def _empty_spool():
-    from landing import intake
+    from landing.keeping import intake
 
     process = intake._intake
     if process and process.spool.own:
@@ -101,7 +101,7 @@ def _empty_queues():
     """Empty the queues; a broker that a test has just restarted lets in before its queues are up."""
     from celery import current_app
 
-    from landing import queues
+    from landing.keeping import queues
 
     try:
         with current_app.connection_for_write() as connection:

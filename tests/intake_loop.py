@@ -2,7 +2,7 @@
 
 import asyncio
 
-from landing import intake
+from landing.keeping import intake
 
 
 def run(coroutine):

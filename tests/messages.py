@@ -4,8 +4,8 @@ import asyncio
 
 from celery import current_app
 
-from landing import intake, queues
-from landing.drainer import Drainer
+from landing.keeping import intake, queues
+from landing.keeping.drainer import Drainer
 
 
 def drain_spool():

@@ -14,8 +14,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from landing import outbox, registrations, words
+from landing import words
 from landing.models import Registration
+from landing.storing import outbox, registrations
 from landing.submission import Submission
 from logs import stores
 from logs import utils as logs

@@ -12,10 +12,10 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 
 from config.celery import app
-from dashboard import admin, dead_letters
-from dashboard.dead_letters import Choice
-from landing import queues
-from landing.dead_letters import bury
+from dashboard.desk import admin, dead_letters
+from dashboard.desk.dead_letters import Choice
+from landing.keeping import queues
+from landing.storing.dead_lettering import bury
 from landing.submission import Submission
 from lib import request_ids
 from tests.messages import depth

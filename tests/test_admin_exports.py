@@ -14,10 +14,10 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.db.models import QuerySet
 
-from dashboard import export_jobs
+from dashboard.desk import export_jobs
 from dashboard.models import Export, ExportChunk
-from landing import registrations
 from landing.models import Registration
+from landing.storing import registrations
 from landing.submission import Submission
 from lib import tables
 from tests.rights import container_roles, rights_of

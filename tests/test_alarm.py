@@ -10,11 +10,12 @@ from urllib.request import urlopen
 import pytest
 from django.conf import settings
 
-from dashboard import parity
-from dashboard.dead_letters import Choice, replay
-from landing import broker, dead_letters, queues
+from dashboard.desk.dead_letters import Choice, replay
+from dashboard.live import settings_drift
+from landing.door.receipts import request_id_for
+from landing.keeping import broker, queues
 from landing.models import StoredSubmission
-from landing.receipts import request_id_for
+from landing.storing import dead_lettering
 from landing.submission import Submission, now
 from landing.tasks import save_phones_async
 from local.state import Ports
@@ -69,13 +70,13 @@ def test_sound_registrations_beside_a_culprit_are_stored_and_nothing_is_lost(ser
 
 
 def test_who_publishes_during_an_alarm_waits_no_longer_than_a_deadline(servers, monkeypatch):
-    monkeypatch.setattr(dead_letters, "CONFIRM_TIMEOUT", 0.5)
-    monkeypatch.setattr(parity, "PATIENCE", 0.5)
+    monkeypatch.setattr(dead_lettering, "CONFIRM_TIMEOUT", 0.5)
+    monkeypatch.setattr(settings_drift, "PATIENCE", 0.5)
     with alarm(servers):
         began = time.monotonic()
-        parity.announce("web")
+        settings_drift.announce("web")
         with pytest.raises(queues.OUTAGES):
-            dead_letters.bury(CULPRITS[0], "malformed: for a test")
+            dead_lettering.bury(CULPRITS[0], "malformed: for a test")
         assert time.monotonic() - began < 10
 
 

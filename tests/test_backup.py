@@ -11,8 +11,9 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from landing import outbox, registrations, tasks
+from landing import tasks
 from landing.models import ParkedLog, Registration, StoredSubmission
+from landing.storing import outbox, registrations
 from landing.submission import Submission
 from local import backup
 from local.backup import BackupFailed, Stack

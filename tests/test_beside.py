@@ -2,7 +2,7 @@
 
 import threading
 
-from landing.beside import Beside
+from landing.storing.background import Beside
 from tests.waiting import eventually
 
 

@@ -5,8 +5,10 @@ import asyncio
 import orjson
 import pytest
 
-from landing import dead_letters, express, intake, outbox, registrations
-from landing.limits import LocalLog
+from landing.door import express
+from landing.keeping import intake
+from landing.keeping.limits import LocalLog
+from landing.storing import dead_lettering, outbox, registrations
 from landing.tasks import save_phones_async
 from lib import metrics
 from logs import utils as logs
@@ -88,7 +90,7 @@ def test_documents_are_counted_as_parked_and_then_as_delivered(monkeypatch):
 
 
 def test_a_dead_letter_is_counted_by_the_kind_of_its_reason():
-    dead_letters.bury(["x"], "malformed: not six texts")
+    dead_lettering.bury(["x"], "malformed: not six texts")
     assert counted("dead_lettered") == {"dead_lettered:malformed": 1}
 
 

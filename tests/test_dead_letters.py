@@ -14,13 +14,14 @@ from django.core.management import CommandError, call_command
 from kombu import Producer
 
 from config.celery import app
-from dashboard import dead_letters
-from dashboard.dead_letters import Choice
-from dashboard.messages import Queue
-from landing import broker, queues, status
-from landing.dead_letters import bury
+from dashboard.desk import dead_letters
+from dashboard.desk.dead_letters import Choice
+from dashboard.desk.queue_messages import Queue
+from landing.door import status
+from landing.door.status import State
+from landing.keeping import broker, queues
 from landing.models import Registration
-from landing.status import State
+from landing.storing.dead_lettering import bury
 from landing.submission import Submission
 from landing.tasks import save_phones_async
 from lib import request_ids

@@ -9,9 +9,10 @@ from django.conf import settings
 from django.db import connection
 from redis import Redis
 
-from dashboard import doctor, parity
-from dashboard.parity import Announcement
-from landing import registrations
+from dashboard.desk import doctor
+from dashboard.live import settings_drift
+from dashboard.live.settings_drift import Announcement
+from landing.storing import registrations
 from landing.submission import Submission
 from logs import utils as logs
 
@@ -86,22 +87,24 @@ def test_a_few_registrations_or_different_addresses_are_no_sign_of_it(monkeypatc
 
 
 def test_a_process_with_another_secret_is_named():
-    parity.announce("web")
+    settings_drift.announce("web")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(settings, "FINGERPRINT", settings.FINGERPRINT | {"RATE_LIMIT": "another"})
         patch.setattr("os.getpid", lambda: 4711)
-        parity.announce("worker")
+        settings_drift.announce("worker")
     assert "RATE_LIMIT differs in worker" in faults()["parity"]
 
 
 def test_reading_announcements_takes_none_away():
-    parity.announce("web")
-    assert len(parity.announcements()) == len(parity.announcements()) == 1
+    settings_drift.announce("web")
+    assert len(settings_drift.announcements()) == len(settings_drift.announcements()) == 1
 
 
 def test_the_odd_one_out_is_the_one_named():
     odd = replace(WEB, role="worker", pid=3, fingerprint=WEB.fingerprint | {"SECRET_KEY": "z"})
-    assert parity.differences([WEB, replace(WEB, pid=2), odd]) == {"SECRET_KEY": ["worker on one (pid 3)"]}
+    assert settings_drift.differences([WEB, replace(WEB, pid=2), odd]) == {
+        "SECRET_KEY": ["worker on one (pid 3)"]
+    }
 
 
 def test_a_fingerprint_tells_no_value_and_leaves_out_what_may_differ():

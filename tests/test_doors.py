@@ -13,7 +13,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from config.asgi import application
-from landing import backlog, express, front, intake, page, receipts, states
+from landing.door import express, receipts
+from landing.keeping import intake
+from landing.page import branding, rendering
+from landing.storing import backlog, task_states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -207,7 +210,7 @@ pages = requests.map(lambda request: request | {"method": "GET", "body": b"", "c
 def test_both_doors_show_the_same_page(request, path, encoding):
     request = request | {"path": path, "headers": [*request["headers"], (b"accept-encoding", encoding)]}
     first = shown(request)
-    with patch.object(front, "from_memory", return_value=None):
+    with patch.object(rendering, "from_memory", return_value=None):
         second = shown(request)
 
     assert first == second
@@ -226,9 +229,9 @@ def test_a_browsers_page_comes_from_memory(path):
 
 
 def test_a_page_whose_settings_are_wrong_is_left_to_django():
-    front._copy.cache_clear()
-    with patch.object(page, "current", side_effect=ImproperlyConfigured):
-        assert front.from_memory("/fa/", [(b"host", b"localhost")]) is None
+    rendering._copy.cache_clear()
+    with patch.object(branding, "current", side_effect=ImproperlyConfigured):
+        assert rendering.from_memory("/fa/", [(b"host", b"localhost")]) is None
 
 
 def shown(request):
@@ -244,13 +247,13 @@ def shown(request):
 def _task(state=None):
     task_id = receipts.request_id_for("", "09123456789")
     if state:
-        states.write([task_id], state)
+        task_states.write([task_id], state)
     return task_id
 
 
 TASKS = {
-    "stored": lambda: _task(states.State.STORED),
-    "dead": lambda: _task(states.State.DEAD),
+    "stored": lambda: _task(task_states.State.STORED),
+    "dead": lambda: _task(task_states.State.DEAD),
     "waiting": _task,
     "foreign": lambda: str(uuid.uuid4()),
     "broken": lambda: "0" * 36,

@@ -11,8 +11,9 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from landing import queues, status
-from landing.status import State
+from landing.door import status
+from landing.door.status import State
+from landing.keeping import queues
 from landing.submission import Submission
 from lib import request_ids, spool
 from tests.messages import ready

@@ -19,9 +19,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from dashboard import export as exports
-from landing import outbox, registrations
+from dashboard.desk import export as exports
 from landing.models import Registration
+from landing.storing import outbox, registrations
 from landing.submission import Submission
 from lib import phones, tables
 from logs import utils as logs

@@ -10,7 +10,7 @@ import yaml
 from django.conf import settings
 
 from config import scrape
-from dashboard import exposition, gauges, totals
+from dashboard.live import counters, exposition, probes
 from lib import metrics
 from tests.test_outages import without
 
@@ -24,7 +24,7 @@ SAMPLE = re.compile(r'[a-z_]+(\{[a-z]+="(?:[^"\\]|\\.)*"\})? (?:[0-9.e+-]+|\+Inf
 @pytest.fixture(autouse=True)
 def _asked_anew(monkeypatch):
     """No test is told what another was."""
-    monkeypatch.setattr(gauges, "FRESH", 0)
+    monkeypatch.setattr(probes, "FRESH", 0)
     metrics.take()
 
 
@@ -34,7 +34,7 @@ def _counted():
         metrics.count(name, 3)
     for seconds in (0.004, 0.004, 100):
         metrics.observe("register_seconds", seconds)
-    totals.Adder().flush()
+    counters.Adder().flush()
 
 
 def scraped():
@@ -101,7 +101,7 @@ def test_without_redis_the_counts_are_left_out_and_the_rest_is_told(servers):
 
 def test_a_label_cannot_break_out_of_its_line():
     metrics.count('refused:"} 1\nbreakwater_stored_total 99\\')
-    totals.Adder().flush()
+    counters.Adder().flush()
     assert scraped()["breakwater_stored_total"] == "0"
 
 

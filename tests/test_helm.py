@@ -21,7 +21,7 @@ import jsonschema
 import pytest
 import yaml
 
-from landing import queues
+from landing.keeping import queues
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy/helm/breakwater"

@@ -9,7 +9,7 @@ import html5lib
 import pytest
 from django.test import Client
 
-from landing import status
+from landing.door import status
 
 # RFC 3986: what may stand in an address without being escaped, and escapes.
 ADDRESS = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")

@@ -5,10 +5,10 @@ from celery import current_app
 from kombu import Consumer
 from kombu.asynchronous.timer import Timer
 
-from config.joining import Joiner
-from landing import queues
+from landing.door.receipts import request_id_for
+from landing.keeping import queues
 from landing.models import StoredSubmission
-from landing.receipts import request_id_for
+from landing.storing.joining import Joiner
 from landing.submission import Submission, now
 from landing.tasks import save_phones_async
 from tests.messages import depth

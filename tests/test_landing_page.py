@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from landing import front, page
+from landing.page import branding, rendering
 
 LOGO = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 
@@ -22,11 +22,11 @@ def write(tmp_path, monkeypatch):
     def write(text):
         (tmp_path / "page.toml").write_text(text, "utf-8")
         monkeypatch.setattr(settings, "LANDING_DIR", str(tmp_path))
-        page.current.cache_clear()
+        branding.current.cache_clear()
         return tmp_path
 
     yield write
-    page.current.cache_clear()
+    branding.current.cache_clear()
 
 
 @pytest.fixture
@@ -35,18 +35,18 @@ def visitor():
 
 
 def faults():
-    return [f"{fault.msg} {fault.hint}" for fault in page.check()]
+    return [f"{fault.msg} {fault.hint}" for fault in branding.check()]
 
 
 def test_both_languages_have_the_same_names_and_the_page_as_it_comes_is_right():
-    page.current.cache_clear()
-    texts = page.current().texts
+    branding.current.cache_clear()
+    texts = branding.current().texts
     names = {
         language: {(table, name) for table in texts[language] for name in texts[language][table]}
         for language in texts
     }
     assert names["fa"] == names["en"]
-    assert page.read(str(page._DEFAULTS))[0] == []
+    assert branding.read(str(branding._DEFAULTS))[0] == []
 
 
 def test_words_of_one_language_change_and_all_others_stay(write, visitor):
@@ -146,7 +146,7 @@ def test_all_that_is_wrong_is_said_at_once(write):
 
 
 def test_a_logo_that_is_too_large_is_refused(write):
-    (write('logo = "big.png"\n') / "big.png").write_bytes(b"x" * (page.LARGEST_LOGO + 1))
+    (write('logo = "big.png"\n') / "big.png").write_bytes(b"x" * (branding.LARGEST_LOGO + 1))
     assert re.search(r"logo is a file of 16,385 bytes", faults()[0])
 
 
@@ -191,9 +191,9 @@ def test_what_is_sent_to_an_address_without_its_last_slash_is_not_lost_on_the_wa
 def test_nobody_on_the_way_rewrites_a_page_or_keeps_it_in_one_language(visitor, path, asked):
     host = [(b"host", b"localhost")]
     assert visitor.get(path)["Cache-Control"] == asked
-    assert [value for name, value in front.from_memory(path, host).headers if name == b"cache-control"] == [
-        asked.encode()
-    ]
+    assert [
+        value for name, value in rendering.from_memory(path, host).headers if name == b"cache-control"
+    ] == [asked.encode()]
 
 
 @pytest.mark.django_db

@@ -9,8 +9,8 @@ import pytest
 from django.conf import settings
 from redis import Redis
 
-from landing import intake, limits
-from landing.limits import Limiter, LocalLog
+from landing.keeping import intake, limits
+from landing.keeping.limits import Limiter, LocalLog
 from tests.waiting import eventually
 
 SENDER, OTHER_SENDER = "203.0.113.7", "203.0.113.8"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from landing import openapi, problems
+from landing.door import openapi, problems
 
 
 def test_every_problem_says_when_it_comes():

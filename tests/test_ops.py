@@ -9,9 +9,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core import signing
 
-from dashboard import gauges, live, pulse, totals, trace
-from landing import backlog, dead_letters, outbox, queues, registrations
-from landing.backlog import Backlog
+from dashboard.desk import trace
+from dashboard.live import counters, probes, reporter, snapshot
+from landing.keeping import queues
+from landing.storing import backlog, dead_lettering, outbox, registrations
+from landing.storing.backlog import Backlog
 from landing.submission import Submission
 from landing.tasks import save_batches_async, save_phones_async
 from lib import metrics
@@ -30,7 +32,7 @@ NOW = datetime.now(UTC)
 @pytest.fixture(autouse=True)
 def _asked_anew(monkeypatch):
     """No test is told what another was."""
-    monkeypatch.setattr(gauges, "FRESH", 0)
+    monkeypatch.setattr(probes, "FRESH", 0)
     metrics.take()
 
 
@@ -99,7 +101,7 @@ def test_the_figures_are_those_that_were_counted(operator):
     metrics.count("accepted:rabbitmq", 7)
     metrics.count("refused:rate_limited", 2)
     metrics.observe("register_seconds", 0.004)
-    totals.Adder().flush()
+    counters.Adder().flush()
     state = operator.get("/ops/state/").json()
     assert state["counts"]["accepted:rabbitmq"] == 7
     assert state["points"][-1]["accepted"] == 7
@@ -165,65 +167,65 @@ def _no_look():
 
 @pytest.mark.usefixtures("_no_look")
 def test_a_look_sees_how_far_the_workers_are_behind(monkeypatch):
-    totals.mark("stored_up_to", time.time() - 100)
-    totals.announce(
+    counters.mark("stored_up_to", time.time() - 100)
+    counters.announce(
         "worker a 1", {"role": "worker", "at": int(time.time()), "stored_up_to": time.time() - 50}
     )
-    totals.announce(
+    counters.announce(
         "worker a 2", {"role": "worker", "at": int(time.time()), "stored_up_to": time.time() - 70}
     )
-    live.look()
+    snapshot.look()
     assert backlog.current().age == 0
-    monkeypatch.setattr(live, "_empty_at", 0.0)
+    monkeypatch.setattr(snapshot, "_empty_at", 0.0)
     save_phones_async.delay([submission().to_wire()])
     eventually(lambda: depth(queues.live) == 1)
-    live.look()
+    snapshot.look()
     assert backlog.current().age == pytest.approx(50, abs=10)
     assert time.time() - backlog.current().stored_up_to == pytest.approx(50, abs=10)
 
 
 def test_a_worker_without_work_does_not_put_back_what_another_has_stored():
     idle, busy = (
-        pulse.Pulse("worker", lambda moment=moment: {"stored_up_to": moment}) for moment in (100.0, 200.0)
+        reporter.Pulse("worker", lambda moment=moment: {"stored_up_to": moment}) for moment in (100.0, 200.0)
     )
     for worker in (idle, busy, idle):
         worker.beat()
-    assert totals.marks()["stored_up_to"] == 200
+    assert counters.marks()["stored_up_to"] == 200
 
 
 def test_a_worker_that_ends_leaves_word_up_to_when_it_has_stored():
-    worker = pulse.Pulse("worker", lambda: {"stored_up_to": 300.0})
+    worker = reporter.Pulse("worker", lambda: {"stored_up_to": 300.0})
     worker.stop()
-    assert totals.marks()["stored_up_to"] == 300
-    assert totals.processes() == {}
+    assert counters.marks()["stored_up_to"] == 300
+    assert counters.processes() == {}
 
 
 def test_what_a_worker_holds_is_the_oldest_though_the_queue_is_empty():
     now = time.time()
-    totals.announce("worker a 1", {"role": "worker", "at": now, "in_hand": now - 40})
-    totals.announce("worker a 2", {"role": "worker", "at": now - 60, "in_hand": now - 900})
-    assert live.now()["gauges"]["oldest"] == pytest.approx(40, abs=10)
+    counters.announce("worker a 1", {"role": "worker", "at": now, "in_hand": now - 40})
+    counters.announce("worker a 2", {"role": "worker", "at": now - 60, "in_hand": now - 900})
+    assert snapshot.now()["gauges"]["oldest"] == pytest.approx(40, abs=10)
 
 
 def test_the_oldest_of_joined_batches_counts():
     batches = [[[submission(ago=5).to_wire()], None], [[submission(ago=70).to_wire()], None]]
-    pulse.take_in_hand("a task", [batches], save_batches_async)
+    reporter.take_in_hand("a task", [batches], save_batches_async)
     try:
-        assert pulse._worker()["in_hand"] == pytest.approx(NOW.timestamp() - 70, abs=1)
+        assert reporter._worker()["in_hand"] == pytest.approx(NOW.timestamp() - 70, abs=1)
     finally:
-        pulse.put_down("a task", "FAILURE", [batches], save_batches_async)
+        reporter.put_down("a task", "FAILURE", [batches], save_batches_async)
 
 
 def test_the_queues_head_came_after_the_last_that_was_stored():
-    totals.mark("stored_up_to", time.time() - 100)
-    totals.mark("empty_at", time.time() - 30)
-    assert live.now()["gauges"]["oldest"] == 0
-    from landing import queues
+    counters.mark("stored_up_to", time.time() - 100)
+    counters.mark("empty_at", time.time() - 30)
+    assert snapshot.now()["gauges"]["oldest"] == 0
+    from landing.keeping import queues
     from landing.tasks import save_phones_async
 
     save_phones_async.delay([submission().to_wire()])
     eventually(lambda: depth(queues.live) == 1)
-    assert live.now()["gauges"]["oldest"] == pytest.approx(30, abs=10)
+    assert snapshot.now()["gauges"]["oldest"] == pytest.approx(30, abs=10)
 
 
 def test_spools_of_several_machines_add_up_and_a_shared_one_counts_once(tmp_path, settings):
@@ -235,9 +237,9 @@ def test_spools_of_several_machines_add_up_and_a_shared_one_counts_once(tmp_path
     file.delete(file.oldest(1))
     now = time.time()
     for name in ("web a 1", "web a 2"):
-        totals.announce(name, {"role": "web", "at": now, "spooled": gauges.spooled()})
-    totals.announce("web b 1", {"role": "web", "at": now, "spooled": {"other.spool": [5, 100, now]}})
-    figures = live.now()["gauges"]
+        counters.announce(name, {"role": "web", "at": now, "spooled": probes.spooled()})
+    counters.announce("web b 1", {"role": "web", "at": now, "spooled": {"other.spool": [5, 100, now]}})
+    figures = snapshot.now()["gauges"]
     file.close()
     assert figures["spool_rows"] == 2 + 5
     assert figures["oldest"] > 86400
@@ -330,7 +332,7 @@ def test_without_mongodb_the_trace_tells_what_postgresql_knows(operator, servers
 
 def test_a_dead_letter_is_a_hop_with_its_reason():
     buried = submission()
-    dead_letters.bury(buried.to_wire(), "refused by PostgreSQL: a test")
+    dead_lettering.bury(buried.to_wire(), "refused by PostgreSQL: a test")
     [hop] = [hop for hop in trace.of(UUID(buried.request_id)).hops if hop.name == "dead"]
     assert hop.facts["reason"] == "refused by PostgreSQL: a test"
     assert hop.time is not None
@@ -339,15 +341,15 @@ def test_a_dead_letter_is_a_hop_with_its_reason():
 def test_a_broker_that_is_away_is_asked_again_and_found_when_it_is_back(servers):
     with without(servers.rabbitmq):
         for _ in range(2):
-            assert live.now()["dependencies"]["rabbitmq"] != "ok"
+            assert snapshot.now()["dependencies"]["rabbitmq"] != "ok"
         # Nothing goes on trying behind the page: a thread that did would hold up the process's end.
-        eventually(gauges._PROBES["rabbitmq"].answer().done)
-    eventually(lambda: live.now()["gauges"]["queue"] == 0, within=20)
+        eventually(probes._PROBES["rabbitmq"].answer().done)
+    eventually(lambda: snapshot.now()["gauges"]["queue"] == 0, within=20)
 
 
 def test_no_server_is_asked_for_a_stranger_with_a_session_of_nobody(client, monkeypatch):
     asked = []
-    monkeypatch.setattr(live, "now", lambda: asked.append("five servers"))
+    monkeypatch.setattr(snapshot, "now", lambda: asked.append("five servers"))
     client.cookies["sessionid"] = "x" * 32
     assert client.get("/ops/state/").status_code == 403
     assert client.get("/ops/state/", headers={"X-Ops-Pass": "1:x:y"}).status_code == 403

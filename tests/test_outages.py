@@ -8,9 +8,11 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from landing import intake, outbox, states, status
+from landing.door import status
+from landing.door.status import State
+from landing.keeping import intake
 from landing.models import ParkedLog, Registration, StoredSubmission
-from landing.status import State
+from landing.storing import outbox, task_states
 from landing.submission import Submission
 from landing.tasks import save_phones_async
 from lib.breaker import Breaker
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _no_memory_of_outages(monkeypatch):
     """No other test meets a breaker that these have opened."""
     monkeypatch.setattr(outbox, "_breaker", Breaker(pause=5))
-    monkeypatch.setattr(states, "_breaker", Breaker(pause=5))
+    monkeypatch.setattr(task_states, "_breaker", Breaker(pause=5))
     for breaker in (status._redis()._breaker, status._postgresql()._off_loop.breaker):
         breaker.worked()
     yield
@@ -190,9 +192,9 @@ def test_a_redis_that_hangs_does_not_stop_registrations(client, servers):
 
 
 def test_a_redis_that_has_just_failed_is_not_waited_for_by_the_next_batch(servers, monkeypatch):
-    asked, redis = [], states._redis
-    monkeypatch.setattr(states, "_redis", lambda: asked.append("a batch") or redis())
+    asked, redis = [], task_states._redis
+    monkeypatch.setattr(task_states, "_redis", lambda: asked.append("a batch") or redis())
     with without(servers.redis):
         for _ in range(3):
-            states.write([str(uuid4())], State.STORED)
+            task_states.write([str(uuid4())], State.STORED)
     assert asked == ["a batch"]

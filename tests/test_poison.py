@@ -5,9 +5,9 @@ import pickle
 import pytest
 from celery import current_app
 
-from landing import queues
+from landing.door.receipts import request_id_for
+from landing.keeping import queues
 from landing.models import StoredSubmission
-from landing.receipts import request_id_for
 from landing.submission import Submission, now
 from landing.tasks import save_phones_async
 from tests.messages import depth

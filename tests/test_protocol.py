@@ -10,7 +10,7 @@ from uvicorn.server import ServerState
 
 from config import protocol
 from config.asgi import application
-from landing import express
+from landing.door import express
 from lib import metrics
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -11,8 +11,8 @@ from amqp.exceptions import AMQPError
 from celery import current_app
 from django.conf import settings
 
-from landing import queues
-from landing.publisher import NotConfirmed, Publisher
+from landing.keeping import queues
+from landing.keeping.publisher import NotConfirmed, Publisher
 from landing.submission import Submission
 from tests.waiting import eventually
 

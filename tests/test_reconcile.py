@@ -18,11 +18,12 @@ from django.db import connection
 from pymongo import MongoClient
 
 from config.celery import app
-from dashboard import sorted_ids
-from dashboard.sorted_ids import aligned, in_order
-from landing import outbox, queues
-from landing.dead_letters import bury
+from dashboard.proof import sorted_ids
+from dashboard.proof.sorted_ids import aligned, in_order
+from landing.keeping import queues
 from landing.models import Registration, StoredSubmission
+from landing.storing import outbox
+from landing.storing.dead_lettering import bury
 from landing.submission import Submission
 from landing.tasks import save_phones_async
 from lib import request_ids, spool

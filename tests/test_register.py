@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from landing import intake
+from landing.keeping import intake
 from landing.submission import LONGEST_TEXT, Submission
 from tests.messages import kept
 

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection
 
-from landing import registrations
 from landing.models import Registration, StoredSubmission
+from landing.storing import registrations
 from landing.submission import Submission
 from lib import phones
 

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from dashboard import rehearsal
+from dashboard.proof import rehearsal
 from landing.models import ParkedLog, Registration, StoredSubmission
 from landing.submission import Submission
 from landing.tasks import save_phones_async
@@ -106,7 +106,7 @@ def test_cleaning_spares_what_bears_no_mark_and_finds_parked_marks():
     real = stored("00097000001", "A browser")
     marked = stored("00097000002", "breakwater-rehearsal/x")
     parked = stored("00097000003", "breakwater-rehearsal/x")
-    from landing import outbox
+    from landing.storing import outbox
 
     outbox.park([logs.find(parked)])
     logs.delete([parked])

@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 
-from landing import intake, queues
-from landing.drainer import Drainer
-from landing.limits import Limiter
-from landing.publisher import NotConfirmed, Publisher
+from landing.keeping import intake, queues
+from landing.keeping.drainer import Drainer
+from landing.keeping.limits import Limiter
+from landing.keeping.publisher import NotConfirmed, Publisher
 from landing.submission import Submission, now
 from lib import spool
 from lib.spool import SpoolFailed, SpoolFile, SpoolFull

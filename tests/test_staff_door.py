@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from dashboard import door, gauges, wrong_tries
+from dashboard.desk import login, login_limits
+from dashboard.live import probes
 from tests.rights import container_roles, rights_of
 from tests.waiting import eventually
 
@@ -94,7 +95,7 @@ def test_a_browser_is_known_to_the_account_that_it_logged_in_to_alone(boss, djan
     log_in(OFFICE, name="helper", browser=browser)
     wrong(OFFICE, 10)
     assert log_in(OFFICE, browser=browser).status_code == 429
-    browser.cookies[wrong_tries.KNOWN_BROWSER] = "forged"
+    browser.cookies[login_limits.KNOWN_BROWSER] = "forged"
     assert log_in(OFFICE, browser=browser).status_code == 429
 
 
@@ -140,9 +141,9 @@ def test_without_postgresql_the_door_says_so_on_a_page_and_keeps_nobody_waiting(
 ):
     browser = Client()
     log_in(HOME, browser=browser)
-    eventually(lambda: gauges.answers("postgresql", within=3))
+    eventually(lambda: probes.answers("postgresql", within=3))
     getattr(servers.postgres, goes)()
-    time.sleep(gauges.FRESH)
+    time.sleep(probes.FRESH)
     try:
         for answer in (
             log_in(HOME),
@@ -157,7 +158,7 @@ def test_without_postgresql_the_door_says_so_on_a_page_and_keeps_nobody_waiting(
     finally:
         getattr(servers.postgres, comes_back)()
         connection.close()
-        eventually(lambda: gauges.answers("postgresql", within=3))
+        eventually(lambda: probes.answers("postgresql", within=3))
 
 
 # -- hostile names
@@ -402,5 +403,5 @@ def test_the_rights_of_web_and_toolbox_in_the_container_stack_are_enough(boss):
 
 
 def test_only_what_keeps_staff_out_is_explained_so(rf):
-    assert door.refusal(rf.get("/admin/"), ValueError()) is None
-    assert door.refusal(rf.get("/admin/"), None) is None
+    assert login.refusal(rf.get("/admin/"), ValueError()) is None
+    assert login.refusal(rf.get("/admin/"), None) is None

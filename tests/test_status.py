@@ -9,10 +9,12 @@ import pytest
 from django.db import connection
 from redis import Redis
 
-from landing import backlog, intake, redis_clients, states, status
-from landing.backlog import Backlog
-from landing.limits import Limiter
-from landing.states import State
+from landing.door import status
+from landing.keeping import intake, redis_clients
+from landing.keeping.limits import Limiter
+from landing.storing import backlog, task_states
+from landing.storing.backlog import Backlog
+from landing.storing.task_states import State
 from landing.submission import Submission
 from landing.tasks import save_phones_async
 from lib import request_ids
@@ -70,7 +72,7 @@ def test_an_id_that_is_newer_than_all_that_is_stored_is_answered_without_any_sto
     backlog.note(behind(30, stored_seconds_ago=30))
     servers.redis.pause()
     try:
-        with patch.object(states.Reader, "state_of", side_effect=AssertionError):
+        with patch.object(task_states.Reader, "state_of", side_effect=AssertionError):
             assert ask(id_made(20, settings)) == [State.WAITING]
     finally:
         servers.redis.resume()
@@ -89,7 +91,7 @@ def test_an_id_that_is_newer_than_all_that_is_stored_is_answered_without_any_sto
 )
 def test_of_any_other_id_the_stores_are_asked(settings, waiting, stored, seen, made):
     task_id, now = id_made(made, settings), time.time()
-    states.write([task_id], State.STORED)
+    task_states.write([task_id], State.STORED)
     backlog.note(Backlog(now - waiting, stored and now - stored, now - seen))
     assert ask(task_id) == [State.STORED]
 
@@ -158,7 +160,7 @@ def test_a_look_that_is_old_counts_as_a_backlog_that_grows():
 
 def test_a_waiting_answer_carries_the_time_to_wait_and_a_last_one_does_not(client, settings):
     waiting, stored = id_made(1, settings), id_made(1, settings)
-    states.write([stored], State.STORED)
+    task_states.write([stored], State.STORED)
     assert client.get(f"/api/register/{waiting}/")["Retry-After"] == "1"
     assert "Retry-After" not in client.get(f"/api/register/{stored}/")
 
@@ -175,7 +177,7 @@ def test_a_thread_leaves_a_redis_that_was_demoted(replica):
     client = redis_clients.connect(timeout=2)
     before = client.client_id()
     replica.replicaof("127.0.0.1", 1)
-    with pytest.raises(states.RedisError):
+    with pytest.raises(task_states.RedisError):
         client.set("limit:x", 1)
     assert client.client_id() != before
     client.close()

@@ -9,9 +9,12 @@ from amqp.exceptions import MessageNacked
 from celery.result import AsyncResult
 
 from config.celery import app
-from landing import queues, states, status, tasks
+from landing import tasks
+from landing.door import status
+from landing.door.status import State
+from landing.keeping import queues
 from landing.models import Registration, StoredSubmission
-from landing.status import State
+from landing.storing import task_states
 from landing.submission import Submission
 from landing.tasks import save_phone_async, save_phones_async
 from logs import utils as logs
@@ -143,7 +146,7 @@ def test_a_message_that_is_no_batch_becomes_a_dead_letter_and_the_worker_goes_on
 
 def test_a_redelivered_registration_that_was_dead_is_told_as_registered_once_it_is_stored():
     one = wire()
-    states.write([one[1]], State.DEAD)
+    task_states.write([one[1]], State.DEAD)
     save_phones_async([one])
     assert status.of(one[1]) is State.STORED
 

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 from config.celery import app
 from landing import states
-from landing.publisher import Publisher
+from landing.keeping.publisher import Publisher
 from logs import utils as logs
 
 async def publish():

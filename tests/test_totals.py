@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from dashboard import totals
+from dashboard.live import counters
 from lib import metrics
 from tests.test_outages import hung, without
 
@@ -19,7 +19,7 @@ from lib import metrics
 for _ in range(50):
     metrics.count("accepted:rabbitmq", 7)
     metrics.observe("register_seconds", 0.004)
-    adder = globals().setdefault("adder", totals.Adder())
+    adder = globals().setdefault("adder", counters.Adder())
     adder.flush()
 """
 
@@ -31,16 +31,16 @@ def _nothing_counted():
 
 @pytest.fixture
 def adder():
-    return totals.Adder()
+    return counters.Adder()
 
 
 def test_what_several_processes_count_at_once_adds_up():
     processes = [subprocess.Popen([sys.executable, "-c", PROCESS], env=os.environ) for _ in range(3)]
     assert [process.wait(60) for process in processes] == [0, 0, 0]
-    found = totals.totals()
+    found = counters.totals()
     assert found["accepted:rabbitmq"] == 3 * 50 * 7
     assert found["register_seconds:0.005"] == 3 * 50
-    in_the_last_hour = totals.hour(0).values()
+    in_the_last_hour = counters.hour(0).values()
     assert sum(counts.get("accepted:rabbitmq", 0) for counts in in_the_last_hour) == 3 * 50 * 7
 
 
@@ -48,14 +48,14 @@ def test_what_is_counted_while_redis_is_away_is_added_when_it_is_back(adder, ser
     with without(servers.redis):
         for _ in range(3):
             metrics.count("stored", 2)
-            with pytest.raises(totals.Unavailable):
+            with pytest.raises(counters.Unavailable):
                 adder.flush()
     adder.flush()
-    assert totals.totals() == {"stored": 6}
+    assert counters.totals() == {"stored": 6}
 
 
 def test_an_addition_whose_answer_was_lost_is_not_made_twice(adder, monkeypatch):
-    pipeline = type(totals.redis().pipeline())
+    pipeline = type(counters.redis().pipeline())
     execute = pipeline.execute
 
     def lose_the_answer(self, *args, **kwargs):
@@ -70,52 +70,52 @@ def test_an_addition_whose_answer_was_lost_is_not_made_twice(adder, monkeypatch)
     adder.flush()
     metrics.count("stored")
     adder.flush()
-    assert totals.totals() == {"stored": 6}
+    assert counters.totals() == {"stored": 6}
 
 
 def test_a_redis_that_hangs_counts_each_once_when_it_goes_on(adder, servers):
     metrics.count("stored", 5)
     with hung(servers.redis):
         for _ in range(2):
-            with pytest.raises(totals.Unavailable):
+            with pytest.raises(counters.Unavailable):
                 adder.flush()
     adder.flush()
-    assert totals.totals() == {"stored": 5}
+    assert counters.totals() == {"stored": 5}
 
 
 def test_counts_stand_in_the_ten_seconds_in_which_they_were_taken(adder, monkeypatch):
-    now = totals.bucket_of(time.time())
+    now = counters.bucket_of(time.time())
     for ago in (30, 10):
         metrics.count("stored")
-        monkeypatch.setattr(totals.time, "time", lambda ago=ago: now - ago + 1)
+        monkeypatch.setattr(counters.time, "time", lambda ago=ago: now - ago + 1)
         adder.flush()
     monkeypatch.undo()
-    assert {start: counts for start, counts in totals.hour(now - 60).items() if counts} == {
+    assert {start: counts for start, counts in counters.hour(now - 60).items() if counts} == {
         now - 30: {"stored": 1},
         now - 10: {"stored": 1},
     }
 
 
 def test_a_long_absence_of_redis_takes_no_more_memory_than_an_hour(adder, monkeypatch):
-    now = totals.bucket_of(time.time())
-    monkeypatch.setattr(totals.Adder, "_add", lambda *_: (_ for _ in ()).throw(ConnectionError))
+    now = counters.bucket_of(time.time())
+    monkeypatch.setattr(counters.Adder, "_add", lambda *_: (_ for _ in ()).throw(ConnectionError))
     for step in range(500):
         metrics.count("stored")
-        monkeypatch.setattr(totals.time, "time", lambda step=step: now + 10 * step)
+        monkeypatch.setattr(counters.time, "time", lambda step=step: now + 10 * step)
         with pytest.raises(ConnectionError):
             adder.flush()
     assert len(adder._waiting) == 360
     monkeypatch.undo()
     adder.flush()
-    assert totals.totals() == {"stored": 500}
+    assert counters.totals() == {"stored": 500}
 
 
 def test_a_bucket_is_sampled_by_one_process():
-    assert [totals.is_mine(100) for _ in range(3)] == [True, False, False]
+    assert [counters.is_mine(100) for _ in range(3)] == [True, False, False]
 
 
 def test_what_redis_was_told_of_a_process_is_what_it_said():
-    totals.announce("web a 1", {"role": "web", "at": 5})
-    assert totals.processes() == {"web a 1": json.loads('{"role": "web", "at": 5}')}
-    totals.forget(["web a 1"])
-    assert totals.processes() == {}
+    counters.announce("web a 1", {"role": "web", "at": 5})
+    assert counters.processes() == {"web a 1": json.loads('{"role": "web", "at": 5}')}
+    counters.forget(["web a 1"])
+    assert counters.processes() == {}

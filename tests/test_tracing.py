@@ -8,7 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from landing import states, tasks, tracing
+from landing import tasks
+from landing.keeping import tracing
+from landing.storing import task_states
 from lib import request_ids
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,19 +18,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def test_while_it_is_off_no_exporter_is_imported_and_no_step_is_wrapped():
     # redis imports opentelemetry.sdk.metrics by itself wherever it is installed.
-    program = "import django, sys; django.setup(); import landing.intake, landing.tasks; print('opentelemetry.exporter' in sys.modules, 'opentelemetry.sdk.trace' in sys.modules)"
+    program = "import django, sys; django.setup(); import landing.keeping.intake, landing.tasks; print('opentelemetry.exporter' in sys.modules, 'opentelemetry.sdk.trace' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.split() == ["False", "False"]
-    assert not hasattr(states.write, "__wrapped__")
+    assert not hasattr(task_states.write, "__wrapped__")
     assert not hasattr(tasks._save, "__wrapped__")
 
 
 def test_an_endpoint_without_the_extra_says_what_to_install():
-    program = (
-        "import django, sys; sys.modules['opentelemetry.sdk'] = None; django.setup(); import landing.tracing"
-    )
+    program = "import django, sys; sys.modules['opentelemetry.sdk'] = None; django.setup(); import landing.keeping.tracing"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,

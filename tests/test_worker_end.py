@@ -6,8 +6,8 @@ import pytest
 from celery import current_app
 from django.db import connection
 
-from landing import queues
-from landing.receipts import request_id_for
+from landing.door.receipts import request_id_for
+from landing.keeping import queues
 from landing.submission import Submission, now
 from landing.tasks import save_phones_async
 from tests.messages import depth

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes nginx's own error answers from landing/problems.py, so that both speak with one voice.
+"""Writes nginx's own error answers from landing/door/problems.py, so that both speak with one voice.
 
 Run while the image is built: write_problems.py > problems.conf
 """
@@ -18,7 +18,7 @@ def main() -> None:
     """Write one map for each code: from the visitor's language to the document."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
-    from landing import problems  # noqa: PLC0415  it needs the settings
+    from landing.door import problems  # noqa: PLC0415  it needs the settings
 
     for code in OURS:
         sys.stdout.write(f"map $shown_language $problem_{code} {{\n")

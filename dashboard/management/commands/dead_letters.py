@@ -12,10 +12,11 @@ from django.core.management.base import CommandError
 from rich.console import Console
 from rich.table import Table
 
-from dashboard import dead_letters, terminal
-from dashboard.dead_letters import Choice, Letter, masked_phone
-from dashboard.messages import request_id_of
-from landing import queues
+from dashboard import terminal
+from dashboard.desk import dead_letters
+from dashboard.desk.dead_letters import Choice, Letter, masked_phone
+from dashboard.desk.queue_messages import request_id_of
+from landing.keeping import queues
 from landing.submission import inert
 from lib.json_log import mask_phones
 

@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand
 from rich.table import Table
 from rich.text import Text
 
-from dashboard import doctor, terminal
+from dashboard import terminal
+from dashboard.desk import doctor
 
 STYLES = {"ok": "green", "warning": "yellow", "fault": "red"}
 

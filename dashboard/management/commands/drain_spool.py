@@ -9,8 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from dashboard import spools, terminal
-from landing import queues
+from dashboard import terminal
+from dashboard.desk import spools
+from landing.keeping import queues
 from lib import spool
 from lib.spool import SpoolFailed, SpoolFull
 

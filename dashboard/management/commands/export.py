@@ -15,9 +15,10 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 
-from dashboard import export, terminal
-from dashboard.export import Question
-from landing import times
+from dashboard import terminal
+from dashboard.desk import export
+from dashboard.desk.export import Question
+from landing.desk import times
 from landing.models import Registration
 from lib import calendars
 from lib.tables import FORMATS

@@ -10,11 +10,12 @@ from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 from rich.console import Console
 
-from dashboard import ledger, terminal
-from dashboard.ledger import Question, Report, Tally
-from dashboard.sources import QueueNotRead
-from dashboard.witness import Witness
-from landing import queues
+from dashboard import terminal
+from dashboard.proof import ledger
+from dashboard.proof.ledger import Question, Report, Tally
+from dashboard.proof.sources import QueueNotRead
+from dashboard.proof.witness import Witness
+from landing.keeping import queues
 from landing.submission import now
 from lib import calendars
 from lib.spool import SpoolFailed

@@ -12,11 +12,12 @@ from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 from rich.console import Console
 
-from dashboard import burst, rehearsal, terminal
-from dashboard.burst import Burst, Plan
-from dashboard.rehearsal import Arrival
-from dashboard.sources import QueueNotRead
-from landing import queues
+from dashboard import terminal
+from dashboard.proof import burst, rehearsal
+from dashboard.proof.burst import Burst, Plan
+from dashboard.proof.rehearsal import Arrival
+from dashboard.proof.sources import QueueNotRead
+from landing.keeping import queues
 from lib.spool import SpoolFailed
 from logs.utils import StoreUnavailable
 

@@ -8,8 +8,9 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 
-from dashboard import second_factor, terminal
-from landing import audit
+from dashboard import terminal
+from dashboard.desk import second_factor
+from landing.desk import audit
 
 EXAMPLES = """\
 examples:

@@ -8,8 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from rich.table import Table
 
-from dashboard import terminal, trace
-from dashboard.trace import Hop
+from dashboard import terminal
+from dashboard.desk import trace
+from dashboard.desk.trace import Hop
 from lib import request_ids
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from celery import current_app
 from django.core.management.base import BaseCommand, CommandError
 
-from landing import queues
+from landing.keeping import queues
 
 
 class Command(BaseCommand):

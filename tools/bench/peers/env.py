@@ -33,4 +33,4 @@ QUEUE_ARGUMENTS: dict[str, str | int] = {
     "x-overflow": "reject-publish",
     "x-delivery-limit": 20,
 }
-"""As Breakwater's own queue has them (landing/queues.py)."""
+"""As Breakwater's own queue has them (landing/keeping/queues.py)."""

@@ -1,0 +1,297 @@
+"""Is everything that Breakwater leans on there, and set up so that the promise holds?"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Literal
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import HTTPBasicAuthHandler, HTTPPasswordMgrWithDefaultRealm, build_opener
+
+import orjson
+from celery import current_app
+from django.conf import settings
+from django.core import checks
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from redis import Redis
+from redis.exceptions import RedisError
+
+from dashboard.live import settings_drift
+from landing.keeping import queues, redis_clients
+from landing.models import StoredSubmission
+from logs import utils as logs
+
+Verdict = Literal["ok", "warning", "fault"]
+
+TIMEOUT = 3.0
+MOST_SKEW = 2.0
+"""Seconds that two machines' clocks may differ before times in the stores mislead."""
+
+LOOKED_AT = 200
+FEWEST_VISITORS = 50
+"""Registrations below which one address for all of them means nothing."""
+
+_OUR_OWN_HOST = re.compile(r"localhost|127\..*|::1|\[::1\]")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check saw. `hint` tells the next step."""
+
+    part: str
+    verdict: Verdict
+    saw: str
+    hint: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Yield the findings of every check. A check that cannot be made is a fault, not an error."""
+    for part, check in _CHECKS:
+        try:
+            yield from check(part)
+        except (DatabaseError, RedisError, HTTPException, *queues.OUTAGES) as error:
+            hint = "Is it up, and are host, port, user and password right?"
+            yield Finding(part, "fault", f"does not answer: {_line(error)}", hint)
+        except logs.StoreUnavailable as error:
+            yield Finding(
+                part, "fault", f"does not answer: {_line(error)}", "Documents are parked meanwhile."
+            )
+
+
+def _settings(part: str) -> Iterator[Finding]:
+    messages = checks.run_checks(include_deployment_checks=False)
+    for message in messages:
+        verdict: Verdict = "fault" if message.level >= checks.ERROR else "warning"
+        yield Finding(part, verdict, str(message.msg), str(message.hint or ""))
+    if not messages:
+        yield Finding(part, "ok", "no fault")
+
+
+def _hosts(part: str) -> Iterator[Finding]:
+    """Inside a container, "localhost" is the container itself, never another service."""
+    if settings.IS_LOCAL_STACK or not Path("/.dockerenv").exists():
+        yield Finding(part, "ok", "on this machine")
+        return
+    own = [
+        name
+        for name in ("POSTGRES_HOST", "RABBITMQ_HOST", "REDIS_HOST", "MONGODB_HOST")
+        if _OUR_OWN_HOST.fullmatch(getattr(settings, name))
+    ]
+    for name in own:
+        hint = "Name the service instead, such as postgres or rabbitmq."
+        yield Finding(part, "fault", f"{name} is {getattr(settings, name)}, this container itself", hint)
+    if not own:
+        yield Finding(part, "ok", "services by name")
+
+
+def _postgresql(part: str) -> Iterator[Finding]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT version(), current_user, now()")
+        version, user, time = cursor.fetchone()
+        yield Finding(part, "ok", f"{version.split(' on ')[0]}, as {user}")
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            cursor.execute("SELECT current_setting(%s)", [name])
+            (value,) = cursor.fetchone()
+            if value == "off":
+                yield Finding(
+                    part, "fault", f"{name} is off: a crash loses registrations", f"Set {name} = on."
+                )
+    skew = abs((datetime.now(UTC) - time).total_seconds())
+    if skew > MOST_SKEW:
+        yield Finding(
+            part, "warning", f"its clock differs by {skew:.1f} s", "Run an NTP client on both machines."
+        )
+    executor = MigrationExecutor(connection)
+    if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        yield Finding(part, "fault", f"{len(missing)} migrations are missing", "manage.py migrate")
+
+
+def _rabbitmq(part: str) -> Iterator[Finding]:
+    with current_app.connection_for_read(connect_timeout=TIMEOUT) as broker:
+        channel: Any = broker.default_channel
+        properties: Any = broker.connection.server_properties
+        yield Finding(part, "ok", f"RabbitMQ {properties.get('version')}, as {settings.RABBITMQ_USER}")
+        for queue in (queues.live, queues.dead):
+            found = channel.queue_declare(queue.name, passive=True)
+            dead = queue is queues.dead and found.message_count
+            yield Finding(
+                f"queue {queue.name}",
+                "warning" if dead else "ok",
+                f"{found.message_count} messages, {found.consumer_count} consumers",
+                "manage.py dead_letters list" if dead else "",
+            )
+    if _can_log_in("guest", "guest"):
+        yield Finding(part, "fault", "guest/guest can log in", "Delete the user guest.")
+
+
+def _queue_arguments(part: str) -> Iterator[Finding]:
+    vhost = quote(settings.RABBITMQ_VHOST, safe="")
+    for queue in (queues.live, queues.dead):
+        found = _management(f"queues/{vhost}/{queue.name}")["arguments"]
+        wrong = {
+            name: found.get(name)
+            for name, value in (queue.queue_arguments or {}).items()
+            if found.get(name) != value
+        }
+        if wrong:
+            hint = (
+                "Arguments cannot be changed: drain the queue, delete it, and run manage.py declare_queues."
+            )
+            yield Finding(part, "fault", f"{queue.name} has {wrong}", hint)
+        else:
+            yield Finding(part, "ok", f"{queue.name} as declared")
+    alarms = [
+        f"{node['name']}: {alarm}"
+        for node in _management("nodes")
+        for alarm in ("mem_alarm", "disk_free_alarm")
+        if node.get(alarm)
+    ]
+    if alarms:
+        yield Finding(part, "warning", ", ".join(alarms), "Registrations go to the spool until it is over.")
+
+
+def _redis(part: str) -> Iterator[Finding]:
+    with redis_clients.connect(TIMEOUT) as client:
+        client.get("doctor")
+        server: Any = client.info() if _may(client, "INFO") else {}
+    yield Finding(part, "ok", f"Redis {server.get('redis_version', '(version hidden from this user)')}")
+    # Both answer what is read, and refuse every write: limits and task states are lost, and nothing else shows it.
+    if server.get("role", "master") != "master":
+        hint = "Let REDIS_HOST name the primary. Limits go on in each process by itself meanwhile."
+        yield Finding(part, "fault", "is a replica, which takes no writes", hint)
+    if server.get("rdb_last_bgsave_status", "ok") != "ok":
+        hint = "Free its disk, or see its log. It may refuse writes until a snapshot succeeds."
+        yield Finding(part, "warning", "could not write its last snapshot", hint)
+
+
+def _mongodb(part: str) -> Iterator[Finding]:
+    logs.find("doctor")
+    yield Finding(part, "ok", f"{settings.LOGS_STORE} answers")
+
+
+def _visitors(part: str) -> Iterator[Finding]:
+    """A proxy that hides visitors' addresses puts one in place of all: they share one rate limit then."""
+    if settings.IS_LOCAL_STACK:
+        yield Finding(part, "ok", "on this machine")
+        return
+    latest = StoredSubmission.objects.order_by("-registration_id").values_list("pk", flat=True)[:LOOKED_AT]
+    documents = logs.find_many([str(one) for one in latest])
+    addresses = {str(one.get("ip_address") or "no address") for one in documents}
+    if len(documents) < FEWEST_VISITORS or len(addresses) > 1:
+        yield Finding(part, "ok", f"{len(addresses)} addresses in the latest {len(documents)} registrations")
+        return
+    hint = (
+        "Docker's user-land proxy, rootless Docker, or a proxy that neither TRUSTED_PROXIES nor CDN names hides "
+        "them: all visitors share one limit. docs/deployment.md, Visitors' addresses."
+    )
+    saw = f"the latest {len(documents)} registrations all come from {addresses.pop()}"
+    yield Finding(part, "warning", saw, hint)
+
+
+def _spool(part: str) -> Iterator[Finding]:
+    directory = Path(settings.SPOOL_DIR)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(directory).free
+    except OSError as error:
+        yield Finding(
+            part, "fault", f"{directory}: {_line(error)}", "Set SPOOL_DIR to a directory on a disk."
+        )
+        return
+    if not os.access(directory, os.W_OK):
+        yield Finding(
+            part, "fault", f"{directory} cannot be written", "Give it to the user of the web server."
+        )
+    elif _file_system(directory) in ("tmpfs", "ramfs"):
+        yield Finding(part, "fault", f"{directory} is in memory: a restart loses it", "Use a disk.")
+    elif free < settings.SPOOL_QUOTA:
+        hint = "Free some, or lower SPOOL_QUOTA."
+        yield Finding(part, "warning", f"{free >> 20} MB free, less than SPOOL_QUOTA", hint)
+    else:
+        yield Finding(part, "ok", f"{directory}, {free >> 20} MB free")
+
+
+def _flower(part: str) -> Iterator[Finding]:
+    try:
+        build_opener().open(settings.FLOWER_URL, timeout=TIMEOUT)
+    except HTTPError as error:
+        asks = error.code == 401
+        saw = "asks for a login" if asks else f"answers {error.code}"
+        yield Finding(part, "ok" if asks else "warning", saw)
+    except OSError as error:
+        yield Finding(part, "warning", f"does not answer: {_line(error)}", "Start it, or set FLOWER_URL.")
+    else:
+        yield Finding(part, "fault", "lets everybody in", "Set FLOWER_USER and FLOWER_PASSWORD.")
+
+
+def _parity(part: str) -> Iterator[Finding]:
+    announced = settings_drift.announcements()
+    here = settings_drift.Announcement("this command", "here", os.getpid(), settings.FINGERPRINT)
+    for variable, names in settings_drift.differences([*announced, here]).items():
+        yield Finding(
+            part, "fault", f"{variable} differs in {', '.join(names)}", "Give all processes one value."
+        )
+    if not settings_drift.differences([*announced, here]):
+        yield Finding(part, "ok", f"{len(announced)} processes agree")
+
+
+_CHECKS: list[tuple[str, Callable[[str], Iterator[Finding]]]] = [
+    ("settings", _settings),
+    ("hosts", _hosts),
+    ("PostgreSQL", _postgresql),
+    ("RabbitMQ", _rabbitmq),
+    ("queues", _queue_arguments),
+    ("Redis", _redis),
+    ("MongoDB", _mongodb),
+    ("visitors", _visitors),
+    ("spool", _spool),
+    ("Flower", _flower),
+    ("parity", _parity),
+]
+
+
+def _management(path: str) -> Any:
+    passwords = HTTPPasswordMgrWithDefaultRealm()
+    url = f"{settings.RABBITMQ_MANAGEMENT_URL}/api/{path}"
+    passwords.add_password(None, url, settings.RABBITMQ_USER, settings.RABBITMQ_PASSWORD)
+    with build_opener(HTTPBasicAuthHandler(passwords)).open(url, timeout=TIMEOUT) as answer:
+        return orjson.loads(answer.read())
+
+
+def _can_log_in(user: str, password: str) -> bool:
+    url = f"amqp://{user}:{password}@{settings.RABBITMQ_HOST}:{settings.RABBITMQ_PORT}//"
+    try:
+        with current_app.connection_for_read(url, connect_timeout=TIMEOUT) as broker:
+            broker.connect()
+    except queues.OUTAGES:
+        return False
+    return True
+
+
+def _may(client: Redis, command: str) -> bool:
+    try:
+        client.execute_command(command, "server")  # type: ignore[no-untyped-call]
+    except RedisError:
+        return False
+    return True
+
+
+def _file_system(directory: Path) -> str:
+    """Return the type of the file system that a directory is on, where /proc tells."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return ""
+    around = [mount for mount in mounts if directory.resolve().is_relative_to(mount[1])]
+    return max(around, key=lambda mount: len(mount[1]), default=["", "", ""])[2]
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,140 @@
+"""The pulse of each process: every two seconds it adds its counts to the totals and says how it is.
+
+A kill -9 loses the counts of the last two seconds, never a registration. One of the web processes
+samples the gauges into each point of the charts: whichever asks Redis first.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from celery import signals
+
+from dashboard.live import counters, probes
+from landing.keeping import task_messages
+from landing.storing.background import Beside
+from lib import metrics
+from lib.breaker import Breaker
+
+log = logging.getLogger(__name__)
+
+EVERY = 2.0
+
+Say = Callable[[], dict[str, object]]
+Sample = Callable[[int], None]
+
+
+class Pulse:
+    """Beats in a thread of its own.
+
+    say: tells how the process is, each time anew. sample: writes the gauges into a bucket of the
+    charts, when it is this process's turn. look: what to do at each beat besides, also without Redis.
+    """
+
+    def __init__(
+        self, role: str, say: Say, sample: Sample | None = None, look: Callable[[], None] | None = None
+    ) -> None:
+        self.name = f"{role} {socket.gethostname()} {os.getpid()}"
+        self._role = role
+        self._say = say
+        self._sample = sample
+        self._look = look
+        self._stored_up_to = 0.0
+        self._adder = counters.Adder()
+        self._outage = Breaker(pause=0)
+        self._beats = Beside("pulse", EVERY, self.beat)
+
+    def start(self) -> None:
+        """Begin."""
+        self._beats.start()
+
+    def stop(self) -> None:
+        """Add what is left, take leave and end. Who was killed takes no leave, and is called silent for a while."""
+        self._beats.end()
+        if self._beats.join(timeout=2 * counters.TIMEOUT + probes.DEADLINE):
+            with suppress(*counters.Unavailable):
+                self._tell()
+                counters.forget([self.name])
+
+    def beat(self) -> None:
+        """Add, tell, and sample if it is this process's turn. An outage of Redis is waited out."""
+        try:
+            if self._look:
+                self._look()
+            self._tell()
+            bucket = counters.bucket_of(time.time())
+            if self._sample and counters.is_mine(bucket):
+                self._sample(bucket)
+        except counters.Unavailable as error:
+            if self._outage.failed():
+                log.warning("counts wait for Redis", extra={"reason": repr(error)})
+        else:
+            self._outage.worked()
+
+    def _tell(self) -> None:
+        self._adder.flush()
+        said = self._say()
+        counters.announce(self.name, {"role": self._role, "at": int(time.time()), **said})
+        stored_up_to = said.get("stored_up_to")
+        # Only what has grown: a process without work would put another's newer mark back.
+        if isinstance(stored_up_to, float) and stored_up_to > self._stored_up_to:
+            self._stored_up_to = stored_up_to
+            counters.mark("stored_up_to", stored_up_to)
+
+
+# -- workers: what each has in hand, and up to when it has stored
+
+_in_hand: dict[str, float] = {}
+_stored_up_to = 0.0
+_pulse: Pulse | None = None
+
+
+def _worker() -> dict[str, object]:
+    return {"in_hand": min(list(_in_hand.values()), default=None), "stored_up_to": _stored_up_to}
+
+
+@signals.task_prerun.connect
+def take_in_hand(task_id: str, args: Any, task: Any, **_: Any) -> None:
+    """Note the oldest registration of a batch, and whether RabbitMQ hands it out again."""
+    _in_hand[task_id] = min(_moments(task, args), default=time.time())
+    if (task.request.delivery_info or {}).get("redelivered"):
+        metrics.count("redelivered")
+
+
+@signals.task_postrun.connect
+def put_down(task_id: str, state: str, args: Any, task: Any, **_: Any) -> None:
+    """Note that a batch is done with."""
+    global _stored_up_to  # noqa: PLW0603
+    _in_hand.pop(task_id, None)
+    if state == "SUCCESS":
+        _stored_up_to = max([_stored_up_to, *_moments(task, args)])
+
+
+def _moments(task: Any, args: Any) -> list[float]:
+    """Return when the first and the last registration of a task's batches were accepted (Unix time)."""
+    try:
+        batches = [batch for batch, _ in args[0]] if task.name == task_messages.JOINED else [args[0]]
+        return [probes.moment_in(raw) for batch in batches if batch for raw in (batch[0], batch[-1])]
+    except (TypeError, ValueError, IndexError, KeyError):
+        return []  # a call of another shape
+
+
+@signals.worker_process_init.connect
+@signals.worker_ready.connect
+def start_worker(**_: Any) -> None:
+    """Begin in a worker's main process and, after the fork, in each of its pool."""
+    global _pulse  # noqa: PLW0603
+    _pulse = Pulse("worker", _worker)
+    _pulse.start()
+
+
+@signals.worker_process_shutdown.connect
+@signals.worker_shutdown.connect
+def stop_worker(**_: Any) -> None:
+    """Add what was counted last."""
+    if _pulse:
+        _pulse.stop()

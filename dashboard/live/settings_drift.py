@@ -1,0 +1,96 @@
+"""Do all processes run with the same settings? Each announces a fingerprint through the broker.
+
+A worker whose password differs from the web's fails in ways that take hours to understand (the
+architecture document's first lesson), so `manage.py doctor` names the variable instead.
+"""
+
+import os
+import socket
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+
+from landing.keeping import broker, queues
+from landing.storing.background import Beside, beside_worker
+
+ANNOUNCE_EVERY = 60.0
+"""Seconds; the queue forgets an announcement after twice that."""
+
+PATIENCE = 2.0
+"""Seconds for each of RabbitMQ's answers."""
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """One process and a short keyed hash of each of its settings."""
+
+    role: str
+    host: str
+    pid: int
+    fingerprint: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """Return what a person calls the process."""
+        return f"{self.role} on {self.host} (pid {self.pid})"
+
+
+def announce(role: str) -> None:
+    """Announce this process's settings. A broker that is away is passed over: the next time will do."""
+    announcement = Announcement(role, socket.gethostname(), os.getpid(), settings.FINGERPRINT)
+    try:
+        with broker.errand(PATIENCE) as connection:
+            connection.Producer().publish(
+                asdict(announcement),
+                exchange=queues.announcements.exchange,
+                routing_key=queues.ANNOUNCEMENTS,
+                serializer="json",
+                delivery_mode=1,
+                retry=False,
+            )
+    except (RuntimeError, *queues.OUTAGES):
+        return
+
+
+def announcements() -> list[Announcement]:
+    """Return what running processes have announced, the newest of each. Raises kombu's OperationalError."""
+    with broker.errand(PATIENCE) as connection:
+        queue = queues.announcements.bind(connection.default_channel)
+        # Taken without acknowledging: closing the channel puts them back.
+        taken = list(iter(queue.get, None))
+    newest = {(one["host"], one["pid"]): Announcement(**one) for one in map(_payload, taken) if one}
+    return list(newest.values())
+
+
+def differences(announced: Sequence[Announcement]) -> dict[str, list[str]]:
+    """Return each setting that differs, with the processes that differ from the largest group."""
+    found = {}
+    for variable in sorted({name for one in announced for name in one.fingerprint}):
+        groups = defaultdict(list)
+        for one in announced:
+            groups[one.fingerprint.get(variable)].append(one.name)
+        if len(groups) > 1:
+            *fewer, _ = sorted(groups.values(), key=len)
+            found[variable] = [name for names in fewer for name in names]
+    return found
+
+
+def beside_web() -> Beside:
+    """Return the loop by which a web process announces itself."""
+    return Beside("parity", ANNOUNCE_EVERY, partial(announce, "web"))
+
+
+beside_worker("parity", every=ANNOUNCE_EVERY)(partial(announce, "worker"))
+
+
+def _payload(message: Any) -> dict[str, Any] | None:
+    try:
+        payload: dict[str, Any] = message.payload
+        Announcement(**payload)
+    except (ValueError, TypeError):
+        return None  # not one of ours
+    return payload

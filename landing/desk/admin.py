@@ -1,0 +1,167 @@
+"""The admin: registrations and submissions, found by phone and request_id, fast on millions of rows."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, render
+from django.urls import URLPattern, path
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+
+from landing.desk import audit, times
+from landing.desk.filters import ReferrerFilter, SeenFilter
+from landing.models import ParkedLog, Registration, StoredSubmission
+from landing.words import shown, word
+from lib import phones, request_ids
+
+MOST_COUNTED = 10_000
+
+admin.site.site_header = admin.site.site_title = word("Breakwater")
+admin.site.index_title = word("Administration of registrations")
+
+
+def time_column(field: str, description: str) -> Any:
+    """Return a column that shows a time in the reader's calendar."""
+
+    @admin.display(description=word(description))
+    def show(_: Any, row: Any) -> str:
+        time: datetime | None = getattr(row, field)
+        return times.show(time)
+
+    return show
+
+
+class BoundedPaginator(Paginator[Any]):
+    """Counts no further than the pages that anybody leafs through: COUNT(*) reads every row."""
+
+    @cached_property
+    def count(self) -> int:
+        """Return the number of rows, or MOST_COUNTED if there are more."""
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # the admin pages querysets only
+        return len(rows.order_by().values_list("pk")[:MOST_COUNTED])
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+    """Shows rows that only the workers write."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    show_facets = admin.ShowFacets.NEVER  # it would count the table for each choice of each filter
+    sortable_by: ClassVar[tuple[str, ...]] = ()  # a table is in the order of its key; another would sort it
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds a row by hand."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes a row by hand."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes a row by hand; in the container stack the web has no right to."""
+        return False
+
+
+@admin.register(Registration)
+class RegistrationAdmin(ReadOnlyAdmin):
+    """Phones are masked; a whole number or a request_id in the search box finds its registration."""
+
+    list_display = ("id", "masked_phone", "status", "shown_first_seen", "shown_last_seen")
+    list_filter = ("status", SeenFilter, ReferrerFilter)
+    ordering = ("-id",)
+    search_fields: ClassVar[tuple[str, ...]] = ("phone_number",)
+    search_help_text = word("A phone number in any spelling, or a request_id")
+    fields = ("masked_phone", "status", "shown_first_seen", "shown_last_seen")
+    change_form_template = "landing/admin/registration.html"
+
+    shown_first_seen = time_column("first_seen", "first seen")
+    shown_last_seen = time_column("last_seen", "last seen")
+
+    @admin.display(description=word("phone number"))
+    def masked_phone(self, registration: Registration) -> str:
+        """Return the phone number with its middle hidden."""
+        return _left_to_right(phones.mask(registration.phone_number))
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the address that shows a whole number."""
+        reveal = self.admin_site.admin_view(self.reveal)
+        return [path("<int:pk>/reveal/", reveal, name="landing_registration_reveal"), *super().get_urls()]
+
+    def reveal(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the whole phone number to who may see it, once that is in the audit log."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not (self.has_view_permission(request) and request.user.has_perm("landing.reveal_phone")):
+            raise PermissionDenied
+        registration = get_object_or_404(Registration, pk=pk)
+        audit.record(request, "revealed a phone number", f"registration {pk}", registration)
+        context = self.admin_site.each_context(request) | {
+            "title": shown("phone number"),
+            "phone_number": registration.phone_number,
+            "opts": self.opts,
+            "original": registration,
+        }
+        return render(request, "landing/admin/revealed.html", context)
+
+    def get_search_results(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        search_term: str,
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by whole values only: each is one look into an index."""
+        if not search_term:
+            return queryset, False
+        try:
+            return queryset.filter(phone_number=phones.normalise(search_term)), False
+        except phones.InvalidPhone:
+            request_id = request_ids.parse(search_term)
+            return queryset.filter(submissions=request_id) if request_id else queryset.none(), False
+
+
+@admin.register(StoredSubmission)
+class StoredSubmissionAdmin(ReadOnlyAdmin):
+    """Found by request_id."""
+
+    list_display = ("request_id", "registration", "shown_accepted_at", "shown_stored_at")
+    ordering = ("-request_id",)
+    search_fields: ClassVar[tuple[str, ...]] = ("request_id",)
+    search_help_text = word("A request_id")
+    fields = list_display
+
+    shown_accepted_at = time_column("accepted_at", "accepted at")
+    shown_stored_at = time_column("stored_at", "stored at")
+
+    def get_search_results(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        search_term: str,
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by the whole id."""
+        if not search_term:
+            return queryset, False
+        request_id = request_ids.parse(search_term)
+        return queryset.filter(pk=request_id) if request_id else queryset.none(), False
+
+
+@admin.register(ParkedLog)
+class ParkedLogAdmin(ReadOnlyAdmin):
+    """Documents that wait for MongoDB."""
+
+    list_display = ("request_id", "shown_parked_at")
+    ordering = ("-parked_at",)
+    fields = ("request_id", "shown_parked_at", "document")
+
+    shown_parked_at = time_column("parked_at", "parked at")
+
+
+def _left_to_right(text: str) -> str:
+    """Return text that a right-to-left page does not turn round."""
+    return format_html('<bdi dir="ltr">{}</bdi>', text)

@@ -1,0 +1,121 @@
+"""What became of a submission: told by the backlog, Redis or PostgreSQL, else by the id itself.
+
+Nobody waits for a store that does not answer: each is asked for all that want to know at once, off
+Django's threads, with a deadline and a breaker.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from functools import cache
+from uuid import UUID
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connection
+
+from landing.keeping import intake
+from landing.storing import backlog
+from landing.storing.task_states import Reader, State
+from lib import request_ids
+from lib.group_commit import GroupCommit, Interrupted, Overloaded
+from lib.off_loop import OffLoop, Unanswered
+
+YOUNG = 10.0
+"""Seconds in which Redis knows an id as soon as it is stored. Later, PostgreSQL is asked too: Redis may have been emptied."""
+
+DEADLINE = 0.5
+"""Seconds that PostgreSQL has for an answer."""
+MISSING_FOR = 5.0
+"""Seconds at most for which an id that PostgreSQL does not hold is not asked for again. Redis is asked each time."""
+PACE = 0.125
+"""Seconds between two questions to PostgreSQL. Each is two statements: Django first sees whether the connection lives."""
+
+_STORED = "SELECT request_id FROM landing_submission WHERE request_id = ANY(%s)"
+
+
+async def ask(task_id: str) -> State | None:
+    """Return the state of an accepted submission, or None for an id that was never given out.
+
+    For the event loop of the intake. Whatever store is down, an accepted id is not None: its seal
+    tells that it is ours.
+    """
+    is_ours = request_ids.is_genuine(settings.SECRET_KEY.encode(), task_id)
+    made_at = request_ids.made_at(task_id) if is_ours else None
+    if made_at is not None and backlog.current().surely_holds(made_at):
+        return State.WAITING
+    if state := await _redis().state_of(task_id):
+        return state
+    is_young = made_at is not None and 0 <= time.time() - made_at < YOUNG
+    if not is_young and await _postgresql().holds(task_id):
+        return State.STORED
+    return State.WAITING if is_ours else None
+
+
+def of(task_id: str) -> State | None:
+    """Do the same as ask(), in a thread such as a Django view's."""
+    return asyncio.run_coroutine_threadsafe(ask(task_id), intake.current().loop).result()
+
+
+class Rows:
+    """Asks PostgreSQL for one event loop which submissions it holds."""
+
+    def __init__(self) -> None:
+        self._off_loop = OffLoop(
+            "status",
+            pause=5.0,
+            failures=(DatabaseError,),
+            complaint="task states not read from PostgreSQL",
+        )
+        self._groups = GroupCommit(self._ask_group, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT)
+        self._next_at = 0.0
+        self._missing: set[str] = set()
+        self._missing_until = 0.0
+
+    async def holds(self, task_id: str) -> bool:
+        """Return whether a submission is stored, as far as PostgreSQL tells in time."""
+        if self._is_known_to_be_missing(task_id):
+            return False
+        try:
+            return await self._groups.submit(task_id)
+        except (Overloaded, Interrupted):
+            return False
+
+    def _is_known_to_be_missing(self, task_id: str) -> bool:
+        """Whether PostgreSQL did not hold it a moment ago: the next who ask, with Redis away, get the same answer."""
+        if time.monotonic() > self._missing_until:
+            self._missing.clear()
+            self._missing_until = time.monotonic() + MISSING_FOR
+        return task_id in self._missing
+
+    async def _ask_group(self, task_ids: Sequence[str]) -> Sequence[bool]:
+        if not self._off_loop.is_ready:
+            return [False] * len(task_ids)
+        await asyncio.sleep(max(0.0, self._next_at - time.monotonic()))
+        self._next_at = time.monotonic() + PACE
+        try:
+            stored = await self._off_loop.run_in_time(DEADLINE, _stored, task_ids)
+        except Unanswered:
+            return [False] * len(task_ids)
+        self._missing.update(task_id for task_id in task_ids if task_id not in stored)
+        return [task_id in stored for task_id in task_ids]
+
+
+def _stored(task_ids: Sequence[str]) -> set[str]:
+    close_old_connections()  # this thread's may be older than PostgreSQL's last restart
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_STORED, [[UUID(task_id) for task_id in task_ids]])
+            return {str(request_id) for (request_id,) in cursor}
+    finally:
+        close_old_connections()
+
+
+@cache
+def _redis() -> Reader:
+    return Reader()
+
+
+@cache
+def _postgresql() -> Rows:
+    return Rows()

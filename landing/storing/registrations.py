@@ -1,0 +1,52 @@
+"""The only writer of the tables: one verb for the task, the replay and the drainer."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from landing.keeping import tracing
+from landing.submission import Submission
+from lib import metrics
+
+# One statement, so one round trip and one commit: registrations first, their ids into the
+# submissions. Phones are taken in order, so that two batches lock rows in the same order and
+# cannot wait for each other. Both inserts are the same done twice as done once, in any order.
+_STORE = """
+WITH batch AS (
+    SELECT * FROM unnest(%s::uuid[], %s::varchar[], %s::timestamptz[])
+        AS submission(request_id, phone_number, accepted_at)
+), registered AS (
+    INSERT INTO landing_registration AS known (phone_number, first_seen, last_seen)
+    SELECT phone_number, min(accepted_at), max(accepted_at)
+    FROM batch GROUP BY phone_number ORDER BY phone_number
+    ON CONFLICT (phone_number) DO UPDATE SET
+        first_seen = least(known.first_seen, excluded.first_seen),
+        last_seen = greatest(known.last_seen, excluded.last_seen)
+    RETURNING id, phone_number
+), submitted AS (
+    INSERT INTO landing_submission (request_id, registration_id, accepted_at)
+    SELECT DISTINCT ON (request_id) request_id, registered.id, accepted_at
+    FROM batch JOIN registered USING (phone_number) ORDER BY request_id, accepted_at
+    ON CONFLICT (request_id) DO UPDATE SET accepted_at = excluded.accepted_at
+        WHERE excluded.accepted_at < landing_submission.accepted_at
+)
+SELECT request_id, registered.id FROM batch JOIN registered USING (phone_number)
+"""
+
+
+@metrics.timed("store_seconds")
+@tracing.step("postgresql")
+def store(batch: Sequence[Submission]) -> dict[str, int]:
+    """Store a batch in one transaction; return the registration's id for each request_id.
+
+    Safe to repeat, in whole, in part, in any order and in parallel: a request_id that is already
+    stored stays as it is, and a known phone only widens its first_seen and last_seen.
+    Raises django.db.Error, and then nothing of the batch is stored.
+    """
+    request_ids = [UUID(submission.request_id) for submission in batch]
+    phone_numbers = [submission.phone_number for submission in batch]
+    times = [submission.accepted_at for submission in batch]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_STORE, [request_ids, phone_numbers, times])
+        return {str(request_id): registration_id for request_id, registration_id in cursor}

@@ -1,0 +1,117 @@
+"""The states of tasks in Redis, under Celery's own keys: a cache of what the stores hold."""
+
+import enum
+import logging
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import orjson
+from django.conf import settings
+from redis import Redis
+from redis.exceptions import RedisError
+
+from landing.keeping import redis_clients, tracing
+from landing.submission import now
+from lib.breaker import Breaker
+from lib.group_commit import GroupCommit, Interrupted, Overloaded
+
+log = logging.getLogger(__name__)
+
+KEY = "celery-task-meta-"
+"""Celery's own prefix, so that AsyncResult(task_id) and Flower read the same state."""
+
+_breaker = Breaker(pause=1.0)
+
+DEAD_TTL = 30 * 86400
+"""Seconds that Redis remembers a failure; only the dead-letter queue knows it after that."""
+
+
+class State(enum.StrEnum):
+    """Celery's word for the state of a task, and ours for the visitor."""
+
+    WAITING = "PENDING"
+    STORED = "SUCCESS"
+    DEAD = "FAILURE"
+
+    @property
+    def shown(self) -> str:
+        """What the API answers."""
+        return {"PENDING": "Processing", "SUCCESS": "Registered", "FAILURE": "Failed"}[self]
+
+
+class Reader:
+    """Reads Redis's states for one event loop: one MGET for all that ask while the last is under way."""
+
+    def __init__(self) -> None:
+        self._redis = redis_clients.connect_async(settings.REDIS_TIMEOUT)
+        self._breaker = Breaker(pause=1.0)
+        self._groups = GroupCommit(self._read_group, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT)
+
+    async def state_of(self, task_id: str) -> State | None:
+        """Return the state that Redis holds, if any; None too when it does not answer in time."""
+        try:
+            return await self._groups.submit(task_id)
+        except (Overloaded, Interrupted):
+            return None
+
+    async def _read_group(self, task_ids: Sequence[str]) -> Sequence[State | None]:
+        if self._breaker.is_open:
+            return [None] * len(task_ids)
+        try:
+            metas = await self._redis.mget([KEY + task_id for task_id in task_ids])
+        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+            # RuntimeError is what uvloop raises for a connection that is reset under its hands.
+            if self._breaker.failed():
+                log.warning("task states not read from Redis", extra={"reason": repr(error)})
+            return [None] * len(task_ids)
+        self._breaker.worked()
+        return [_state_in(meta) for meta in metas]
+
+
+@tracing.step("redis")
+def write(task_ids: Sequence[str], state: State) -> None:
+    """Tell Redis the state of many tasks in one round trip.
+
+    Redis only caches what PostgreSQL or the dead-letter queue holds: its failure is logged and
+    passed over, and it is left alone for a second, so that batches do not wait for it one by one.
+    """
+    if _breaker.is_open:
+        return
+    ttl = DEAD_TTL if state is State.DEAD else settings.STATE_TTL
+    try:
+        with _redis().pipeline(transaction=False) as pipeline:
+            for task_id in task_ids:
+                pipeline.set(KEY + task_id, _meta(task_id, state), ex=ttl)
+            pipeline.execute()
+    except (RedisError, OSError) as error:
+        if _breaker.failed():
+            log.warning("task states not written to Redis", extra={"reason": repr(error)})
+    else:
+        _breaker.worked()
+
+
+def _meta(task_id: str, state: State) -> bytes:
+    result = {"exc_type": "DeadLetter", "exc_message": ["see the dead-letter queue"], "exc_module": "landing"}
+    return orjson.dumps(
+        {
+            "task_id": task_id,
+            "status": state,
+            "result": result if state is State.DEAD else None,
+            "traceback": None,
+            "children": [],
+            "date_done": now().isoformat(),
+        }
+    )
+
+
+def _state_in(meta: Any) -> State | None:
+    try:
+        return State(orjson.loads(meta)["status"]) if meta else None
+    except (ValueError, KeyError, TypeError):
+        return None  # not what we wrote: PostgreSQL knows better
+
+
+@cache
+def _redis() -> Redis:
+    return redis_clients.connect(settings.REDIS_TIMEOUT)
