@@ -12,8 +12,8 @@ from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 
 from landing.door import problems
-from landing.submission import inert
 from lib import request_ids
+from lib.texts import inert
 
 log = logging.getLogger("breakwater.request")
 

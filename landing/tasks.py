@@ -19,9 +19,10 @@ from django.db import Error as DatabaseError
 from landing.keeping import queues, task_messages, tracing
 from landing.storing import dead_lettering, outbox, registrations, task_states
 from landing.storing.task_states import State
-from landing.submission import MalformedSubmission, Submission, now
+from landing.submission import MalformedSubmission, Submission
 from lib import metrics
 from lib.breaker import Breaker
+from lib.clock import now
 from lib.patience import Interrupted, hold
 from lib.shared_flag import SharedFlag
 

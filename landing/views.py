@@ -22,12 +22,15 @@ from landing.door import openapi, problems, receipts, status
 from landing.door.parsers import JsonParser
 from landing.door.serializers import RegistrationSerializer, StatusSerializer
 from landing.keeping import intake
+from landing.keeping.refusals import TooManyRequests, Unavailable
 from landing.page import branding, rendering
 from landing.storing import backlog
 from landing.storing.task_states import State
-from landing.submission import Submission, header_text, now
+from landing.submission import Submission
 from lib import phones
 from lib.client_ip import client_ip
+from lib.clock import now
+from lib.texts import header_text
 
 NOT_STORED = {"Cache-Control": "no-store"}
 NOT_STORED_NOR_CHANGED = {"Cache-Control": "no-store, no-transform"}
@@ -135,7 +138,7 @@ def home(request: HttpRequest, language: str = "") -> HttpResponse:
         )
     except problems.InvalidRequest:
         return problems.answer(request, "invalid_idempotency_key")
-    except (intake.TooManyRequests, intake.Unavailable) as error:
+    except (TooManyRequests, Unavailable) as error:
         code = problems.code_of(error) or ""
         problems.count_refusal(code)
         problem = problems.body(code, "", language)

@@ -16,8 +16,9 @@ from landing.door.receipts import request_id_for
 from landing.keeping import broker, queues
 from landing.models import StoredSubmission
 from landing.storing import dead_lettering
-from landing.submission import Submission, now
+from landing.submission import Submission
 from landing.tasks import save_phones_async
+from lib.clock import now
 from local.state import Ports
 from tests.messages import depth, ready
 from tests.waiting import eventually

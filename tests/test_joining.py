@@ -9,8 +9,9 @@ from landing.door.receipts import request_id_for
 from landing.keeping import queues
 from landing.models import StoredSubmission
 from landing.storing.joining import Joiner
-from landing.submission import Submission, now
+from landing.submission import Submission
 from landing.tasks import save_phones_async
+from lib.clock import now
 from tests.messages import depth
 from tests.waiting import eventually
 from tests.workers import worker

@@ -9,7 +9,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from landing.keeping import intake
-from landing.submission import LONGEST_TEXT, Submission
+from landing.keeping.refusals import Unavailable
+from landing.submission import Submission
+from lib.texts import LONGEST_TEXT
 from tests.messages import kept
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -202,7 +204,7 @@ def test_who_sends_too_much_is_told_when_to_come_back(client):
 
 def test_what_nobody_can_keep_is_refused_and_not_promised(client, monkeypatch):
     async def full(self, submission):
-        raise intake.Unavailable
+        raise Unavailable
 
     monkeypatch.setattr(intake.Intake, "accept", full)
     refused = register(client, accept_language="en")

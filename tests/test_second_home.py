@@ -12,8 +12,9 @@ from landing.keeping import intake, queues
 from landing.keeping.drainer import Drainer
 from landing.keeping.limits import Limiter
 from landing.keeping.publisher import NotConfirmed, Publisher
-from landing.submission import Submission, now
+from landing.submission import Submission
 from lib import spool
+from lib.clock import now
 from lib.spool import SpoolFailed, SpoolFile, SpoolFull
 from tests.messages import ready
 from tests.waiting import eventually

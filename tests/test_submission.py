@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from landing.submission import LONGEST_TEXT, MalformedSubmission, Submission, header_text, inert, now
+from landing.submission import MalformedSubmission, Submission
+from lib.clock import now
+from lib.texts import LONGEST_TEXT, header_text, inert
 
 modest = hypothesis_settings(deadline=None, max_examples=200)
 

@@ -18,8 +18,8 @@ import orjson
 from dashboard.desk.queue_messages import Message, Queue, Sender, call, request_id_of, sendable
 from landing.keeping import queues
 from landing.storing.dead_lettering import BURIED_AT, REASON
-from landing.submission import inert
 from lib import phones
+from lib.texts import inert
 
 log = logging.getLogger(__name__)
 

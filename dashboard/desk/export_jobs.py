@@ -28,7 +28,7 @@ from django.db import transaction
 
 from dashboard.models import KEPT_FOR, Export, ExportChunk
 from landing.storing.background import beside_worker
-from landing.submission import now
+from lib.clock import now
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from dashboard.desk import login_limits, second_factor
 from dashboard.desk.login_limits import TooManyTries
 from dashboard.live import probes
 from landing.desk import audit
-from landing.keeping.intake import Unavailable
+from landing.keeping.refusals import Unavailable
 from landing.words import shown, word
 
 log = logging.getLogger(__name__)

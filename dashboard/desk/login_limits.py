@@ -33,6 +33,7 @@ from django.utils.crypto import salted_hmac
 from landing.desk import audit
 from landing.keeping import intake
 from landing.keeping.limits import Limiter
+from landing.keeping.refusals import Unavailable
 from lib.client_ip import client_ip, limit_key
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class Try:
 def counted(request: HttpRequest, secret: Secret, account: str) -> Iterator[Try]:
     """Count what is tried inside if it sets `was_wrong`.
 
-    account: the name as it was typed. Raises TooManyTries, intake.Unavailable, and django.db.Error.
+    account: the name as it was typed. Raises TooManyTries, Unavailable, and django.db.Error.
     """
     name = _digest(account)
     address = limit_key(_address(request))
@@ -142,11 +143,11 @@ async def _refusal(attempt: Try, secret: Secret, name: str, address: str, browse
 
 
 def _on_loop(call: Coroutine[Any, Any, Result]) -> Result:
-    """Run a call of the limiter in a thread of Django's. Raises intake.Unavailable if it takes too long."""
+    """Run a call of the limiter in a thread of Django's. Raises Unavailable if it takes too long."""
     try:
         return asyncio.run_coroutine_threadsafe(call, intake.current().loop).result(DEADLINE)
     except TimeoutError as error:
-        raise intake.Unavailable from error
+        raise Unavailable from error
 
 
 def _report(secret: Secret, typed: str, name: str) -> None:

@@ -15,8 +15,8 @@ import orjson
 from django.conf import settings
 
 from landing.keeping import broker, queues, task_messages
-from landing.submission import now
 from lib import request_ids
+from lib.clock import now
 
 TIMEOUT = 5.0
 """Seconds for each of RabbitMQ's answers."""

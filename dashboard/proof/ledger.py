@@ -23,8 +23,8 @@ from dashboard.proof import sources
 from dashboard.proof.sorted_ids import Pile, aligned, in_order
 from landing.keeping import queues
 from landing.models import StoredSubmission
-from landing.submission import now
 from lib import request_ids
+from lib.clock import now
 from logs import utils as logs
 
 EXAMPLES = 20

@@ -5,8 +5,8 @@ from datetime import date, datetime
 from django.conf import settings
 from django.utils.translation import get_language
 
-from landing.submission import now
 from lib import calendars
+from lib.clock import now
 
 
 def calendar() -> str:

@@ -22,9 +22,11 @@ from landing.door.plain_http import Answer, Headers
 from landing.keeping import intake
 from landing.storing import backlog
 from landing.storing.task_states import State
-from landing.submission import Submission, header_text, now
+from landing.submission import Submission
 from lib import phones, request_ids
 from lib.client_ip import client_ip
+from lib.clock import now
+from lib.texts import header_text
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from landing.keeping.intake import TooManyRequests, Unavailable
+from landing.keeping.refusals import TooManyRequests, Unavailable
 from lib import metrics
 
 CONTENT_TYPE = "application/problem+json"

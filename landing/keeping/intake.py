@@ -16,6 +16,7 @@ from django.conf import settings
 from landing.keeping import tracing
 from landing.keeping.limits import Limiter
 from landing.keeping.publisher import NotConfirmed, Publisher
+from landing.keeping.refusals import TooManyRequests, Unavailable
 from landing.submission import Submission
 from lib import metrics
 from lib.breaker import Breaker
@@ -27,30 +28,6 @@ from lib.spool import Spool, SpoolFailed, SpoolFull
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-RETRY_AFTER = (3.0, 8.0)
-"""Seconds that a sender is asked to wait when nothing could be promised: jittered, so that a wave
-of refused senders does not come back as one wave."""
-
-
-class TooManyRequests(Exception):
-    """The sender has used up its limit. Nothing was kept."""
-
-    def __init__(self, retry_after: float) -> None:
-        super().__init__(retry_after)
-        self.retry_after = retry_after
-
-
-class Unavailable(Exception):
-    """Nothing is promised: neither broker nor spool could keep it in time, or too many were waiting.
-
-    It may be stored all the same, by a broker that was only slow; the ids make that harmless. Each
-    sender gets an exception of its own, since the time to wait is drawn anew for each.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.retry_after = random.uniform(*RETRY_AFTER)  # noqa: S311  not a secret
 
 
 class Intake:

@@ -14,7 +14,8 @@ from aiormq.exceptions import AMQPError
 from pamqp.commands import Basic
 
 from landing.keeping import queues, task_messages
-from landing.submission import Submission, now
+from landing.submission import Submission
+from lib.clock import now
 
 log = logging.getLogger(__name__)
 

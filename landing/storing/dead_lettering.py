@@ -3,8 +3,8 @@
 import logging
 
 from landing.keeping import broker, queues, task_messages
-from landing.submission import now
 from lib import metrics
+from lib.clock import now
 
 log = logging.getLogger(__name__)
 

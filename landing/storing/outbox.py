@@ -12,9 +12,9 @@ from django.db.models import Q
 from landing.keeping import tracing
 from landing.models import ParkedLog
 from landing.storing.background import beside_worker
-from landing.submission import now
 from lib import metrics
 from lib.breaker import Breaker
+from lib.clock import now
 from logs import utils as logs
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from landing.keeping import redis_clients, tracing
-from landing.submission import now
 from lib.breaker import Breaker
+from lib.clock import now
 from lib.group_commit import GroupCommit, Interrupted, Overloaded
 
 log = logging.getLogger(__name__)

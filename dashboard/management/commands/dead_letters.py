@@ -17,8 +17,8 @@ from dashboard.desk import dead_letters
 from dashboard.desk.dead_letters import Choice, Letter, masked_phone
 from dashboard.desk.queue_messages import request_id_of
 from landing.keeping import queues
-from landing.submission import inert
 from lib.json_log import mask_phones
+from lib.texts import inert
 
 EXAMPLES = """
 examples:

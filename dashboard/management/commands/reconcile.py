@@ -16,8 +16,8 @@ from dashboard.proof.ledger import Question, Report, Tally
 from dashboard.proof.sources import QueueNotRead
 from dashboard.proof.witness import Witness
 from landing.keeping import queues
-from landing.submission import now
 from lib import calendars
+from lib.clock import now
 from lib.spool import SpoolFailed
 from logs.utils import StoreUnavailable
 
