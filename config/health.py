@@ -31,9 +31,9 @@ async def readyz() -> Answer:
     readings = await probes.read_on_loop(_NEEDED)
     checks = {name: reading.state for name, reading in readings.items()}
     process = intake.current()
-    if checks["rabbitmq"] == "ok" and process.broker.is_open:
+    if checks["rabbitmq"] == "ok" and process.rabbitmq_outage.is_on:
         checks["rabbitmq"] = "does not confirm"
-    if checks["spool"] == "ok" and process.disk.is_failing:
+    if checks["spool"] == "ok" and process.spool_outage.last_try_failed:
         checks["spool"] = "takes nothing"
     detail = {"checks": checks, "dead_letters": readings["rabbitmq"].values.get("dead_letters")}
     if checks["rabbitmq"] != "ok" and checks["spool"] != "ok":

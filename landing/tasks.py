@@ -21,8 +21,8 @@ from landing.storing import dead_lettering, outbox, registrations, task_states
 from landing.storing.task_states import State
 from landing.submission import MalformedSubmission, Submission
 from lib import metrics
-from lib.breaker import Breaker
 from lib.clock import now
+from lib.outage import Outage
 from lib.patience import Interrupted, hold
 from lib.shared_flag import SharedFlag
 
@@ -37,7 +37,7 @@ Culprit = tuple[Any, str]
 """A raw registration that no retry can save, and why."""
 
 _ending = SharedFlag()
-_burying = Breaker(pause=30.0)
+_burying_outage = Outage(pause=30.0)
 
 
 @signals.worker_shutting_down.connect
@@ -131,11 +131,11 @@ def _bury(culprits: Sequence[Culprit]) -> None:
     """
     try:
         for raw, reason in culprits:
-            if _burying.is_open:
+            if _burying_outage.is_on:
                 raise Reject("a dead letter cannot be buried", requeue=False)
             dead_lettering.bury(raw, reason)
     except queues.OUTAGES as error:
-        _burying.failed()
+        _burying_outage.note_failure()
         log.warning(
             "RabbitMQ takes no dead letter: it keeps the whole message as one", extra={"reason": repr(error)}
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from lib.breaker import Breaker
+from lib.outage import Outage
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class OffLoop:
     def __init__(
         self, name: str, *, pause: float, failures: tuple[type[Exception], ...], complaint: str
     ) -> None:
-        self.breaker = Breaker(pause)
+        self.outage = Outage(pause)
         self._failures: tuple[type[Exception], ...] = (*failures, TimeoutError)
         self._complaint = complaint
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
@@ -50,18 +50,18 @@ class OffLoop:
             if not call.done():
                 self._late = call
                 call.add_done_callback(self._is_back)
-            if self.breaker.failed():
+            if self.outage.note_failure():
                 log.error(self._complaint, extra={"reason": repr(error)})
             raise Unanswered from error
-        self.breaker.worked()
+        self.outage.note_success()
         return result
 
     @property
     def is_ready(self) -> bool:
         """Whether a call would be made: none has failed a moment ago, and none that was late is still under way."""
-        return not self.breaker.is_open and (self._late is None or self._late.done())
+        return not self.outage.is_on and (self._late is None or self._late.done())
 
     def _is_back(self, call: asyncio.Future[Any]) -> None:
         # What was only late is called again at once, and not after the pause.
         if not call.cancelled() and call.exception() is None:
-            self.breaker.worked()
+            self.outage.note_success()

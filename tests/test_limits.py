@@ -114,7 +114,7 @@ def test_without_redis_each_process_limits_by_itself_says_so_once_and_comes_back
                 alone = [(await limiter.take([SENDER]))[0] for _ in range(30)]
             finally:
                 servers.redis.start()
-            while limiter._breaker.is_open:
+            while limiter._outage.is_on:
                 await asyncio.sleep(0.02)
             together = await limiter.take([SENDER] * 30)
             return alone, together
@@ -143,7 +143,7 @@ def test_a_redis_that_hangs_holds_up_one_request_and_not_the_next(servers):
 def _redis_in_use():
     """The intake of this process has seen that Redis is there, whatever a test before did to it."""
     if limiter := intake.current().limiter:
-        eventually(lambda: not limiter._breaker.is_open)
+        eventually(lambda: not limiter._outage.is_on)
 
 
 @pytest.mark.usefixtures("_redis_in_use")

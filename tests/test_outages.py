@@ -15,7 +15,7 @@ from landing.models import ParkedLog, Registration, StoredSubmission
 from landing.storing import outbox, task_states
 from landing.submission import Submission
 from landing.tasks import save_phones_async
-from lib.breaker import Breaker
+from lib.outage import Outage
 from logs import stores
 from logs import utils as logs
 from tests.waiting import eventually
@@ -26,13 +26,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _no_memory_of_outages(monkeypatch):
     """No other test meets a breaker that these have opened."""
-    monkeypatch.setattr(outbox, "_breaker", Breaker(pause=5))
-    monkeypatch.setattr(task_states, "_breaker", Breaker(pause=5))
-    for breaker in (status._redis()._breaker, status._postgresql()._off_loop.breaker):
-        breaker.worked()
+    monkeypatch.setattr(outbox, "_outage", Outage(pause=5))
+    monkeypatch.setattr(task_states, "_outage", Outage(pause=5))
+    for outage in (status._redis()._outage, status._postgresql()._off_loop.outage):
+        outage.note_success()
     yield
     if limiter := intake.current().limiter:
-        eventually(lambda: not limiter._breaker.is_open)
+        eventually(lambda: not limiter._outage.is_on)
 
 
 @contextmanager
@@ -168,7 +168,7 @@ def test_a_document_that_mongodb_refuses_at_once_is_parked_and_stays_no_outage()
     outbox.deliver([first | {"referrer": "https://a.example/"}])
     outbox.deliver([second | {"referrer": "https://a.example/"}])
     assert str(ParkedLog.objects.get().pk) == second["_id"]
-    assert not outbox._breaker.is_open
+    assert not outbox._outage.is_on
 
 
 def documents(count):

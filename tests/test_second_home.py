@@ -30,8 +30,8 @@ def process():
     here = intake.current()
     with patch.object(here, "limiter", None), patch.object(settings, "SPOOL_SHARE", 0.0):
         yield here
-    here.broker.worked()
-    here.disk.worked()
+    here.rabbitmq_outage.note_success()
+    here.spool_outage.note_success()
     run(close_spool(here))
     for file in spool.adopt(here.spool.directory):
         file.delete(file.oldest(1000))
@@ -91,7 +91,7 @@ def test_the_drainer_brings_it_to_the_queue_and_closes_the_breaker(client, proce
     accepted = register(client)
     with patch.object(Publisher, "send", REAL_SEND):
         assert run(drain(process)) == 1
-    assert not process.broker.is_open
+    assert not process.rabbitmq_outage.is_on
     (message,) = ready(queues.live)
     (raw,) = message[0]
     assert Submission.from_wire(raw).request_id == accepted.json()["task_id"]
@@ -103,7 +103,7 @@ def test_what_is_not_confirmed_stays_in_the_spool(client, process, deaf_broker):
     with pytest.raises(NotConfirmed):
         run(drain(process))
     assert spool.waiting(process.spool.directory) == 1
-    assert process.broker.is_open
+    assert process.rabbitmq_outage.is_on
 
 
 def test_with_neither_broker_nor_spool_nothing_is_promised(client, process, deaf_broker):
@@ -122,9 +122,9 @@ def test_a_disk_that_was_late_is_asked_again_as_soon_as_it_answers(client, proce
 
     with patch.object(process.spool, "append", append_late):
         assert register(client).status_code == 503
-        assert process.disk.is_open
+        assert process.spool_outage.is_on
         answers.set()
-        eventually(lambda: not process.disk.is_open, within=0.9)  # its pause would be a second
+        eventually(lambda: not process.spool_outage.is_on, within=0.9)  # its pause would be a second
     assert register(client).status_code == 202
 
 
@@ -147,7 +147,7 @@ def always_rehearsing(process, settings):
 def test_a_spool_that_is_broken_alone_refuses_nobody(client, process, always_rehearsing, error):
     with patch.object(process.spool, "rehearse", side_effect=error):
         assert [register(client).status_code for _ in range(20)] == [202] * 20
-        eventually(lambda: process.disk.is_failing)
+        eventually(lambda: process.spool_outage.last_try_failed)
     assert len(ready(queues.live)) == 20
 
 
@@ -168,17 +168,17 @@ def test_a_rehearsal_leaves_nothing_to_drain(client, process, always_rehearsing)
 
 
 def test_a_broken_spool_is_known_to_work_again_at_the_next_registration(client, process):
-    process.disk.failed()
-    eventually(lambda: not process.disk.is_open)
+    process.spool_outage.note_failure()
+    eventually(lambda: not process.spool_outage.is_on)
     assert register(client).status_code == 202
-    eventually(lambda: not process.disk.is_failing)
+    eventually(lambda: not process.spool_outage.last_try_failed)
 
 
 def test_a_full_spool_hands_on_to_a_broker_that_is_back(client, process):
-    process.broker.failed()
+    process.rabbitmq_outage.note_failure()
     with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
         assert register(client).status_code == 202
-    assert not process.broker.is_open
+    assert not process.rabbitmq_outage.is_on
     assert len(ready(queues.live)) == 1
 
 
@@ -187,7 +187,7 @@ def test_a_refused_sender_has_lost_no_place_in_its_limit(client, process, deaf_b
     with patch.object(process, "limiter", limiter):
         with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
             assert [register(client).status_code for _ in range(3)] == [503] * 3
-        eventually(lambda: not process.disk.is_open)
+        eventually(lambda: not process.spool_outage.is_on)
         assert [register(client).status_code for _ in range(2)] == [202, 429]
     run(limiter.close())
 

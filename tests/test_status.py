@@ -26,8 +26,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _no_memory():
     """No other test meets a breaker that these have opened, or what they have noted."""
-    for breaker in (status._redis()._breaker, status._postgresql()._off_loop.breaker):
-        breaker.worked()
+    for outage in (status._redis()._outage, status._postgresql()._off_loop.outage):
+        outage.note_success()
     yield
     backlog.note(Backlog())
 

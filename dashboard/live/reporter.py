@@ -18,7 +18,7 @@ from dashboard.live import counters, probes
 from landing.keeping import task_messages
 from landing.storing.background import Beside
 from lib import metrics
-from lib.breaker import Breaker
+from lib.outage import Outage
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Pulse:
         self._look = look
         self._stored_up_to = 0.0
         self._adder = counters.Adder()
-        self._outage = Breaker(pause=0)
+        self._outage = Outage(pause=0)
         self._beats = Beside("pulse", EVERY, self.beat)
 
     def start(self) -> None:
@@ -70,10 +70,10 @@ class Pulse:
             if self._sample and counters.is_mine(bucket):
                 self._sample(bucket)
         except counters.Unavailable as error:
-            if self._outage.failed():
+            if self._outage.note_failure():
                 log.warning("counts wait for Redis", extra={"reason": repr(error)})
         else:
-            self._outage.worked()
+            self._outage.note_success()
 
     def _tell(self) -> None:
         self._adder.flush()

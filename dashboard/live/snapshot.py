@@ -31,7 +31,7 @@ def pulse() -> Pulse:
     """Return the pulse of a web process, which samples the gauges too."""
     return Pulse(
         "web",
-        lambda: {"spools": intake.current().broker.is_open, "spooled": probes.spooled()},
+        lambda: {"spools": intake.current().rabbitmq_outage.is_on, "spooled": probes.spooled()},
         sample,
         look,
     )

@@ -65,7 +65,7 @@ class Drainer:
         if asyncio.get_running_loop().time() >= self._adopt_at:
             moved += await self._adopt()
             self._adopt_at = asyncio.get_running_loop().time() + ADOPT_EVERY
-        if self._intake.broker.is_open and not moved:
+        if self._intake.rabbitmq_outage.is_on and not moved:
             await self._publisher.check()
             self._broker_answers()
         return moved
@@ -117,6 +117,6 @@ class Drainer:
         return moved
 
     def _broker_answers(self) -> None:
-        if self._intake.broker.is_open:
+        if self._intake.rabbitmq_outage.is_on:
             log.info("RabbitMQ confirms again")
-        self._intake.broker.worked()
+        self._intake.rabbitmq_outage.note_success()

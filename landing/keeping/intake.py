@@ -19,10 +19,10 @@ from landing.keeping.publisher import NotConfirmed, Publisher
 from landing.keeping.refusals import TooManyRequests, Unavailable
 from landing.submission import Submission
 from lib import metrics
-from lib.breaker import Breaker
 from lib.client_ip import limit_key
 from lib.group_commit import GroupCommit, Overloaded
 from lib.off_loop import OffLoop, Unanswered
+from lib.outage import Outage
 from lib.spool import Spool, SpoolFailed, SpoolFull
 
 log = logging.getLogger(__name__)
@@ -45,11 +45,11 @@ class Intake:
         )
         self.limiter = _limiter()
         self.spool = Spool(Path(settings.SPOOL_DIR), settings.SPOOL_QUOTA)
-        self.broker = Breaker(pause=math.inf)
+        self.rabbitmq_outage = Outage(pause=math.inf)
         self._disk_thread = OffLoop(
             "spool", pause=1.0, failures=(SpoolFull, SpoolFailed), complaint="the spool takes nothing"
         )
-        self.disk = self._disk_thread.breaker
+        self.spool_outage = self._disk_thread.outage
         self._rehearsal: asyncio.Task[bool] | None = None
         self._groups = GroupCommit(
             self._accept_group, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT
@@ -130,7 +130,7 @@ class Intake:
         The spool is the first only while RabbitMQ is known not to confirm.
         """
         homes = [("rabbitmq", self._publish), ("spool", self._append)]
-        for name, keeps in reversed(homes) if self.broker.is_open else homes:
+        for name, keeps in reversed(homes) if self.rabbitmq_outage.is_on else homes:
             if await keeps(batch):
                 return name
         return None
@@ -140,10 +140,10 @@ class Intake:
         try:
             await self.publisher.publish(batch)
         except NotConfirmed as error:
-            if self.broker.failed():
+            if self.rabbitmq_outage.note_failure():
                 log.warning("registrations go to the spool", extra={"reason": str(error)})
             return False
-        self.broker.worked()
+        self.rabbitmq_outage.note_success()
         metrics.observe("confirm_seconds", time.perf_counter() - started)
         return True
 
@@ -156,7 +156,7 @@ class Intake:
         RabbitMQ has them already, so no visitor waits for the disk, and none is refused because of it.
         After a failure the next group is taken, so that the spool is known to work again soon.
         """
-        is_due = self.disk.is_failing or random.random() < settings.SPOOL_SHARE  # noqa: S311  not a secret
+        is_due = self.spool_outage.last_try_failed or random.random() < settings.SPOOL_SHARE  # noqa: S311  not a secret
         if is_due and self._rehearsal is None:
             self._rehearsal = self.loop.create_task(self._write(self.spool.rehearse, batch))
             self._rehearsal.add_done_callback(self._rehearsed)

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from landing.keeping import redis_clients
 from lib import metrics
-from lib.breaker import Breaker
+from lib.outage import Outage
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Limiter:
         self._limit = limit
         self._period = period
         self._local = LocalLog(limit, period)
-        self._breaker = Breaker(PAUSE_AFTER_FAILURE)
+        self._outage = Outage(PAUSE_AFTER_FAILURE)
 
     async def take(self, senders: Sequence[str]) -> list[float]:
         """Take one place for each sender; return the seconds each has to wait, 0 where it got it."""
@@ -87,16 +87,16 @@ class Limiter:
 
     async def _run(self, script: AsyncScript, *arguments: str | int) -> Any:
         """Return what a script answers, or None if Redis does not, or has failed a moment ago."""
-        if self._breaker.is_open:
+        if self._outage.is_on:
             return None
         try:
             answer = await script(args=arguments)
         except (RedisError, OSError, TimeoutError, RuntimeError) as error:
             # RuntimeError is what uvloop raises for a connection that is reset under its hands.
-            if self._breaker.failed():
+            if self._outage.note_failure():
                 log.warning("rate limits go on without Redis", extra={"reason": repr(error)})
             return None
-        self._breaker.worked()
+        self._outage.note_success()
         return answer
 
     async def close(self) -> None:

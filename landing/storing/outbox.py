@@ -13,8 +13,8 @@ from landing.keeping import tracing
 from landing.models import ParkedLog
 from landing.storing.background import beside_worker
 from lib import metrics
-from lib.breaker import Breaker
 from lib.clock import now
+from lib.outage import Outage
 from logs import utils as logs
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ INTERVAL = 10.0
 REFUSED_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(days=1)
 """The pause before a document that the log store has refused is given again doubles, up to a day."""
 
-_breaker = Breaker(pause=5.0)
+_outage = Outage(pause=5.0)
 
 
 @tracing.step("mongodb")
@@ -36,7 +36,7 @@ def deliver(documents: Sequence[logs.Document]) -> None:
     Raises django.db.Error if they cannot be parked either. While the store is known to be away it
     is not asked, so that its outage does not slow down PostgreSQL's work.
     """
-    if _breaker.is_open:
+    if _outage.is_on:
         park(documents)
         return
     try:
@@ -46,11 +46,11 @@ def deliver(documents: Sequence[logs.Document]) -> None:
         log.warning("the log store refuses request logs", extra={"reason": str(error)})
         park(documents)
     except logs.StoreUnavailable as error:
-        if _breaker.failed():
+        if _outage.note_failure():
             log.warning("request logs are parked in PostgreSQL", extra={"reason": str(error)})
         park(documents)
     else:
-        _breaker.worked()
+        _outage.note_success()
         metrics.count("documents:mongodb", len(documents))
 
 

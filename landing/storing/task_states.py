@@ -12,16 +12,16 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from landing.keeping import redis_clients, tracing
-from lib.breaker import Breaker
 from lib.clock import now
 from lib.group_commit import GroupCommit, Interrupted, Overloaded
+from lib.outage import Outage
 
 log = logging.getLogger(__name__)
 
 KEY = "celery-task-meta-"
 """Celery's own prefix, so that AsyncResult(task_id) and Flower read the same state."""
 
-_breaker = Breaker(pause=1.0)
+_outage = Outage(pause=1.0)
 
 DEAD_TTL = 30 * 86400
 """Seconds that Redis remembers a failure; only the dead-letter queue knows it after that."""
@@ -45,7 +45,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._redis = redis_clients.connect_async(settings.REDIS_TIMEOUT)
-        self._breaker = Breaker(pause=1.0)
+        self._outage = Outage(pause=1.0)
         self._groups = GroupCommit(self._read_group, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT)
 
     async def state_of(self, task_id: str) -> State | None:
@@ -56,16 +56,16 @@ class Reader:
             return None
 
     async def _read_group(self, task_ids: Sequence[str]) -> Sequence[State | None]:
-        if self._breaker.is_open:
+        if self._outage.is_on:
             return [None] * len(task_ids)
         try:
             metas = await self._redis.mget([KEY + task_id for task_id in task_ids])
         except (RedisError, OSError, TimeoutError, RuntimeError) as error:
             # RuntimeError is what uvloop raises for a connection that is reset under its hands.
-            if self._breaker.failed():
+            if self._outage.note_failure():
                 log.warning("task states not read from Redis", extra={"reason": repr(error)})
             return [None] * len(task_ids)
-        self._breaker.worked()
+        self._outage.note_success()
         return [_state_in(meta) for meta in metas]
 
 
@@ -76,7 +76,7 @@ def write(task_ids: Sequence[str], state: State) -> None:
     Redis only caches what PostgreSQL or the dead-letter queue holds: its failure is logged and
     passed over, and it is left alone for a second, so that batches do not wait for it one by one.
     """
-    if _breaker.is_open:
+    if _outage.is_on:
         return
     ttl = DEAD_TTL if state is State.DEAD else settings.STATE_TTL
     try:
@@ -85,10 +85,10 @@ def write(task_ids: Sequence[str], state: State) -> None:
                 pipeline.set(KEY + task_id, _meta(task_id, state), ex=ttl)
             pipeline.execute()
     except (RedisError, OSError) as error:
-        if _breaker.failed():
+        if _outage.note_failure():
             log.warning("task states not written to Redis", extra={"reason": repr(error)})
     else:
-        _breaker.worked()
+        _outage.note_success()
 
 
 def _meta(task_id: str, state: State) -> bytes:
