@@ -24,6 +24,8 @@ running: local_servers.Servers
 
 def pytest_configure(config):
     global running  # noqa: PLW0603  one set of servers for the session
+    # WhiteNoise warns when nothing was ever collected here, and some tests compare what a command prints.
+    (Path(__file__).parents[1] / "staticfiles").mkdir(exist_ok=True)
     running = local_servers.start(STATE_DIR)
     os.environ.update(running.environment())
     os.environ.update(

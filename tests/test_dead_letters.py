@@ -113,7 +113,7 @@ def test_a_list_that_is_killed_in_the_middle_loses_nothing():
     buried(*raws)
     code = (
         "import django, time; django.setup()\n"
-        "from dashboard import dead_letters\n"
+        "from dashboard.desk import dead_letters\n"
         "letters = dead_letters.letters(dead_letters.Choice())\n"
         "next(letters), next(letters); print('two', flush=True); time.sleep(60)\n"
     )

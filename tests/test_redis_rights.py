@@ -24,11 +24,11 @@ PASSWORD = "the same for all here"
 
 LIVE_PAGE = """
 import django; django.setup()
-from dashboard import live
-assert live.now()["dependencies"]["redis"] == "ok"
-live.points(0)
-live.sample(0)
-pulse = live.pulse()
+from dashboard.live import snapshot
+assert snapshot.now()["dependencies"]["redis"] == "ok"
+snapshot.points(0)
+snapshot.sample(0)
+pulse = snapshot.pulse()
 pulse.beat()
 pulse.start()
 pulse.stop()

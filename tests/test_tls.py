@@ -17,7 +17,7 @@ django.setup()
 from django.conf import settings
 from django.db import connection
 from config.celery import app
-from landing import states
+from landing.storing import task_states
 from landing.keeping.publisher import Publisher
 from logs import utils as logs
 
@@ -31,7 +31,7 @@ def consume():
         broker.connect()
 
 def read_state():
-    states._redis().get("a")
+    task_states._redis().get("a")
 
 words = {
     "publisher": lambda: asyncio.run(publish()),

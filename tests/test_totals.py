@@ -14,7 +14,7 @@ from tests.test_outages import hung, without
 
 PROCESS = """
 import django; django.setup()
-from dashboard import totals
+from dashboard.live import counters
 from lib import metrics
 for _ in range(50):
     metrics.count("accepted:rabbitmq", 7)
