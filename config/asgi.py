@@ -15,6 +15,7 @@ from config import health, scrape
 from config.headers import SecurityHeaders
 from dashboard.live import settings_drift, snapshot
 from landing.door import express
+from landing.door.express import Pending
 from landing.door.plain_http import Answer
 from landing.keeping import intake
 from landing.keeping.drainer import Drainer
@@ -30,7 +31,7 @@ REGISTER_PATH = "/api/register/"
 BODY_DEADLINE = 10.0
 """Seconds for a body to arrive. A slow sender must not hold one of Django's threads."""
 
-_STATUS_PATH = re.compile(r"/api/register/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
+STATUS_PATH = re.compile(r"/api/register/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
 _SIZES = frozenset({b"content-length", b"transfer-encoding"})
 _FORWARDED = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto"}
@@ -93,10 +94,10 @@ async def _without_body(scope: Scope) -> Answer | None:
 
 
 async def _status(scope: Scope) -> Answer | None:
-    task = _STATUS_PATH.fullmatch(scope["path"])
+    task = STATUS_PATH.fullmatch(scope["path"])
     if task is None or scope["query_string"]:
         return None
-    return await express.status_of(task[1], scope["headers"])
+    return await _finished(express.poll(task[1], scope["headers"]))
 
 
 async def _register(scope: Scope, body: bytes) -> Answer | None:
@@ -105,10 +106,14 @@ async def _register(scope: Scope, body: bytes) -> Answer | None:
     if scope["query_string"]:  # ?format= is Django REST framework's
         return None
     peer = scope["client"][0] if scope["client"] else ""
-    if (pending := express.register(peer, scope["headers"], body)) is None:
-        return None
-    await asyncio.wait([pending.kept])
-    return pending.answer()
+    return await _finished(express.register(peer, scope["headers"], body))
+
+
+async def _finished(answer: Answer | Pending | None) -> Answer | None:
+    if not isinstance(answer, Pending):
+        return answer
+    await asyncio.wait([answer.done])
+    return answer.answer()
 
 
 async def _live(receive: Receive, send: Send) -> None:

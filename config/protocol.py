@@ -1,9 +1,10 @@
-"""The server's end of a connection, with a short way for registrations.
+"""The server's end of a connection, with a short way for what visitors ask most.
 
 For each request uvicorn makes a task, an event and an ASGI conversation, which together cost more
-than a registration does. So a POST that arrives whole, in one read, is handed straight to the
-express lane, and its answer is written when it is kept. Whatever the lane does not take, and
-whatever arrives in pieces, goes uvicorn's way to config/asgi.py, as if it had never been here.
+than a registration, a poll or a page from memory does. So a request that arrives whole, in one read,
+is handed straight to the express lane, and its answer is written when it is there. Whatever the lane
+does not take, and whatever arrives in pieces, goes uvicorn's way to config/asgi.py, as if it had
+never been here.
 """
 
 import asyncio
@@ -14,9 +15,11 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from config.asgi import REGISTER_PATH, security_headers
+from config.asgi import REGISTER_PATH, STATUS_PATH, security_headers
 from landing.door import express
 from landing.door.express import Pending
+from landing.door.plain_http import Answer
+from landing.page import rendering
 from lib import metrics
 
 log = logging.getLogger(__name__)
@@ -24,19 +27,18 @@ log = logging.getLogger(__name__)
 LAST_CALL = 0.5
 """Seconds in which a server that stops still takes a request on a connection that stands idle."""
 
-_URL = REGISTER_PATH.encode()
 _LINE = b"%b: %b\r\n"
-_SECURITY = b"".join(_LINE % header for header in security_headers.of(REGISTER_PATH))
 
 
 class Exchange:
-    """A registration under way, where uvicorn looks for its own RequestResponseCycle."""
+    """A request on the short way, where uvicorn looks for a RequestResponseCycle."""
 
     message_event: Final = asyncio.Event()
     """uvicorn sets it when the connection is lost; nobody waits for it."""
 
-    def __init__(self, *, keep_alive: bool) -> None:
+    def __init__(self, path: str, *, keep_alive: bool) -> None:
         self.started = time.perf_counter()
+        self.path = path
         self.keep_alive = keep_alive
         self.response_complete = False
         self.disconnected = False
@@ -47,7 +49,7 @@ class Protocol(HttpToolsProtocol):
 
     cycle: RequestResponseCycle | Exchange | None  # type: ignore[assignment]
     _body: bytes | None = None
-    """What has come of a registration's body, while it is on the short way."""
+    """What has come of a request's body, while it is on the short way."""
     _is_last = False
     """Whether the next request is this connection's last, since the server stops."""
 
@@ -59,7 +61,10 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start a request."""
-        if self._is_registration():
+        self._unset_keepalive_if_required()  # it came behind another, in one read
+        if self.transport.is_closing():
+            return
+        if self._may_be_short():
             self._body = b""
         else:
             self._begin()
@@ -73,11 +78,14 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Act on a whole request."""
-        if self._body is not None and (pending := self._register(self._body)):
+        if self._body is not None and (answer := self._take(self._body)):
             self._body = None
             keep_alive = self.parser.should_keep_alive() and not self._is_last
-            exchange = self.cycle = Exchange(keep_alive=keep_alive)
-            pending.kept.add_done_callback(partial(self._answer, exchange, pending))
+            exchange = self.cycle = Exchange(self.url.decode("ascii"), keep_alive=keep_alive)
+            if isinstance(answer, Pending):
+                answer.done.add_done_callback(partial(self._finish, exchange, answer))
+            else:
+                self._write(exchange, answer)
             return
         if self._body is not None:
             self._leave()
@@ -98,22 +106,28 @@ class Protocol(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _is_registration(self) -> bool:
+    def _may_be_short(self) -> bool:
         return (
-            self.url == _URL
-            and self.parser.get_method() == b"POST"
-            and self.parser.get_http_version() == "1.1"
+            self.parser.get_http_version() == "1.1"
             and not (self.expect_100_continue or self.parser.should_upgrade())
             and self._is_idle()
+            # A sender who does not read its answers waits in uvicorn's way, which holds back the next one.
+            and not self.flow.write_paused
         )
 
-    def _register(self, body: bytes) -> Pending | None:
+    def _take(self, body: bytes) -> Answer | Pending | None:
+        method, path = self.parser.get_method(), self.url.decode("latin-1")
         try:
-            return express.register(self.client[0] if self.client else "", self.headers, body)
+            if method == b"POST" and path == REGISTER_PATH:
+                return express.register(self.client[0] if self.client else "", self.headers, body)
+            if method == b"GET" and (task := STATUS_PATH.fullmatch(path)):
+                return express.poll(task[1], self.headers)
+            if method == b"GET":
+                return rendering.from_memory(path, self.headers)
         except Exception:
             # Nothing was kept. A parser's callback must not raise; uvicorn's way answers 500 and logs why.
             log.exception("the short way failed")
-            return None
+        return None
 
     def _leave(self) -> None:
         """Go on as uvicorn would have done from the start."""
@@ -127,16 +141,21 @@ class Protocol(HttpToolsProtocol):
         if self._is_last and self.cycle is not None:
             self.cycle.keep_alive = False
 
-    def _answer(self, exchange: Exchange, pending: Pending, _: object) -> None:
+    def _finish(self, exchange: Exchange, pending: Pending, _: object) -> None:
         answer = pending.answer()
+        if exchange.path == REGISTER_PATH:
+            metrics.observe("register_seconds", time.perf_counter() - exchange.started)
+        self._write(exchange, answer)
+
+    def _write(self, exchange: Exchange, answer: Answer) -> None:
         exchange.response_complete = True
-        metrics.observe("register_seconds", time.perf_counter() - exchange.started)
         if exchange.disconnected:
             return
-        lines = [_LINE % header for header in (*self.server_state.default_headers, *answer.headers)]
+        headers = (*self.server_state.default_headers, *security_headers.join(exchange.path, answer.headers))
+        lines = [_LINE % header for header in headers]
         if not exchange.keep_alive:
             lines.append(b"connection: close\r\n")
-        self.transport.write(b"".join((STATUS_LINE[answer.status], *lines, _SECURITY, b"\r\n", answer.body)))
+        self.transport.write(b"".join((STATUS_LINE[answer.status], *lines, b"\r\n", answer.body)))
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()

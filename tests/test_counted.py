@@ -61,7 +61,7 @@ def test_both_doors_count_what_they_accept(client, settings):
 
     async def by_the_lane():
         pending = express.register("192.0.2.1", JSON, orjson.dumps(body))
-        await pending.kept
+        await pending.done
         return pending.answer()
 
     answer = asyncio.run_coroutine_threadsafe(by_the_lane(), intake.current().loop).result()

@@ -191,7 +191,7 @@ def test_a_plain_registration_takes_the_lane(accepted):
 def test_both_doors_tell_the_same_state(request, task):
     request = request | {"path": f"/api/register/{TASKS[task]()}/"}
     first = answer(request)
-    with patch.object(express, "status_of", return_value=None):
+    with patch.object(express, "poll", return_value=None):
         second = answer(request)
 
     assert dict_of(first) == dict_of(second)

@@ -1,6 +1,7 @@
 """The end of a connection when the server stops: who has just connected is still answered."""
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from unittest.mock import patch
 
@@ -11,6 +12,7 @@ from uvicorn.server import ServerState
 from config import protocol
 from config.asgi import application
 from landing.door import express
+from landing.door.plain_http import Answer
 from lib import metrics
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -44,7 +46,7 @@ async def connected():
 def kept(*_):
     future = asyncio.get_running_loop().create_future()
     future.set_result(None)
-    return express.Pending(future, "an id", {})
+    return express.Pending(future, {}, lambda _: express._receipt("an id", {}))
 
 
 @pytest.mark.parametrize(("request_", "status"), [(LIVEZ, b"200"), (REGISTER, b"202")])
@@ -81,3 +83,28 @@ def test_a_connection_that_stays_idle_is_closed():
             return await asyncio.wait_for(reader.read(), 5)
 
     assert asyncio.run(scene()) == b""
+
+
+def test_pages_that_nobody_reads_do_not_pile_up_in_memory():
+    page = b"GET /fa/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    async def scene():
+        async with connected() as (_, writer, end):
+            writer.write(page * 4000)
+            await asyncio.sleep(0.5)
+            return end.transport.get_write_buffer_size()
+
+    copy = b"x" * 20_000
+    with patch.object(protocol.rendering, "from_memory", lambda *_: Answer(200, [], copy)):
+        assert asyncio.run(scene()) < 2_000_000
+
+
+def test_requests_in_one_read_are_answered_in_their_order():
+    async def scene():
+        async with connected() as (reader, writer, _):
+            writer.write(LIVEZ + REGISTER + LIVEZ.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            return await asyncio.wait_for(reader.read(), 5)
+
+    with patch.object(express, "register", kept):
+        answers = asyncio.run(scene())
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"202", b"200"]

@@ -9,9 +9,10 @@ test sends any request through both doors and compares the answers.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import orjson
 from corsheaders.conf import conf
@@ -44,17 +45,17 @@ _ANY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A registration on its way to a disk. When `kept` is done, answer() tells what came of it."""
+    """An answer that waits for a disk or a store. When `done` is done, answer() returns it."""
 
-    kept: asyncio.Future[None]
-    request_id: str
+    done: asyncio.Future[Any]
     _plain: Mapping[bytes, bytes]
+    _finish: Callable[[Any], Answer]
 
     def answer(self) -> Answer:
-        """Return the answer to its sender."""
-        if error := self.kept.exception():
+        """Return the answer to the sender."""
+        if error := self.done.exception():
             return _refusal(error, self._plain)
-        return _receipt(self.request_id, self._plain)
+        return self._finish(self.done.result())
 
 
 def register(peer: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Pending | None:
@@ -81,22 +82,21 @@ def register(peer: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> 
         user_agent=header_text(plain.get(b"user-agent", b"")),
         accepted_at=now(),
     )
-    return Pending(intake.current().accept(submission), submission.request_id, plain)
+    kept = intake.current().accept(submission)
+    return Pending(kept, plain, lambda _: _receipt(submission.request_id, plain))
 
 
-async def status_of(task_id: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
-    """Answer a GET of a task's state, or return None if it is not plain or the id was never given out."""
-    if (plain := _for_json(headers)) is None or (state := await status.ask(task_id)) is None:
+def poll(task_id: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | Pending | None:
+    """Take a GET of the state of a task that was given out here, or return None if it is not plain.
+
+    For the event loop of the intake. Most of a waiting crowd is answered at once, without any store.
+    """
+    if not status.is_ours(task_id) or (plain := _for_json(headers)) is None:
         return None
-    own = [
-        (b"content-type", b"application/json"),
-        (b"cache-control", b"no-store"),
-        (b"x-request-id", request_ids.new(settings.SECRET_KEY.encode()).encode()),
-        (b"allow", b"GET, HEAD, OPTIONS"),
-    ]
-    if state is State.WAITING:
-        own.append((b"retry-after", str(backlog.retry_after()).encode()))
-    return _answer(200, own, orjson.dumps({"task_id": task_id, "status": state.shown}), plain)
+    if status.surely_waits(task_id):
+        return _state(task_id, State.WAITING, plain)
+    asked = asyncio.ensure_future(status.ask(task_id))
+    return Pending(asked, plain, lambda state: _state(task_id, state, plain))
 
 
 def preflight(headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
@@ -127,6 +127,18 @@ def _phone_number(body: bytes) -> str | None:
         return phones.normalise(orjson.loads(body)["phone_number"])
     except (orjson.JSONDecodeError, phones.InvalidPhone, KeyError, TypeError):
         return None
+
+
+def _state(task_id: str, state: State, plain: Mapping[bytes, bytes]) -> Answer:
+    own = [
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+        (b"x-request-id", request_ids.new(settings.SECRET_KEY.encode()).encode()),
+        (b"allow", b"GET, HEAD, OPTIONS"),
+    ]
+    if state is State.WAITING:
+        own.append((b"retry-after", str(backlog.retry_after()).encode()))
+    return _answer(200, own, orjson.dumps({"task_id": task_id, "status": state.shown}), plain)
 
 
 def _receipt(request_id: str, plain: Mapping[bytes, bytes]) -> Answer:

@@ -34,27 +34,40 @@ PACE = 0.125
 _STORED = "SELECT request_id FROM landing_submission WHERE request_id = ANY(%s)"
 
 
+def is_ours(task_id: str) -> bool:
+    """Return whether this id was given out here: its seal tells, without any store."""
+    return request_ids.is_genuine(settings.SECRET_KEY.encode(), task_id)
+
+
+def surely_waits(task_id: str) -> bool:
+    """Return whether a registration whose id is ours waits for certain: the backlog tells, without any store."""
+    made_at = request_ids.made_at(task_id)
+    return made_at is not None and backlog.current().surely_holds(made_at)
+
+
 async def ask(task_id: str) -> State | None:
     """Return the state of an accepted submission, or None for an id that was never given out.
 
-    For the event loop of the intake. Whatever store is down, an accepted id is not None: its seal
-    tells that it is ours.
+    For the event loop of the intake. Whatever store is down, an id that is ours is not None.
     """
-    is_ours = request_ids.is_genuine(settings.SECRET_KEY.encode(), task_id)
-    made_at = request_ids.made_at(task_id) if is_ours else None
-    if made_at is not None and backlog.current().surely_holds(made_at):
+    ours = is_ours(task_id)
+    if ours and surely_waits(task_id):
         return State.WAITING
     if state := await _redis().state_of(task_id):
         return state
-    is_young = made_at is not None and 0 <= time.time() - made_at < YOUNG
-    if not is_young and await _postgresql().holds(task_id):
+    if not (ours and _is_young(task_id)) and await _postgresql().holds(task_id):
         return State.STORED
-    return State.WAITING if is_ours else None
+    return State.WAITING if ours else None
 
 
 def of(task_id: str) -> State | None:
     """Do the same as ask(), in a thread such as a Django view's."""
     return asyncio.run_coroutine_threadsafe(ask(task_id), intake.current().loop).result()
+
+
+def _is_young(task_id: str) -> bool:
+    made_at = request_ids.made_at(task_id)
+    return made_at is not None and 0 <= time.time() - made_at < YOUNG
 
 
 class Rows:
