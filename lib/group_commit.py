@@ -36,6 +36,7 @@ class GroupCommit(Generic[Item, Outcome]):
         exception is raised to that item's sender. If commit itself raises, all of the group get it.
     size: the most items in a group.
     waiting: the most items that may wait for a group; more are refused with Overloaded.
+    pace: seconds from one group to the next, unless `enough` items wait. A lone item waits for nothing.
 
     One group is under way at a time: two or four were no faster, and cost more.
     """
@@ -46,12 +47,18 @@ class GroupCommit(Generic[Item, Outcome]):
         *,
         size: int,
         waiting: int,
+        pace: float = 0.0,
+        enough: int = 1,
     ) -> None:
         self._commit = commit
         self._size = size
         self._room = waiting
         self._waiting: deque[tuple[Item, asyncio.Future[Outcome]]] = deque()
         self._committer: asyncio.Task[None] | None = None
+        self._pace = pace
+        self._enough = enough
+        self._next = 0.0
+        self._pause: asyncio.Future[None] | None = None
 
     def submit(self, item: Item) -> asyncio.Future[Outcome]:
         """Return the item's outcome as a future, done when its group is committed.
@@ -64,12 +71,14 @@ class GroupCommit(Generic[Item, Outcome]):
         self._waiting.append((item, future))
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_groups())
+        elif self._pause and len(self._waiting) >= self._enough:
+            _end(self._pause)
         return future
 
     async def _commit_groups(self) -> None:
         try:
             while self._waiting:
-                await _let_in()
+                await self._let_in()
                 count = min(self._size, len(self._waiting))
                 group = [self._waiting.popleft() for _ in range(count)]
                 await self._commit_group(group)
@@ -94,7 +103,21 @@ class GroupCommit(Generic[Item, Outcome]):
             else:
                 future.set_result(outcome)
 
+    async def _let_in(self) -> None:
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        if len(self._waiting) < self._enough and (early := self._next - loop.time()) > 0:
+            self._pause = loop.create_future()
+            timer = loop.call_later(early, _end, self._pause)
+            try:
+                await self._pause
+            finally:
+                timer.cancel()
+                self._pause = None
+        self._next = loop.time() + self._pace
 
-async def _let_in() -> None:
-    for _ in range(TURNS):
-        await asyncio.sleep(0)
+
+def _end(pause: asyncio.Future[None]) -> None:
+    if not pause.done():
+        pause.set_result(None)

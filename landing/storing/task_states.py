@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 KEY = "celery-task-meta-"
 """Celery's own prefix, so that AsyncResult(task_id) and Flower read the same state."""
 
+PACE, ENOUGH = 0.01, 16
+"""Seconds from one question to the next, unless so many ids wait. No poll is in a hurry, and each question is a wake-up of two processes."""
+
 _outage = Outage(pause=1.0)
 
 DEAD_TTL = 30 * 86400
@@ -46,7 +49,13 @@ class Reader:
     def __init__(self) -> None:
         self._redis = redis_clients.connect_async(settings.REDIS_TIMEOUT)
         self._outage = Outage(pause=1.0)
-        self._groups = GroupCommit(self._read_group, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT)
+        self._groups = GroupCommit(
+            self._read_group,
+            size=settings.GROUP_SIZE,
+            waiting=settings.WAITING_LIMIT,
+            pace=PACE,
+            enough=ENOUGH,
+        )
 
     async def state_of(self, task_id: str) -> State | None:
         """Return the state that Redis holds, if any; None too when it does not answer in time."""
