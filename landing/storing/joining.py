@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 PACE = 0.1
 """Seconds from one task to the next, unless MANY wait: nobody sees them, and each task saved is a commit saved."""
-MANY = 64
+MANY = 32
 """Messages that are enough for a task at any time."""
 LOOK_EVERY = 1.0
 """Seconds between looks at who waits, should a task have ended without a word."""

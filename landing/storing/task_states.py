@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 KEY = "celery-task-meta-"
 """Celery's own prefix, so that AsyncResult(task_id) and Flower read the same state."""
 
-PACE, ENOUGH = 0.01, 16
+PACE, ENOUGH = 0.005, 16
 """Seconds from one question to the next, unless so many ids wait. No poll is in a hurry, and each question is a wake-up of two processes."""
 
 _outage = Outage(pause=1.0)
