@@ -44,6 +44,26 @@ def test_alone_a_sender_waits_for_nobody():
     assert run(scene) == [["a"], ["b"]]
 
 
+def test_a_pace_lets_a_group_grow():
+    async def scene():
+        disk = Disk(pace=0.05, enough=100)
+        senders = [*await disk.send("a"), *await disk.send("b"), *await disk.send("c")]
+        await asyncio.gather(*senders)
+        return disk.groups
+
+    assert run(scene) == [["a"], ["b", "c"]]
+
+
+def test_enough_senders_do_not_wait_for_the_pace():
+    async def scene():
+        disk = Disk(pace=60.0, enough=3)
+        senders = [*await disk.send("a"), *await disk.send("b", "c"), *await disk.send("d")]
+        await asyncio.gather(*senders)
+        return disk.groups
+
+    assert run(scene) == [["a"], ["b", "c", "d"]]
+
+
 def test_what_comes_during_a_commit_goes_into_the_next():
     async def scene():
         disk = Disk()
