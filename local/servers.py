@@ -209,7 +209,7 @@ class PostgreSQL(Server):
         command = [str(_postgres_binary("postgres")), "-D", str(self.data), "-p", str(self.ports.postgres)]
         command += ["-c", f"listen_addresses={HOST}", "-c", "unix_socket_directories="]
         # As in docker-compose.yml. Phones are random: where their index does not fit, storing takes twice as long.
-        command += ["-c", "shared_buffers=512MB"]
+        command += ["-c", "shared_buffers=256MB"]
         self.spawn(command, self.clean_environment(), cwd=self.data, account=self._account)
 
     def _wait_until_ready(self, until: float) -> None:
