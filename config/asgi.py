@@ -37,7 +37,7 @@ _FORWARDED = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto"}
 )
 """What only a proxy may say: TRUSTED_PROXIES."""
-_HEALTH = {"/livez": health.livez, "/readyz": health.readyz}
+_HEALTH = {"/livez": health.livez, "/readyz": health.readyz, "/version": health.version}
 
 # a2wsgi types WSGI and ASGI by TypedDicts of its own, which nobody else's types match.
 _wsgi = cast("Any", get_wsgi_application())

@@ -1,4 +1,4 @@
-"""/livez and /readyz: asked often, so answered without Django.
+"""/livez, /readyz and /version: asked often, so answered without Django.
 
 /livez: this process answers. /readyz: what the next registration needs, which is RabbitMQ or the
 spool. Whatever else is away, the answer is "degraded", and registrations go on. Dead letters are
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from django.conf import settings
 
 from dashboard.live import probes
 from landing.door.plain_http import Answer
@@ -40,6 +41,16 @@ async def readyz() -> Answer:
         return _answer(503, {"status": "unavailable", **detail})
     is_degraded = any(state != "ok" for state in checks.values())
     return _answer(200, {"status": "degraded" if is_degraded else "ready", **detail})
+
+
+async def version() -> Answer:
+    """Return which version runs, and the commit its image was built from (null: not known).
+
+    The members are those of Mozilla's Dockerflow.
+    """
+    return _answer(
+        200, {"source": None, "version": settings.VERSION, "commit": settings.COMMIT or None, "build": None}
+    )
 
 
 def _answer(status: int, content: Mapping[str, Any]) -> Answer:

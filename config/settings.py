@@ -1,5 +1,6 @@
 """Every setting of Breakwater, read from the environment once (see config/env.py)."""
 
+import tomllib
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -12,6 +13,8 @@ django_stubs_ext.monkeypatch()  # ModelAdmin[...] and their like can be written,
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 IS_LOCAL_STACK = env.load_state()
+
+VERSION = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 
 env.section("The web server")
 SECRET_KEY = env.required(
@@ -222,6 +225,7 @@ CALENDAR = env.choice(
 )
 
 env.section("Logs")
+COMMIT = env.text("COMMIT", "", "The commit that runs, for /version. The images carry theirs.")
 LOG_LEVEL = env.choice(
     "LOG_LEVEL", "INFO", "The least grave event that is logged.", ("DEBUG", "INFO", "WARNING", "ERROR")
 )
@@ -376,7 +380,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Breakwater",
-    "VERSION": "1.0.0",
+    "VERSION": VERSION,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "landing.door.openapi.complete",

@@ -107,5 +107,5 @@ ssl_session_tickets off;
 if ($to_https) { return 301 https://$host$request_uri; }
 CONF
   # Health questions come from load balancers and from inside, by http.
-  echo 'map "$visitor_scheme $uri" $to_https { default ""; "~^http /(livez|readyz)$" ""; "~^http " 1; }' > $out/tls.conf
+  echo 'map "$visitor_scheme $uri" $to_https { default ""; "~^http /(livez|readyz|version)$" ""; "~^http " 1; }' > $out/tls.conf
 fi
