@@ -2,8 +2,6 @@
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-STAMP := $(VENV)/.installed
-LOCK := $(wildcard requirements.lock)
 
 # Arguments for pytest: make test ARGS="-k phones -x"
 ARGS ?=
@@ -12,12 +10,12 @@ ARGS ?=
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help run try test sure lint fix bench drill backup restore secrets compose-test setup
+.PHONY: help run try test sure lint fix bench drill docs audit lock secrets compose-test setup setup-run
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: setup ## Run the whole product here until Ctrl-C (PORT, FLOWER_PORT, STATE_DIR)
+run: setup-run ## Run the whole product here until Ctrl-C (PORT, FLOWER_PORT, STATE_DIR)
 	@exec $(PYTHON) -m local.stack
 
 try: ## Register a number at the stack of `make run`, and trace it to the stores
@@ -39,6 +37,8 @@ lint: setup ## Check format, style, types, import rules, migrations and the Open
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy .
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(PYTHON) manage.py makemigrations --check --dry-run
 	$(PYTHON) manage.py spectacular --validate --fail-on-warn --file .openapi.tmp
 	@diff -u docs/openapi.yaml .openapi.tmp; same=$$?; rm -f .openapi.tmp; \
@@ -56,11 +56,14 @@ bench: setup ## Measure Breakwater beside others, about twenty minutes (ARGS="--
 drill: setup ## Break things under load and prove that nothing is lost (ARGS="--seed 7 --minutes 10")
 	@exec $(PYTHON) -m tools.drills $(ARGS)
 
-backup: setup ## Write PostgreSQL and the request log into one file (STATE_DIR/backups)
-	@exec $(PYTHON) -m local.backup
+docs: $(VENV)/.tools ## Build the documents' site into build/site/
+	@$(VENV)/bin/mkdocs build --strict
 
-restore: setup ## Bring a backup back: make restore FILE=… (FORCE=1 replaces what is there)
-	@exec $(PYTHON) -m local.backup restore "$(FILE)" $(if $(FORCE),--force)
+audit: $(VENV)/.tools ## Ask PyPI's advisory service for known holes in what we install
+	@for lock in dev tools; do $(VENV)/bin/pip-audit --disable-pip --require-hashes -r locks/$$lock.txt; done
+
+lock: $(VENV)/.tools ## Write locks/ again from pyproject.toml (UPGRADE=1: the newest versions)
+	@local/write_locks.sh $(VENV)/bin/uv
 
 secrets: ## Make the passwords of the container stack, once (secrets/)
 	@docker/make_secrets.sh
@@ -68,9 +71,18 @@ secrets: ## Make the passwords of the container stack, once (secrets/)
 compose-test: setup ## Try the container stack: needs a Docker engine
 	@COMPOSE=1 exec $(PYTHON) -m pytest systemtests/test_compose.py $(ARGS)
 
-setup: $(STAMP) ## Install what is missing (the other targets do it themselves)
+setup: $(VENV)/.dev ## Install what is missing (the other targets do it themselves)
 	@local/install_rabbitmq.sh
 
-$(STAMP): pyproject.toml $(LOCK)
-	@local/install_venv.sh $(VENV) $(LOCK)
+# What running needs, without what tests and the benchmark need.
+setup-run: $(VENV)/.run
+	@local/install_rabbitmq.sh
+
+$(VENV)/.%: locks/%.txt
+	@local/install_venv.sh $(VENV) $<
 	@touch $@
+
+# What the tests need contains what running needs.
+$(VENV)/.dev: locks/dev.txt
+	@local/install_venv.sh $(VENV) $<
+	@touch $@ $(VENV)/.run

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Make the virtual environment (first argument) and install the product's dependencies into it,
-# with the versions of the lock file (second argument), if there is one.
+# Make the virtual environment (first argument) unless it is there, and install into it what a lock
+# (second argument) names, in its versions and with its hashes.
 set -eu
 
 venv=$1
-lock=${2:-}
+lock=$2
 
 find_python() {
-    for python in python3.13 python3.12 python3.11 python3; do
+    for python in python3.14 python3.13 python3.12 python3.11 python3; do
         if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$python"
             return
@@ -34,4 +34,5 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 
 echo 'Installing the Python packages…'
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[local,test,bench,otel]' ${lock:+-c "$lock"}
+# The lock names everything, so nothing is looked up; Python compiles a module when it first imports it.
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r "$lock"
