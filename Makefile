@@ -10,7 +10,8 @@ ARGS ?=
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help run try test sure lint fix bench drill docs audit lock secrets compose-test setup setup-run
+.PHONY: help run try test sure lint fix bench drill docs audit lock release-check registry-login publish secrets \
+	compose-test setup setup-run
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,13 +58,21 @@ drill: setup ## Break things under load and prove that nothing is lost (ARGS="--
 	@exec $(PYTHON) -m tools.drills $(ARGS)
 
 docs: $(VENV)/.tools ## Build the documents' site into build/site/
-	@$(VENV)/bin/mkdocs build --strict
+	@rm -rf build/docs && mkdir -p build/docs
+	@git ls-files '*.md' docs deploy docker landing LICENSE | grep -v '^[.]github' | tar -cf - -T - | tar -xf - -C build/docs
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet && echo build/site/index.html
 
 audit: $(VENV)/.tools ## Ask PyPI's advisory service for known holes in what we install
 	@for lock in dev tools; do $(VENV)/bin/pip-audit --disable-pip --require-hashes -r locks/$$lock.txt; done
 
 lock: $(VENV)/.tools ## Write locks/ again from pyproject.toml (UPGRADE=1: the newest versions)
 	@local/write_locks.sh $(VENV)/bin/uv
+
+release-check:
+	@docker/publish.sh check "$(TAG)"
+
+registry-login publish:
+	@docker/publish.sh $(subst registry-,,$@)
 
 secrets: ## Make the passwords of the container stack, once (secrets/)
 	@docker/make_secrets.sh
