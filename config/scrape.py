@@ -21,7 +21,7 @@ async def metrics(scope: MutableMapping[str, Any]) -> Answer | None:
     passed_on = any(name in _BY_A_PROXY for name, _ in scope["headers"])
     if scope["method"] != "GET" or passed_on or peer not in settings.METRICS_NETWORKS:
         return None
-    body = (await asyncio.to_thread(exposition.text)).encode()
+    body = await asyncio.to_thread(exposition.text)
     headers = [
         (b"content-type", exposition.CONTENT_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),

@@ -20,10 +20,9 @@ from landing.keeping import queues, task_messages, tracing
 from landing.storing import dead_lettering, outbox, registrations, task_states
 from landing.storing.task_states import State
 from landing.submission import MalformedSubmission, Submission
-from lib import metrics
+from lib import metrics, retry
 from lib.clock import now
 from lib.outage import Outage
-from lib.patience import Interrupted, hold
 from lib.shared_flag import SharedFlag
 
 log = logging.getLogger(__name__)
@@ -90,7 +89,7 @@ def _save(arrivals: Sequence[Arrival]) -> list[Culprit]:
         for submission, queued_at in arrivals
         if submission.request_id in registration_ids
     ]
-    _hold(lambda: outbox.deliver(documents), "deliver request logs")
+    _retry(lambda: outbox.deliver(documents), "deliver request logs")
     metrics.count("stored", len(documents))
     request_ids = [document["_id"] for document in documents]
     task_states.write(request_ids, State.STORED)
@@ -103,7 +102,7 @@ def _store(batch: Sequence[Submission]) -> tuple[dict[str, int], list[Culprit]]:
     if not batch:
         return {}, []
     try:
-        return _hold(lambda: registrations.store(batch), "store registrations"), []
+        return _retry(lambda: registrations.store(batch), "store registrations"), []
     except (DataError, IntegrityError) as error:
         if len(batch) == 1:
             return {}, [(batch[0].to_wire(), f"refused by PostgreSQL: {type(error.__cause__).__name__}")]
@@ -165,14 +164,14 @@ def _document(submission: Submission, registration_id: int, queued_at: str | Non
     }
 
 
-def _hold(act: Callable[[], Result], what: str) -> Result:
+def _retry(act: Callable[[], Result], what: str) -> Result:
     try:
-        return hold(act, what, outage=_is_outage, stop=_ending.is_set)
-    except Interrupted as error:
+        return retry.until_done(act, what, is_outage=_is_outage, is_stopping=_ending.is_set)
+    except retry.Interrupted as error:
         raise Reject(error, requeue=True) from error
 
 
-def _is_outage(error: Exception) -> bool:
+def _is_outage(error: BaseException) -> bool:
     """Tell a database that is away, full, read-only or not yet migrated from data it refuses."""
     if isinstance(error, queues.OUTAGES):
         return True
