@@ -58,6 +58,8 @@ class Stack:
             "HTTP_PORT": self.url.rpartition(":")[2],
             # Never reached, and still asked for: "off" would leave Redis out of the way.
             "RATE_LIMIT": "100000/minute",
+            # The tests come from the host itself, which the admin is closed to by default.
+            "ADMIN_FROM": "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16",
         }
         self.settings = {name: str(value) for name, value in settings.items()}
         self.env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
