@@ -38,7 +38,7 @@ def test_an_endpoint_without_the_extra_says_what_to_install():
         timeout=60,
         check=False,
     )
-    assert "pip install '.[otel]'" in done.stderr
+    assert "pip install --no-deps -r locks/otel.txt" in done.stderr
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9, 1])

@@ -11,7 +11,7 @@ import atexit
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, wraps
 from threading import Thread
 from typing import TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
@@ -28,15 +28,27 @@ ON = bool(settings.OTEL_EXPORTER_OTLP_ENDPOINT)
 
 if TYPE_CHECKING or ON:
     try:
+        from opentelemetry.context import Context
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import ReadableSpan
+        from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-        from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+        from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+        from opentelemetry.trace import (
+            Link,
+            NonRecordingSpan,
+            Span,
+            SpanContext,
+            SpanKind,
+            Status,
+            StatusCode,
+            TraceFlags,
+            set_span_in_context,
+        )
     except ImportError as error:
         raise ImproperlyConfigured(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed: pip install '.[otel]'"
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed: pip install --no-deps -r locks/otel.txt"
         ) from error
 
 P = ParamSpec("P")
@@ -143,30 +155,29 @@ def _timed(
 def _tell_accepted(roots: "Roots", home: str, since: int, count: int) -> None:
     spans, end = _spans("web"), time.time_ns()
     facts = _messaging("send") | {"breakwater.home": home}
-    group = _context(RandomIdGenerator().generate_trace_id())
     request: dict[str, str | int] = {"http.request.method": "POST", "http.response.status_code": 202}
-    for submission, root in roots:
-        whole = Step("register", int(submission.accepted_at.timestamp() * 1e9), end)
-        spans.tell(whole, SpanKind.SERVER, request, root)
-        spans.tell(Step("send", since, end), SpanKind.PRODUCER, facts, _child(root), root, [group])
-    facts |= {"messaging.batch.message_count": count}
     links = [root for _, root in roots]
-    spans.tell(Step("send group", since, end), SpanKind.PRODUCER, facts, group, links=links)
+    group = spans.start(
+        "send group", since, SpanKind.PRODUCER, facts | {"messaging.batch.message_count": count}, links=links
+    )
+    for submission, root in roots:
+        began = int(submission.accepted_at.timestamp() * 1e9)
+        spans.start("register", began, SpanKind.SERVER, request, own=root).end(end)
+        spans.start("send", since, SpanKind.PRODUCER, facts, root, [group.get_span_context()]).end(end)
+    group.end(end)
 
 
 def _tell_processed(batch: Sequence[Submission], whole: Step, inner: Sequence[Step]) -> None:
     if not (roots := _roots(batch)):
         return
     spans, facts = _spans("worker"), _messaging("process")
-    group = _context(RandomIdGenerator().generate_trace_id())
-    for _, root in roots:
-        context = _child(root)
-        spans.tell(whole, SpanKind.CONSUMER, facts, context, root, [group])
-        spans.tell_all(inner, context)
-    facts |= {"messaging.batch.message_count": len(batch)}
     links = [root for _, root in roots]
-    spans.tell(replace(whole, name="process batch"), SpanKind.CONSUMER, facts, group, links=links)
-    spans.tell_all(inner, group)
+    count = {"messaging.batch.message_count": len(batch)}
+    group = spans.start("process batch", whole.start, SpanKind.CONSUMER, facts | count, links=links)
+    for _, root in roots:
+        one = spans.start("process", whole.start, SpanKind.CONSUMER, facts, root, [group.get_span_context()])
+        spans.end(one, whole, inner)
+    spans.end(group, whole, inner)
 
 
 def _messaging(operation: str) -> dict[str, str | int]:
@@ -187,61 +198,91 @@ def _roots(batch: Sequence[Submission]) -> "Roots":
     ]
 
 
-def _context(trace_id: int, span_id: int = 0) -> "SpanContext":
-    span_id = span_id or RandomIdGenerator().generate_span_id()
+def _context(trace_id: int, span_id: int) -> "SpanContext":
     return SpanContext(trace_id, span_id, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
 
-def _child(parent: "SpanContext") -> "SpanContext":
-    return _context(parent.trace_id)
+_own: ContextVar["SpanContext | None"] = ContextVar("own", default=None)
+"""The ids of the span that is being started, when they are not random: a registration's first one."""
+
+if TYPE_CHECKING or ON:
+
+    class Ids(RandomIdGenerator):
+        """Gives a registration's first span the ids that follow from its request_id, and all others random ones."""
+
+        def generate_trace_id(self) -> int:
+            """Return the id of a trace that begins."""
+            own = _own.get()
+            return own.trace_id if own else super().generate_trace_id()
+
+        def generate_span_id(self) -> int:
+            """Return the id of a span that begins."""
+            own = _own.get()
+            return own.span_id if own else super().generate_span_id()
 
 
 class Spans:
-    """Hands finished spans of one service to a thread that sends them."""
+    """Makes the spans of one service, and hands finished ones to a thread that sends them."""
 
     def __init__(self, service: str) -> None:
-        self._resource = Resource.create({"service.name": f"breakwater-{service}"})
         address = f"{settings.OTEL_EXPORTER_OTLP_ENDPOINT.rstrip('/')}/v1/traces"
         exporter = OTLPSpanExporter(address, timeout=LONGEST_SEND)
-        self._waiting = BatchSpanProcessor(exporter, MOST_WAITING, SEND_EVERY, MOST_IN_ONE)
+        # Which traces are kept is decided by is_sampled(), before anything is made.
+        self._provider = TracerProvider(
+            ALWAYS_ON,
+            Resource.create({"service.name": f"breakwater-{service}"}),
+            shutdown_on_exit=False,
+            id_generator=Ids(),
+        )
+        self._provider.add_span_processor(BatchSpanProcessor(exporter, MOST_WAITING, SEND_EVERY, MOST_IN_ONE))
+        self._tracer = self._provider.get_tracer("breakwater")
         atexit.register(self._send_the_last)
         # A process of Celery's pool ends without atexit.
         signals.worker_process_shutdown.connect(self._send_the_last)
 
-    def tell(
+    def start(
         self,
-        step: Step,
+        name: str,
+        since: int,
         kind: "SpanKind",
         attributes: Mapping[str, str | int],
-        context: "SpanContext",
         parent: "SpanContext | None" = None,
         links: "Sequence[SpanContext]" = (),
-    ) -> None:
-        """Hand over one span."""
-        span = ReadableSpan(
-            step.name,
-            context,
-            parent,
-            self._resource,
-            attributes,
-            links=[Link(one) for one in links],
-            kind=kind,
-            status=Status(StatusCode.ERROR, step.error) if step.error else Status(),
-            start_time=step.start,
-            end_time=step.end,
-        )
-        self._waiting.on_end(span)
+        own: "SpanContext | None" = None,
+    ) -> "Span":
+        """Return a span that began at a time of clock(). own: its ids, for the first of a trace."""
+        token = _own.set(own)
+        try:
+            return self._tracer.start_span(
+                name,
+                # An empty context, not the current one: only what is named here is a parent.
+                set_span_in_context(NonRecordingSpan(parent), Context()) if parent else Context(),
+                kind,
+                attributes,
+                [Link(one) for one in links],
+                start_time=since,
+            )
+        finally:
+            _own.reset(token)
 
-    def tell_all(self, steps: Sequence[Step], parent: "SpanContext") -> None:
-        """Hand over a span for each step in a database."""
-        for one in steps:
-            self.tell(one, SpanKind.CLIENT, {"db.system.name": one.name}, _child(parent), parent)
+    def end(self, span: "Span", whole: Step, inner: Sequence[Step]) -> None:
+        """End the span of a batch, with a span inside for each step in a database."""
+        for step in inner:
+            facts = {"db.system.name": step.name}
+            _finish(self.start(step.name, step.start, SpanKind.CLIENT, facts, span.get_span_context()), step)
+        _finish(span, whole)
 
     def _send_the_last(self, **_: object) -> None:
         # The processor would go on for 30 s; a collector that is away must not hold up a stop.
-        ending = Thread(target=self._waiting.shutdown, daemon=True)
+        ending = Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
         ending.join(LONGEST_END)
+
+
+def _finish(span: "Span", step: Step) -> None:
+    if step.error:
+        span.set_status(Status(StatusCode.ERROR, step.error))
+    span.end(step.end)
 
 
 @cache
