@@ -2,6 +2,7 @@
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+MESSAGES := locale/fa/LC_MESSAGES/django.mo
 
 # Arguments for pytest: make test ARGS="-k phones -x"
 ARGS ?=
@@ -80,16 +81,19 @@ secrets: ## Make the passwords of the container stack, once (secrets/)
 compose-test: setup ## Try the container stack: needs a Docker engine
 	@COMPOSE=1 exec $(PYTHON) -m pytest systemtests/test_compose.py $(ARGS)
 
-setup: $(VENV)/.dev ## Install what is missing (the other targets do it themselves)
+setup: $(VENV)/.dev $(MESSAGES) ## Install what is missing (the other targets do it themselves)
 	@local/install_rabbitmq.sh
 
 # What running needs, without what tests and the benchmark need.
-setup-run: $(VENV)/.run
+setup-run: $(VENV)/.run $(MESSAGES)
 	@local/install_rabbitmq.sh
 
 $(VENV)/.%: locks/%.txt
 	@local/install_venv.sh $(VENV) $<
 	@touch $@
+
+$(MESSAGES): $(MESSAGES:.mo=.po) $(VENV)/.run
+	@$(PYTHON) locale/compile.py
 
 # What the tests need contains what running needs.
 $(VENV)/.dev: locks/dev.txt

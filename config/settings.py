@@ -325,6 +325,7 @@ REDIS_URL = (
     f"@{REDIS_HOST}:{REDIS_PORT}/{REDIS_DB}{f'?{_REDIS_TLS}' if REDIS_CA_PATH else ''}"
 )
 
+LOCALE_PATHS = [BASE_DIR / "locale"]
 LANGUAGES = [("fa", "فارسی"), ("en", "English")]
 LANGUAGE_COOKIE_PATH = "/admin/"  # the pages of visitors have their language in their address
 LANGUAGE_COOKIE_SAMESITE = "Lax"

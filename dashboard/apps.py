@@ -4,15 +4,14 @@ from django.apps import AppConfig
 from django.contrib import admin
 from django.contrib.admin import apps as admin_apps
 from django.utils.module_loading import autodiscover_modules
-
-from landing.words import word
+from django.utils.translation import gettext_lazy as _
 
 
 class DashboardConfig(AppConfig):
     """Exports and dead letters in the admin, and the operators' commands."""
 
     name = "dashboard"
-    verbose_name = word("Operations")
+    verbose_name = _("Operations")
 
 
 class StaffAdminConfig(admin_apps.AdminConfig):

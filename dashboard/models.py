@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from django.contrib.admin.models import LogEntry
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from landing.models import Registration
-from landing.words import shown, word
 from lib.tables import FORMATS
 
 KEPT_FOR = timedelta(hours=24)
@@ -20,38 +21,38 @@ class Export(models.Model):
     class State(models.TextChoices):
         """Where it is."""
 
-        WAITING = "waiting", word("waiting for a worker")
-        RUNNING = "running", word("being written")
-        READY = "ready", word("ready")
-        FAILED = "failed", word("failed")
-        EXPIRED = "expired", word("deleted")
+        WAITING = "waiting", _("waiting for a worker")
+        RUNNING = "running", _("being written")
+        READY = "ready", _("ready")
+        FAILED = "failed", _("failed")
+        EXPIRED = "expired", _("deleted")
 
     format = models.CharField(
-        word("format"), max_length=5, choices=[(one, one) for one in FORMATS], default="xlsx"
+        _("format"), max_length=5, choices=[(one, one) for one in FORMATS], default="xlsx"
     )
-    since = models.DateTimeField(word("from"), null=True, blank=True)
-    until = models.DateTimeField(word("to before"), null=True, blank=True)
-    status = models.CharField(word("status"), max_length=9, choices=Registration.Status, blank=True)
-    referrer = models.BooleanField(word("with the referrer"), default=False)
+    since = models.DateTimeField(_("from"), null=True, blank=True)
+    until = models.DateTimeField(_("to before"), null=True, blank=True)
+    status = models.CharField(_("status"), max_length=9, choices=Registration.Status, blank=True)
+    referrer = models.BooleanField(_("with the referrer"), default=False)
     # A name and no key: users can be deleted, and the web may change no export.
-    requested_by = models.CharField(word("who"), max_length=150)
-    requested_at = models.DateTimeField(word("time"), db_default=Now())
+    requested_by = models.CharField(_("who"), max_length=150)
+    requested_at = models.DateTimeField(_("time"), db_default=Now())
     state = models.CharField(
-        word("state"), max_length=7, choices=State, default=State.WAITING, db_default=State.WAITING
+        _("state"), max_length=7, choices=State, default=State.WAITING, db_default=State.WAITING
     )
     alive_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
-    rows = models.BigIntegerField(word("rows"), null=True)
+    rows = models.BigIntegerField(_("rows"), null=True)
     bytes = models.BigIntegerField(default=0, db_default=0)
     error = models.TextField(blank=True, default="", db_default="")
 
     class Meta:
-        verbose_name, verbose_name_plural = word("export"), word("exports")
+        verbose_name, verbose_name_plural = _("export"), _("exports")
         # landing.export_registration is the one permission for all that concerns exports.
         default_permissions = ()
 
     def __str__(self) -> str:
-        return f"{shown('export')} {self.pk}"
+        return f"{gettext('export')} {self.pk}"
 
     @property
     def file_name(self) -> str:
@@ -88,7 +89,7 @@ class DeadLetter(models.Model):
 
     class Meta:
         managed = False
-        verbose_name, verbose_name_plural = word("dead letter"), word("dead letters")
+        verbose_name, verbose_name_plural = _("dead letter"), _("dead letters")
         default_permissions = ("view",)
         permissions = [
             ("replay_deadletter", "Can replay dead letters"),
@@ -104,5 +105,5 @@ class AuditEntry(LogEntry):
 
     class Meta:
         proxy = True
-        verbose_name, verbose_name_plural = word("audit entry"), word("audit log")
+        verbose_name, verbose_name_plural = _("audit entry"), _("audit log")
         default_permissions = ()

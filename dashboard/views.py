@@ -1,9 +1,7 @@
 """The operator's pages: the live page and the trace. Staff only, by the same login as the admin."""
 
-import tomllib
 from collections.abc import Callable
-from functools import cache, wraps
-from pathlib import Path
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +14,11 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
+from dashboard import words
 from dashboard.desk import second_factor, trace
 from dashboard.live import counters, probes, snapshot
 from landing.door import problems
 from lib import phones, request_ids
-
-TEXTS = Path(__file__).parent / "texts"
 
 SEES_SUBMISSIONS = "landing.view_storedsubmission"
 """The permission, beside being staff, to look at what single visitors have sent."""
@@ -138,7 +135,7 @@ def _render_trace(request: HttpRequest, found: dict[str, Any]) -> HttpResponse:
 def _context(request: HttpRequest, here: str) -> dict[str, Any]:
     language = _language(request)
     return {
-        "texts": _texts(language),
+        "texts": words.of(language),
         "language": language,
         "other_language": "en" if language == "fa" else "fa",
         "here": here,
@@ -150,11 +147,6 @@ def _language(request: HttpRequest) -> str:
     return (
         chosen if chosen in ("fa", "en") else problems.language_of(request.headers.get("Accept-Language", ""))
     )
-
-
-@cache
-def _texts(language: str) -> dict[str, Any]:
-    return tomllib.loads((TEXTS / f"{language}.toml").read_text("utf-8"))
 
 
 def _new_pass(request: HttpRequest) -> str:

@@ -2,16 +2,16 @@
 
 from django.apps import AppConfig
 from django.core import checks
+from django.utils.translation import gettext_lazy as _
 
 from landing.page import branding
-from landing.words import word
 
 
 class LandingConfig(AppConfig):
     """A registration, from POST to row."""
 
     name = "landing"
-    verbose_name = word("Registrations")
+    verbose_name = _("Registrations")
 
     def ready(self) -> None:
         """Have the landing page's settings checked with the others."""

@@ -3,8 +3,8 @@
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
-
-from landing.words import shown, word
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 
 
 class Registration(models.Model):
@@ -13,31 +13,29 @@ class Registration(models.Model):
     class Status(models.TextChoices):
         """Whether the phone is proven to be its sender's."""
 
-        PENDING = "pending", word("pending")
-        CONFIRMED = "confirmed", word("confirmed")
+        PENDING = "pending", _("pending")
+        CONFIRMED = "confirmed", _("confirmed")
 
     # With collation C the unique index serves the admin's search for a beginning (LIKE '0912%') too.
-    phone_number = models.CharField(word("phone number"), max_length=11, db_collation="C")
+    phone_number = models.CharField(_("phone number"), max_length=11, db_collation="C")
     status = models.CharField(
-        word("status"), max_length=9, choices=Status, default=Status.PENDING, db_default=Status.PENDING
+        _("status"), max_length=9, choices=Status, default=Status.PENDING, db_default=Status.PENDING
     )
     first_seen = models.DateTimeField(
-        word("first seen"), help_text=word("When its earliest submission was accepted.")
+        _("first seen"), help_text=_("When its earliest submission was accepted.")
     )
-    last_seen = models.DateTimeField(
-        word("last seen"), help_text=word("When its latest submission was accepted.")
-    )
+    last_seen = models.DateTimeField(_("last seen"), help_text=_("When its latest submission was accepted."))
 
     class Meta:
-        verbose_name, verbose_name_plural = word("registration"), word("registrations")
+        verbose_name, verbose_name_plural = _("registration"), _("registrations")
         constraints = [
             # Not unique=True: beside that Django makes an index for LIKE, whatever the collation. It would be
             # the most expensive one of the hottest table, and nothing would use it.
             models.UniqueConstraint(fields=["phone_number"], name="landing_registration_phone_number_key")
         ]
         permissions = [
-            ("reveal_phone", "Can see a whole phone number"),
-            ("export_registration", "Can export registrations"),
+            ("reveal_phone", gettext_noop("Can see a whole phone number")),
+            ("export_registration", gettext_noop("Can export registrations")),
         ]
         indexes = [
             # Rows come in the order of this time, nearly: a few bytes for every hundred pages find a day's
@@ -50,7 +48,7 @@ class Registration(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{shown('registration')} {self.pk}"
+        return f"{gettext('registration')} {self.pk}"
 
 
 class StoredSubmission(models.Model):
@@ -58,14 +56,14 @@ class StoredSubmission(models.Model):
 
     request_id = models.UUIDField(primary_key=True)
     registration = models.ForeignKey(
-        Registration, models.CASCADE, related_name="submissions", verbose_name=word("registration")
+        Registration, models.CASCADE, related_name="submissions", verbose_name=_("registration")
     )
-    accepted_at = models.DateTimeField(word("accepted at"))
-    stored_at = models.DateTimeField(word("stored at"), db_default=Now())
+    accepted_at = models.DateTimeField(_("accepted at"))
+    stored_at = models.DateTimeField(_("stored at"), db_default=Now())
 
     class Meta:
         db_table = "landing_submission"
-        verbose_name, verbose_name_plural = word("submission"), word("submissions")
+        verbose_name, verbose_name_plural = _("submission"), _("submissions")
 
     def __str__(self) -> str:
         return str(self.request_id)
@@ -75,8 +73,8 @@ class ParkedLog(models.Model):
     """A document that MongoDB could not take yet: the outbox that keeps its outage off PostgreSQL."""
 
     request_id = models.UUIDField(primary_key=True)
-    document = models.JSONField(word("document"))
-    parked_at = models.DateTimeField(word("parked at"), db_default=Now())
+    document = models.JSONField(_("document"))
+    parked_at = models.DateTimeField(_("parked at"), db_default=Now())
     # Set for one that the log store itself refuses: how often, and when it is given again.
     refusals = models.IntegerField(default=0, db_default=0)
     try_at = models.DateTimeField(default=None, null=True)
@@ -84,7 +82,7 @@ class ParkedLog(models.Model):
 
     class Meta:
         db_table = "landing_parked_log"
-        verbose_name, verbose_name_plural = word("parked log"), word("parked logs")
+        verbose_name, verbose_name_plural = _("parked log"), _("parked logs")
 
     def __str__(self) -> str:
         return str(self.request_id)

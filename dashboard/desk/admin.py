@@ -17,16 +17,18 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.text import capfirst
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from dashboard.desk import dead_letters, export_jobs
 from dashboard.desk.dead_letters import Choice, Letter, masked_phone
 from dashboard.models import AuditEntry, DeadLetter, Export, ExportChunk
+from landing import words
 from landing.desk import audit, times
 from landing.desk.admin import ReadOnlyAdmin, time_column
 from landing.keeping import queues
-from landing.words import shown, word
 from lib.tables import CONTENT_TYPES
 
 # They would show keys and codes of colleagues. Each has a page for one's own, in dashboard/desk/login.py.
@@ -50,14 +52,14 @@ class TimeField(forms.CharField):
         try:
             return times.read(text) if text else None
         except ValueError:
-            raise ValidationError(shown("That is no time: {time}", time=text)) from None
+            raise ValidationError(words.fill(gettext("That is no time: {time}"), time=text)) from None
 
 
 class ExportForm(forms.ModelForm[Export]):
     """What is asked of an export."""
 
-    since = TimeField(required=False, label=word("from"))
-    until = TimeField(required=False, label=word("to before"))
+    since = TimeField(required=False, label=_("from"))
+    until = TimeField(required=False, label=_("to before"))
 
     class Meta:
         model = Export
@@ -66,18 +68,21 @@ class ExportForm(forms.ModelForm[Export]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         day, zone = times.show_day(times.today()), settings.DISPLAY_TIME_ZONE.key
-        self.fields["since"].help_text = shown(
-            "First seen from this time: 24h, 7d, or a day such as {day}. Zone: {zone}.", day=day, zone=zone
+        self.fields["since"].help_text = words.fill(
+            gettext("First seen from this time: 24h, 7d, or a day such as {day}. Zone: {zone}."),
+            day=day,
+            zone=zone,
         )
-        self.fields["until"].help_text = shown("First seen before this time.")
-        self.fields["referrer"].help_text = shown("MongoDB is asked for it, which takes longer.")
+        self.fields["until"].help_text = gettext("First seen before this time.")
+        self.fields["referrer"].help_text = gettext("MongoDB is asked for it, which takes longer.")
 
     def clean(self) -> dict[str, Any] | None:
         """Refuse one more when there are many."""
         if export_jobs.is_full():
             raise ValidationError(
-                shown(
-                    "There are {most} exports already. Wait until one is deleted.", most=export_jobs.MOST_KEPT
+                words.fill(
+                    gettext("There are {most} exports already. Wait until one is deleted."),
+                    most=export_jobs.MOST_KEPT,
                 )
             )
         return super().clean()
@@ -102,20 +107,20 @@ class ExportAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     change_list_template = "dashboard/admin/exports.html"
 
-    shown_requested_at = time_column("requested_at", "time")
+    shown_requested_at = time_column("requested_at", _("time"))
 
-    @admin.display(description=word("chosen"))
+    @admin.display(description=_("chosen"))
     def chosen(self, export: Export) -> str:
         """Return what was asked, in one line."""
         parts = [
-            export.since and f"{shown('from')} {times.show(export.since)}",
-            export.until and f"{shown('to before')} {times.show(export.until)}",
+            export.since and f"{gettext('from')} {times.show(export.since)}",
+            export.until and f"{gettext('to before')} {times.show(export.until)}",
             export.status and export.get_status_display(),
-            export.referrer and shown("with the referrer"),
+            export.referrer and gettext("with the referrer"),
         ]
-        return "، ".join(str(part) for part in parts if part) or shown("everything")
+        return "، ".join(str(part) for part in parts if part) or gettext("everything")
 
-    @admin.display(description=word("state"))
+    @admin.display(description=_("state"))
     def progress(self, export: Export) -> str:
         """Return the state, with how much is written or why nothing is."""
         state = str(export.get_state_display())
@@ -123,7 +128,7 @@ class ExportAdmin(ReadOnlyAdmin):
             return f"{state}: {export.error}"
         return f"{state} ({filesizeformat(export.bytes)})" if export.bytes else state
 
-    @admin.display(description=word("file"))
+    @admin.display(description=_("file"))
     def file(self, export: Export) -> str:
         """Return a link to the file, and when it goes away."""
         if export.state != Export.State.READY:
@@ -131,8 +136,8 @@ class ExportAdmin(ReadOnlyAdmin):
         return format_html(
             '<a href="{}">{}</a><br><small>{}: {}</small>',
             reverse("admin:dashboard_export_download", args=[export.pk]),
-            shown("Download"),
-            shown("deleted at"),
+            gettext("Download"),
+            gettext("deleted at"),
             times.show(export.expires_at),
         )
 
@@ -170,7 +175,10 @@ class ExportAdmin(ReadOnlyAdmin):
         obj.requested_by = request.user.get_username()
         super().save_model(request, obj, form, change)
         audit.record(
-            request, "asked for an export", f"export {obj.pk}: {obj.format}, {self.chosen(obj)}", obj
+            request,
+            gettext_noop("asked for an export"),
+            f"export {obj.pk}: {obj.format}, {self.chosen(obj)}",
+            obj,
         )
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
@@ -180,7 +188,7 @@ class ExportAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponse:
         """Go to the list."""
-        said = shown("Your export will be written soon; this page shows when it is ready.")
+        said = gettext("Your export will be written soon; this page shows when it is ready.")
         self.message_user(request, said)
         return HttpResponseRedirect(reverse("admin:dashboard_export_changelist"))
 
@@ -191,7 +199,9 @@ class ExportAdmin(ReadOnlyAdmin):
         export = Export.objects.filter(pk=pk, state=Export.State.READY).first()
         if export is None:
             raise Http404
-        audit.record(request, "downloaded an export", f"export {export.pk}: {export.rows} rows", export)
+        audit.record(
+            request, gettext_noop("downloaded an export"), f"export {export.pk}: {export.rows} rows", export
+        )
         headers = {
             "Content-Disposition": f'attachment; filename="{export.file_name}"',
             # One that breaks off is then seen to be no whole one.
@@ -246,10 +256,12 @@ class DeadLetterAdmin(ReadOnlyAdmin):
                 return self._act(request, request.POST.get("act", ""))
             found = list(islice(dead_letters.letters(Choice()), SHOWN + 1))
         except queues.OUTAGES:
-            said = shown("RabbitMQ does not answer, or did not confirm. Nothing is lost: look again.")
+            said = gettext("RabbitMQ does not answer, or did not confirm. Nothing is lost: look again.")
             messages.error(request, said)
             return self._page(request, "dead_letters.html", {"lines": None}, status=503)
-        limited = shown("Only the oldest {most} are shown.", most=SHOWN) if found[SHOWN:] else ""
+        limited = (
+            words.fill(gettext("Only the oldest {most} are shown."), most=SHOWN) if found[SHOWN:] else ""
+        )
         context = {"lines": [_line(one) for one in found[:SHOWN]], "limited": limited}
         return self._page(request, "dead_letters.html", context)
 
@@ -259,42 +271,44 @@ class DeadLetterAdmin(ReadOnlyAdmin):
         back = HttpResponseRedirect(reverse("admin:dashboard_deadletter_changelist"))
         keys = _keys(request.POST.getlist("key"))
         if not keys:
-            messages.error(request, shown("Choose at least one."))
+            messages.error(request, gettext("Choose at least one."))
             return back
         note = request.POST.get("note", "").strip()
         if "sure" not in request.POST or (act == "discard" and not note):
             return self._ask(request, act, keys, back)
         if act == "replay":
             about = f"{len(keys)} letters"
-            audit.record(request, "replayed dead letters", about)
+            audit.record(request, gettext_noop("replayed dead letters"), about)
             one_by_one = "one_by_one" in request.POST
             count = dead_letters.replay(
                 Choice(keys=keys), lambda _: None, one_by_one=one_by_one, most=LOOKED_AT
             )
-            audit.record(request, "replayed dead letters", f"{about}: {count} went")
-            messages.success(request, shown("{count} replayed.", count=count))
+            audit.record(request, gettext_noop("replayed dead letters"), f"{about}: {count} went")
+            messages.success(request, words.fill(gettext("{count} replayed."), count=count))
         else:
-            audit.record(request, "discarded dead letters", f"{len(keys)} letters: {note}")
+            audit.record(request, gettext_noop("discarded dead letters"), f"{len(keys)} letters: {note}")
             count = dead_letters.discard(set(keys), note, most=LOOKED_AT)
-            audit.record(request, "discarded dead letters", f"{len(keys)} letters: {count} went")
-            messages.success(request, shown("{count} discarded.", count=count))
+            audit.record(
+                request, gettext_noop("discarded dead letters"), f"{len(keys)} letters: {count} went"
+            )
+            messages.success(request, words.fill(gettext("{count} discarded."), count=count))
         return back
 
     def _ask(
         self, request: HttpRequest, act: str, keys: frozenset[bytes], back: HttpResponse
     ) -> HttpResponse:
         if "sure" in request.POST:
-            messages.error(request, shown("Write why: it goes to the audit log."))
+            messages.error(request, gettext("Write why: it goes to the audit log."))
         looked = islice(dead_letters.letters(Choice()), LOOKED_AT)
         chosen = [_line(letter) for letter in looked if letter.key in keys]
         if not chosen:
-            messages.error(request, shown("They are gone from the queue already: look again."))
+            messages.error(request, gettext("They are gone from the queue already: look again."))
             return back
         question = {
-            "replay": "Send these {count} to the live queue again?",
-            "discard": "Give up these {count} for good? They are accepted registrations.",
+            "replay": gettext("Send these {count} to the live queue again?"),
+            "discard": gettext("Give up these {count} for good? They are accepted registrations."),
         }[act]
-        context = {"act": act, "lines": chosen, "question": shown(question, count=len(chosen))}
+        context = {"act": act, "lines": chosen, "question": words.fill(question, count=len(chosen))}
         return self._page(request, "dead_letters_sure.html", context)
 
     def _page(
@@ -315,24 +329,24 @@ class AuditAdmin(ReadOnlyAdmin):
     list_select_related = ("user",)
     ordering = ("-pk",)
     search_fields: ClassVar[tuple[str, ...]] = ("user__username",)
-    search_help_text = word("A user's name")
+    search_help_text = _("A user's name")
 
-    time = time_column("action_time", "time")
+    time = time_column("action_time", _("time"))
 
-    @admin.display(description=word("who"))
+    @admin.display(description=_("who"))
     def who(self, entry: AuditEntry) -> str:
         """Return the user's name."""
         return entry.user.get_username()
 
-    @admin.display(description=word("what"))
+    @admin.display(description=_("what"))
     def what(self, entry: AuditEntry) -> str:
         """Return the deed; Django's own entries say what they changed."""
-        flags = {1: "added", 2: "changed", 3: "deleted"}
+        flags = {1: gettext_noop("added"), 2: gettext_noop("changed"), 3: gettext_noop("deleted")}
         said = entry.change_message
         ours = said and not said.startswith("[")
-        return shown(said if ours else flags.get(entry.action_flag, ""))
+        return gettext(said) if ours else gettext(flags[entry.action_flag])
 
-    @admin.display(description=word("about"))
+    @admin.display(description=_("about"))
     def about(self, entry: AuditEntry) -> str:
         """Return which row."""
         return entry.object_repr
@@ -362,7 +376,7 @@ def _line(letter: Letter) -> dict[str, Any]:
     return {
         "key": letter.key.hex(),
         "id": ids[0],
-        "more": shown("and {count} more", count=len(ids) - 1) if ids[1:] else "",
+        "more": words.fill(gettext("and {count} more"), count=len(ids) - 1) if ids[1:] else "",
         "reason": letter.reason,
         "time": times.show(letter.died_at),
         "phone": readable[0] if readable else "",

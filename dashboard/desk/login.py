@@ -20,6 +20,8 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils import translation
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
@@ -29,9 +31,9 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from dashboard.desk import login_limits, second_factor
 from dashboard.desk.login_limits import TooManyTries
 from dashboard.live import probes
+from landing import words
 from landing.desk import audit
 from landing.keeping.refusals import Unavailable
-from landing.words import shown, word
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class CodeForm(forms.Form):
     """A code of the second factor, or a backup code."""
 
     code = forms.CharField(
-        label=word("Code"),
+        label=_("Code"),
         max_length=second_factor.LONGEST_CODE,
         widget=forms.TextInput({"autocomplete": "one-time-code", "autofocus": True, "dir": "ltr"}),
     )
@@ -99,7 +101,7 @@ class StaffSite(admin.AdminSite):
             return _redirect("second_factor", request)
         response = super().login(request, extra_context)
         if request.method == "POST" and response.status_code == 302 and self.has_permission(request):
-            self._let_in(request, response, "logged in")
+            self._let_in(request, response, gettext_noop("logged in"))
         return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -127,7 +129,7 @@ class StaffSite(admin.AdminSite):
         form = CodeForm(request.POST or None)
         if form.is_valid() and (device := _matching(request, form)):
             return self._verified(request, device, redirect(_next(request)))
-        context = {"title": word("Second factor"), "form": form, "next": _next(request)}
+        context = {"title": _("Second factor"), "form": form, "next": _next(request)}
         return render(request, "dashboard/admin/second_factor.html", self.each_context(request) | context)
 
     @method_decorator(_page)
@@ -148,12 +150,12 @@ class StaffSite(admin.AdminSite):
         form = CodeForm(request.POST or None)
         if form.is_valid():
             if device := second_factor.prove(request, form.cleaned_data["code"]):
-                audit.record(request, "added a second factor", "own account")
+                audit.record(request, gettext_noop("added a second factor"), "own account")
                 return self._verified(request, device, self._show_backup_codes(request))
-            form.add_error("code", shown("That code is wrong. Is the phone's clock right?"))
+            form.add_error("code", gettext("That code is wrong. Is the phone's clock right?"))
         device = second_factor.unsaved(request)
         context = {
-            "title": word("Set up a second factor"),
+            "title": _("Set up a second factor"),
             "form": form,
             "next": _next(request),
             "qr_code": second_factor.qr_code(device),
@@ -168,16 +170,16 @@ class StaffSite(admin.AdminSite):
         form = CodeForm(request.POST or None)
         if form.is_valid() and _matching(request, form):
             if request.POST.get("act") == "remove":
-                audit.record(request, "removed the second factor", "own account")
+                audit.record(request, gettext_noop("removed the second factor"), "own account")
                 second_factor.remove(request.user.pk)
                 return redirect("admin:own_second_factor")
-            audit.record(request, "made new backup codes", "own account")
+            audit.record(request, gettext_noop("made new backup codes"), "own account")
             return self._show_backup_codes(request)
         context = {
-            "title": word("Second factor"),
+            "title": _("Second factor"),
             "form": form,
-            "has_codes": shown(
-                "Your account has a second factor. Backup codes left: {left}.",
+            "has_codes": words.fill(
+                gettext("Your account has a second factor. Backup codes left: {left}."),
                 left=second_factor.backup_codes_left(request.user),
             ),
         }
@@ -185,14 +187,18 @@ class StaffSite(admin.AdminSite):
 
     def _show_backup_codes(self, request: HttpRequest) -> HttpResponse:
         codes = second_factor.new_backup_codes(request.user)
-        context = {"title": word("Backup codes"), "codes": codes, "next": _next(request)}
+        context = {"title": _("Backup codes"), "codes": codes, "next": _next(request)}
         return render(request, "dashboard/admin/backup_codes.html", self.each_context(request) | context)
 
     def _verified(self, request: HttpRequest, device: Device, response: HttpResponse) -> HttpResponse:
         django_otp.login(request, device)
         request.session.cycle_key()  # a session's id from before the code opens nothing
         by_backup = isinstance(device, StaticDevice)
-        how = "logged in with a backup code" if by_backup else "logged in with a second factor"
+        how = (
+            gettext_noop("logged in with a backup code")
+            if by_backup
+            else gettext_noop("logged in with a second factor")
+        )
         self._let_in(request, response, how)
         return response
 
@@ -225,10 +231,10 @@ def refusal(request: HttpRequest, error: BaseException | None) -> HttpResponse |
     """Return the page for what keeps staff out for a while, or None for any other error."""
     if isinstance(error, TooManyTries):
         minutes = ceil(error.retry_after / 60)
-        text = shown(
-            "Wait {minutes} minutes, then try again. From elsewhere you can log in.", minutes=minutes
+        text = words.fill(
+            gettext("Wait {minutes} minutes, then try again. From elsewhere you can log in."), minutes=minutes
         )
-        return _refused(429, error.retry_after, shown("Too many wrong tries"), text)
+        return _refused(429, error.retry_after, gettext("Too many wrong tries"), text)
     if isinstance(error, (DatabaseError, Unavailable)) and request.path.startswith(PATHS):
         return _without_postgresql()
     return None
@@ -236,8 +242,8 @@ def refusal(request: HttpRequest, error: BaseException | None) -> HttpResponse |
 
 def _without_postgresql() -> HttpResponse:
     log.warning("the staff's pages wait for PostgreSQL")
-    text = shown("The database does not answer. Registrations are accepted all the same.")
-    return _refused(503, RETRY_AFTER, shown("Try again soon"), text)
+    text = gettext("The database does not answer. Registrations are accepted all the same.")
+    return _refused(503, RETRY_AFTER, gettext("Try again in a moment"), text)
 
 
 def _refused(status: int, retry_after: float, title: str, text: str) -> HttpResponse:
@@ -261,8 +267,8 @@ def _matching(request: HttpRequest, form: CodeForm) -> Device | None:
         device = second_factor.matching(request.user, form.cleaned_data["code"])
         attempt.was_wrong = device is None
     if device is None:
-        audit.record(request, "entered a wrong code", "login")
-        form.add_error("code", shown("That code is wrong, or has been used."))
+        audit.record(request, gettext_noop("entered a wrong code"), "login")
+        form.add_error("code", gettext("That code is wrong, or has been used."))
     return device
 
 

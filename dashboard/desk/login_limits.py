@@ -29,12 +29,18 @@ from django.contrib.auth import get_user_model
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_noop
 
 from landing.desk import audit
 from landing.keeping import intake
 from landing.keeping.limits import Limiter
 from landing.keeping.refusals import Unavailable
 from lib.client_ip import client_ip, limit_key
+
+_REFUSED = {
+    "password": gettext_noop("was refused: too many wrong passwords"),
+    "code": gettext_noop("was refused: too many wrong codes"),
+}
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +164,7 @@ def _report(secret: Secret, typed: str, name: str) -> None:
     if _on_loop(_REPORTED.take([f"reported:{secret}:{name}"]))[0]:
         return
     if account := get_user_model().objects.filter(username=typed).first():
-        audit.record_of(account, f"was refused: too many wrong {secret}s", "login")
+        audit.record_of(account, _REFUSED[secret], "login")
     else:
         log.warning("audit", extra={"user": None, "what": f"an unknown name was refused: {secret}s"})
 

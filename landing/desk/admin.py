@@ -12,23 +12,24 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path
 from django.utils.functional import cached_property
 from django.utils.html import format_html
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 
 from landing.desk import audit, times
 from landing.desk.filters import ReferrerFilter, SeenFilter
 from landing.models import ParkedLog, Registration, StoredSubmission
-from landing.words import shown, word
 from lib import phones, request_ids
 
 MOST_COUNTED = 10_000
 
-admin.site.site_header = admin.site.site_title = word("Breakwater")
-admin.site.index_title = word("Administration of registrations")
+admin.site.site_header = admin.site.site_title = _("Breakwater")
+admin.site.index_title = _("Administration of registrations")
 
 
-def time_column(field: str, description: str) -> Any:
+def time_column(field: str, description: Any) -> Any:
     """Return a column that shows a time in the reader's calendar."""
 
-    @admin.display(description=word(description))
+    @admin.display(description=description)
     def show(_: Any, row: Any) -> str:
         time: datetime | None = getattr(row, field)
         return times.show(time)
@@ -76,14 +77,14 @@ class RegistrationAdmin(ReadOnlyAdmin):
     list_filter = ("status", SeenFilter, ReferrerFilter)
     ordering = ("-id",)
     search_fields: ClassVar[tuple[str, ...]] = ("phone_number",)
-    search_help_text = word("A phone number in any spelling, or a request_id")
+    search_help_text = _("A phone number in any spelling, or a request_id")
     fields = ("masked_phone", "status", "shown_first_seen", "shown_last_seen")
     change_form_template = "landing/admin/registration.html"
 
-    shown_first_seen = time_column("first_seen", "first seen")
-    shown_last_seen = time_column("last_seen", "last seen")
+    shown_first_seen = time_column("first_seen", _("first seen"))
+    shown_last_seen = time_column("last_seen", _("last seen"))
 
-    @admin.display(description=word("phone number"))
+    @admin.display(description=_("phone number"))
     def masked_phone(self, registration: Registration) -> str:
         """Return the phone number with its middle hidden."""
         return _left_to_right(phones.mask(registration.phone_number))
@@ -100,9 +101,9 @@ class RegistrationAdmin(ReadOnlyAdmin):
         if not (self.has_view_permission(request) and request.user.has_perm("landing.reveal_phone")):
             raise PermissionDenied
         registration = get_object_or_404(Registration, pk=pk)
-        audit.record(request, "revealed a phone number", f"registration {pk}", registration)
+        audit.record(request, gettext_noop("revealed a phone number"), f"registration {pk}", registration)
         context = self.admin_site.each_context(request) | {
-            "title": shown("phone number"),
+            "title": gettext("phone number"),
             "phone_number": registration.phone_number,
             "opts": self.opts,
             "original": registration,
@@ -132,11 +133,11 @@ class StoredSubmissionAdmin(ReadOnlyAdmin):
     list_display = ("request_id", "registration", "shown_accepted_at", "shown_stored_at")
     ordering = ("-request_id",)
     search_fields: ClassVar[tuple[str, ...]] = ("request_id",)
-    search_help_text = word("A request_id")
+    search_help_text = _("A request_id")
     fields = list_display
 
-    shown_accepted_at = time_column("accepted_at", "accepted at")
-    shown_stored_at = time_column("stored_at", "stored at")
+    shown_accepted_at = time_column("accepted_at", _("accepted at"))
+    shown_stored_at = time_column("stored_at", _("stored at"))
 
     def get_search_results(
         self,
@@ -159,7 +160,7 @@ class ParkedLogAdmin(ReadOnlyAdmin):
     ordering = ("-parked_at",)
     fields = ("request_id", "shown_parked_at", "document")
 
-    shown_parked_at = time_column("parked_at", "parked at")
+    shown_parked_at = time_column("parked_at", _("parked at"))
 
 
 def _left_to_right(text: str) -> str:

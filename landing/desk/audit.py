@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 def record(request: HttpRequest, what: str, about: str, row: Model | None = None) -> None:
     """Write that the request's user does something, before it is done. Raises django.db.Error.
 
-    what: one of the deeds in landing/words.py. about: which, without personal data; cut at 200 characters.
+    what: the deed, marked by gettext_noop. about: which, without personal data; cut at 200 characters.
     """
     assert isinstance(request.user, AbstractBaseUser)
     record_of(request.user, what, about, row)

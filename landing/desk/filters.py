@@ -11,10 +11,12 @@ from django.contrib.admin.utils import get_last_value_from_parameters
 from django.core.cache import cache
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
+from landing import words
 from landing.desk import times
 from landing.models import StoredSubmission
-from landing.words import shown, word
 from lib import calendars
 from logs import utils as logs
 
@@ -33,7 +35,7 @@ _ENDS = {"since": "first_seen__gte", "until": "first_seen__lt"}
 class SeenFilter(admin.ListFilter):
     """Registrations first seen from one time to before another, in either calendar."""
 
-    title = word("first seen")
+    title = _("first seen")
     template = "landing/admin/seen_filter.html"
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
@@ -55,10 +57,10 @@ class SeenFilter(admin.ListFilter):
         """Yield the days that people ask for, as links."""
         today = times.today()
         starts = {
-            shown("any time"): None,
-            shown("today"): today,
-            shown("past 7 days"): today - timedelta(days=6),
-            shown("this month"): calendars.month_start(today, times.calendar()),
+            gettext("any time"): None,
+            gettext("today"): today,
+            gettext("past 7 days"): today - timedelta(days=6),
+            gettext("this month"): calendars.month_start(today, times.calendar()),
         }
         for display, start in starts.items():
             asked = {"since": times.show_day(start)} if start else {}
@@ -93,7 +95,7 @@ class SeenFilter(admin.ListFilter):
             try:
                 queryset = queryset.filter(**{_ENDS[name]: times.read(text)})
             except ValueError:
-                messages.error(request, shown("That is no time: {time}", time=text))
+                messages.error(request, words.fill(gettext("That is no time: {time}"), time=text))
                 return queryset.none()
         return queryset
 
@@ -106,17 +108,17 @@ class ReferrerFilter(admin.SimpleListFilter):
     """
 
     parameter_name = "from_site"
-    title = word("referrer")
+    title: Any = _("referrer")
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the sites, those with most registrations first."""
         sites = _sites()
         if sites is None:
-            self.title = shown("MongoDB does not answer.")
+            self.title = gettext("MongoDB does not answer.")
             return [("", "-")]
-        self.title = shown("referrer, of the latest {count}", count=f"{LATEST:,}")
+        self.title = words.fill(gettext("referrer, of the latest {count}"), count=f"{LATEST:,}")
         ranked = sorted(sites, key=lambda site: -len(sites[site]))[:HOSTS]
-        return [(site or "-", f"{site or shown('(none)')} ({len(sites[site])})") for site in ranked]
+        return [(site or "-", f"{site or gettext('(none)')} ({len(sites[site])})") for site in ranked]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Leave out what did not come from there."""

@@ -4,13 +4,15 @@ A problem's code never changes; its words may. `urn:breakwater:problem:<code>` i
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from math import ceil
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import override
 from django.utils.translation.trans_real import parse_accept_lang_header
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
@@ -23,106 +25,54 @@ from lib import metrics
 CONTENT_TYPE = "application/problem+json"
 _LANGUAGES = ("fa", "en")
 
-# code: (status, English title, English detail, Persian title, Persian detail)
+# For each code the HTTP status, the title and the detail.
 _PROBLEMS = {
-    "invalid_phone": (400, "Invalid phone number", "", "شمارهٔ تلفن نادرست است", ""),
+    "invalid_phone": (400, _("Invalid phone number"), ""),
     "malformed_json": (
         400,
-        "Malformed JSON",
-        'The body is not JSON. Send {"phone_number": "09123456789"} in UTF-8.',
-        "JSON نادرست است",
-        'متن درخواست JSON نیست. {"phone_number": "09123456789"} را با UTF-8 بفرستید.',
+        _("Malformed JSON"),
+        _('The body is not JSON. Send {"phone_number": "09123456789"} in UTF-8.'),
     ),
     "invalid_body": (
         400,
-        "Invalid body",
-        'The body is not an object. Send {"phone_number": "09123456789"}.',
-        "متن درخواست نادرست است",
-        'متن درخواست یک شیء نیست. {"phone_number": "09123456789"} را بفرستید.',
+        _("Invalid body"),
+        _('The body is not an object. Send {"phone_number": "09123456789"}.'),
     ),
     "invalid_idempotency_key": (
         400,
-        "Invalid Idempotency-Key",
-        "The Idempotency-Key header is longer than 255 characters.",
-        "Idempotency-Key نادرست است",
-        "سرآیند Idempotency-Key از ۲۵۵ نویسه بلندتر است.",
+        _("Invalid Idempotency-Key"),
+        _("The Idempotency-Key header is longer than 255 characters."),
     ),
-    "bad_request": (
-        400,
-        "Bad request",
-        "The request cannot be understood.",
-        "درخواست نادرست است",
-        "درخواست فهمیده نشد.",
-    ),
-    "forbidden": (
-        403,
-        "Forbidden",
-        "You may not do this.",
-        "اجازه ندارید",
-        "اجازهٔ این کار را ندارید.",
-    ),
-    "not_found": (
-        404,
-        "Not found",
-        "There is nothing at this address.",
-        "پیدا نشد",
-        "در این نشانی چیزی نیست.",
-    ),
+    "bad_request": (400, _("Bad request"), _("The request cannot be understood.")),
+    "forbidden": (403, _("Forbidden"), _("You may not do this.")),
+    "not_found": (404, _("Not found"), _("There is nothing at this address.")),
     "method_not_allowed": (
         405,
-        "Method not allowed",
-        "This address does not take this method; the Allow header names those it takes.",
-        "این روش پذیرفته نیست",
-        "این نشانی این روش را نمی‌پذیرد؛ سرآیند Allow روش‌های پذیرفته را می‌گوید.",
+        _("Method not allowed"),
+        _("This address does not take this method; the Allow header names those it takes."),
     ),
-    "not_acceptable": (
-        406,
-        "Not acceptable",
-        "The answer can be application/json or text/html.",
-        "پذیرفتنی نیست",
-        "پاسخ می‌تواند application/json یا text/html باشد.",
-    ),
-    "too_slow": (
-        408,
-        "Too slow",
-        "The body did not arrive in time.",
-        "درخواست دیر رسید",
-        "متن درخواست به موقع نرسید.",
-    ),
-    "too_large": (
-        413,
-        "Body too large",
-        "The body is larger than 16 KB.",
-        "متن درخواست بزرگ است",
-        "متن درخواست از ۱۶ کیلوبایت بزرگ‌تر است.",
-    ),
+    "not_acceptable": (406, _("Not acceptable"), _("The answer can be application/json or text/html.")),
+    "too_slow": (408, _("Too slow"), _("The body did not arrive in time.")),
+    "too_large": (413, _("Body too large"), _("The body is larger than 16 KB.")),
     "unsupported_media_type": (
         415,
-        "Unsupported media type",
-        "Send application/json or application/x-www-form-urlencoded, not compressed.",
-        "نوع متن پشتیبانی نمی‌شود",
-        "متن را به صورت application/json یا application/x-www-form-urlencoded و بدون فشرده‌سازی بفرستید.",
+        _("Unsupported media type"),
+        _("Send application/json or application/x-www-form-urlencoded, not compressed."),
     ),
     "rate_limited": (
         429,
-        "Too many requests",
-        "Too many registrations from your address. Try again after the time that Retry-After gives.",
-        "درخواست‌ها زیاد است",
-        "از نشانی شما درخواست‌های زیادی رسیده است. کمی بعد دوباره بفرستید.",
+        _("Too many requests"),
+        _("Too many registrations from your address. Try again after the time that Retry-After gives."),
     ),
     "internal": (
         500,
-        "Internal error",
-        "Something went wrong on our side. Nothing was promised; try again.",
-        "خطای درونی",
-        "خطایی از سوی ما رخ داد. دوباره بفرستید.",
+        _("Internal error"),
+        _("Something went wrong on our side. Nothing was promised; try again."),
     ),
     "unavailable": (
         503,
-        "Try again soon",
-        "The registration could not be accepted just now. Send it again with the same Idempotency-Key.",
-        "کمی بعد دوباره بفرستید",
-        "اکنون پذیرش ممکن نشد. درخواست را با همان Idempotency-Key دوباره بفرستید.",
+        _("Try again soon"),
+        _("The registration could not be accepted just now. Send it again with the same Idempotency-Key."),
     ),
 }
 
@@ -131,26 +81,14 @@ _OF_OTHER_REQUESTS = frozenset({"forbidden", "not_found", "method_not_allowed", 
 
 # What is wrong with a phone number: InvalidPhone.reason, and "required" when there is none.
 PHONE_REASONS = {
-    "required": ("The phone number is missing.", "شمارهٔ تلفن وارد نشده است."),
-    "blank": ("The phone number is empty.", "شمارهٔ تلفن خالی است."),
-    "not_text": ("Send the phone number as text.", "شمارهٔ تلفن باید متن باشد."),
-    "bad_characters": (
-        "A phone number has digits only.",
-        "شمارهٔ تلفن فقط رقم دارد.",
-    ),
-    "wrong_country": (
-        "Only Iranian numbers (+98) can register.",
-        "فقط شماره‌های ایران (۹۸+) پذیرفته می‌شوند.",
-    ),
-    "wrong_start": ("A phone number starts with 0.", "شمارهٔ تلفن با صفر آغاز می‌شود."),
-    "too_short": (
-        "The phone number is too short: 0 and ten digits.",
-        "شمارهٔ تلفن کوتاه است: صفر و ده رقم دیگر.",
-    ),
-    "too_long": (
-        "The phone number is too long: 0 and ten digits.",
-        "شمارهٔ تلفن بلند است: صفر و ده رقم دیگر.",
-    ),
+    "required": _("The phone number is missing."),
+    "blank": _("The phone number is empty."),
+    "not_text": _("Send the phone number as text."),
+    "bad_characters": _("A phone number has digits only."),
+    "wrong_country": _("Only Iranian numbers (+98) can register."),
+    "wrong_start": _("A phone number starts with 0."),
+    "too_short": _("The phone number is too short: 0 and ten digits."),
+    "too_long": _("The phone number is too long: 0 and ten digits."),
 }
 
 _CODES_BY_STATUS = {status: code for code, (status, *_) in reversed(_PROBLEMS.items())}
@@ -189,13 +127,13 @@ def statuses() -> dict[str, int]:
 
 def body(code: str, request_id: str, accept_language: str, reason: str = "") -> dict[str, Any]:
     """Return the problem document for a code; `reason` is a phone number's."""
-    status, title, detail, fa_title, fa_detail = _PROBLEMS[code]
-    persian = language_of(accept_language) == "fa"
+    status = _PROBLEMS[code][0]
+    title, detail = _words(code, language_of(accept_language))
     problem = {
         "type": f"urn:breakwater:problem:{code}",
-        "title": fa_title if persian else title,
+        "title": title,
         "status": status,
-        "detail": fa_detail if persian else detail,
+        "detail": detail,
         "code": code,
         "request_id": request_id,
     }
@@ -207,8 +145,16 @@ def body(code: str, request_id: str, accept_language: str, reason: str = "") -> 
 
 def explain_phone(reason: str, accept_language: str) -> str:
     """Return what is wrong with a phone number, in the visitor's language."""
-    english, persian = PHONE_REASONS[reason]
-    return persian if language_of(accept_language) == "fa" else english
+    with override(language_of(accept_language)):
+        return str(PHONE_REASONS[reason])
+
+
+@cache
+def _words(code: str, language: str) -> tuple[str, str]:
+    """Return a problem's title and detail. The express lane asks for them each time, outside any Django request."""
+    _, title, detail = _PROBLEMS[code]
+    with override(language):
+        return str(title), str(detail)
 
 
 def count_refusal(code: str) -> None:
@@ -220,7 +166,7 @@ def count_refusal(code: str) -> None:
 @lru_cache(maxsize=1024)
 def language_of(accept_language: str) -> str:
     """Return "fa" or "en": the first that Accept-Language names, else DEFAULT_LANGUAGE."""
-    for name, _ in parse_accept_lang_header(accept_language[:200].lower()):
+    for name, _quality in parse_accept_lang_header(accept_language[:200].lower()):
         language = name.partition("-")[0]
         if language in _LANGUAGES:
             return language

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
+from django.utils.translation import gettext_noop
 
 from dashboard import terminal
 from dashboard.desk import second_factor
@@ -46,7 +47,7 @@ class Command(terminal.ExplainedCommand):
             account = get_user_model().objects.only("pk", "username").filter(username=name).first()
             if not account or not second_factor.remove(account.pk):
                 raise CommandError(f"{name} has no second factor, or is no account.", returncode=1)
-            audit.record_of(account, "lost the second factor by command", "by manage.py")
+            audit.record_of(account, gettext_noop("lost the second factor by command"), "by manage.py")
         except DatabaseError as error:
             raise CommandError(f"PostgreSQL does not answer: {error}", returncode=2) from error
         facts = json.dumps({"account": name, "removed": True})
