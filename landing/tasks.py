@@ -73,7 +73,7 @@ def save_phone_async(
     user_agent: str = "",
     accepted_at: str | None = None,
 ) -> None:
-    """Store one registration: the call that the architecture document names.
+    """Store one registration: the call of requirement R16 (docs/requirements.md).
 
     save_phone_async.delay("09123456789", str(uuid4()), "192.0.2.1", "https://example.com/")
     """

@@ -74,7 +74,7 @@ def normalise(raw: object) -> str:
 
     Persian, Arabic-Indic and full-width digits become ASCII; `tel:`, white space, invisible marks
     and what people put between digits go away; +98, 0098, 98, each also with the national 0, and a
-    bare leading 9 become the national 0. The architecture document's rule `^0\d{10}$` is then applied by full match, since in Python that pattern also
+    bare leading 9 become the national 0. Requirement R13, `^0\d{10}$`, is then applied by full match, since in Python that pattern also
     takes Persian digits and a trailing newline, which would be second identities.
 
     Raises InvalidPhone with the reason for the refusal.

@@ -11,7 +11,7 @@ def compile_messages() -> None:
     """Write each .mo that is missing or older than its .po."""
     for source in LOCALE.glob("*/LC_MESSAGES/*.po"):
         compiled = source.with_suffix(".mo")
-        if not compiled.exists() or compiled.stat().st_mtime < source.stat().st_mtime:
+        if not compiled.exists() or compiled.stat().st_mtime <= source.stat().st_mtime:
             polib.pofile(str(source)).save_as_mofile(str(compiled))
 
 

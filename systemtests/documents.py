@@ -11,7 +11,7 @@ from systemtests.stack import ROOT
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tools/*/README.md")],
 )
-FENCE = re.compile(r"^```(.*)\n((?s:.*?))^```$", re.MULTILINE)
+FENCE = re.compile(r"^(?:<!-- ((?:not )?run.*) -->\n)?```(.*)\n((?s:.*?))^```$", re.MULTILINE)
 CODE_SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 OUR_FOLDERS = ("config", "dashboard", "deploy", "docker", "docs", "landing", "lib", "local", "logs", "systemtests", "tests", "tools")  # fmt: skip
@@ -19,18 +19,15 @@ OUR_FOLDERS = ("config", "dashboard", "deploy", "docker", "docs", "landing", "li
 
 @dataclass(frozen=True)
 class Fence:
-    """A block between ``` lines. `info` is what stands behind the first: a language, then what is to be done with it."""
+    """A block between ``` lines. `mark`: the comment above it, "run" or "not run: why"."""
 
-    info: str
+    mark: str
+    language: str
     text: str
 
     @property
-    def language(self) -> str:
-        return self.info.split(" ")[0]
-
-    @property
     def is_run(self) -> bool:
-        return self.info == "sh run"
+        return self.mark == "run"
 
 
 def name_of(document: Path) -> str:

@@ -39,7 +39,7 @@ PORTS = {
     "flower": [5555],
     "mongo-express": [8081],
 }
-"""The ports of the architecture document."""
+"""The ports of requirement R24."""
 
 
 class Stack:

@@ -82,7 +82,7 @@ def test_each_block_says_whether_it_is_run(document):
     for fence in fences_of(document):
         assert fence.language, f"a block without a language: {fence.text}"
         if fence.language == "sh":
-            assert fence.is_run or fence.info.startswith("sh skip: "), fence
+            assert fence.is_run or fence.mark.startswith("not run: "), fence
             syntax = subprocess.run(
                 ["bash", "-n", "-c", fence.text], capture_output=True, text=True, check=False
             )
@@ -134,3 +134,19 @@ def test_the_commands_that_they_name_exist_with_their_options(stack):
         if options and name not in OF_DJANGO:
             told = stack.manage(name, *verb, "--help").stdout
             assert all(option in told for option in options), (name, rest)
+
+
+def test_each_requirement_names_where_it_is_met_and_what_shows_it():
+    rows = re.findall(
+        r"^\| R(\d+) \|(.*)\|(.*)\|(.*)\|$", (ROOT / "docs/requirements.md").read_text(), re.MULTILINE
+    )
+    assert [int(number) for number, *_ in rows] == list(range(1, len(rows) + 1))
+    for number, _, met, shown in rows:
+        assert "`" in met, number
+        assert re.search(r"`(system)?tests/test_\w+\.py`", shown), number
+
+
+def test_each_requirement_that_is_cited_exists():
+    known = set(re.findall(r"^\| (R\d+) ", (ROOT / "docs/requirements.md").read_text(), re.MULTILINE))
+    texts = [path.read_text("utf-8") for folder in OUR_FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    assert {name for text in texts for name in re.findall(r"equirement (R\d+)", text)} <= known

@@ -1,7 +1,7 @@
 """Do all processes run with the same settings? Each announces a fingerprint through the broker.
 
 A worker whose password differs from the web's fails in ways that take hours to understand (the
-architecture document's first lesson), so `manage.py doctor` names the variable instead.
+requirement R29), so `manage.py doctor` names the variable instead.
 """
 
 import os
