@@ -14,7 +14,7 @@ from django.core.wsgi import get_wsgi_application
 from config import health, scrape
 from config.headers import SecurityHeaders
 from dashboard.live import settings_drift, snapshot
-from landing.door import express
+from landing.door import express, problems
 from landing.door.express import Pending
 from landing.door.plain_http import Answer
 from landing.keeping import intake
@@ -118,6 +118,8 @@ async def _finished(answer: Answer | Pending | None) -> Answer | None:
 
 async def _live(receive: Receive, send: Send) -> None:
     await receive()
+    for language in problems.LANGUAGES:
+        problems.in_language(language)
     # All that is imported stays for good: the garbage collector need not look at it again and again.
     gc.collect()
     gc.freeze()

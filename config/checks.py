@@ -31,3 +31,15 @@ def check_open_doors(**_: Any) -> list[CheckMessage]:
         hint = "Name the origins of your pages, such as https://example.com."
         found.append(checks.Error("CORS_ALLOWED_ORIGINS cannot be *.", hint=hint, id="breakwater.E002"))
     return found
+
+
+@register
+def check_messages(**_: Any) -> list[CheckMessage]:
+    """Without the compiled catalogue all people are answered in English, and nothing else says so."""
+    if (settings.LOCALE_PATHS[0] / "fa/LC_MESSAGES/django.mo").exists():
+        return []
+    return [
+        checks.Error(
+            "The Persian messages are not compiled.", hint="python locale/compile.py", id="breakwater.E004"
+        )
+    ]

@@ -1,6 +1,5 @@
-"""The DRF door: every request that is not plain, and every error answer. And the pages."""
+"""The views: the API for requests that the express lane leaves to Django, and the visitors' pages."""
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +10,6 @@ from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
-from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -33,12 +30,9 @@ from lib.clock import now
 from lib.texts import header_text
 
 NOT_STORED = {"Cache-Control": "no-store"}
-NOT_STORED_NOR_CHANGED = {"Cache-Control": "no-store, no-transform"}
 
 
 class RegisterView(APIView):
-    """Registers a phone number."""
-
     parser_classes = [JsonParser, FormParser]
     serializer_class = RegistrationSerializer
 
@@ -46,21 +40,11 @@ class RegisterView(APIView):
         """Refuse bodies that are too large or compressed before they are read."""
         super().initial(request, *args, **kwargs)
         if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_BODY:
-            raise problems.BodyTooLarge
+            raise problems.Refused("too_large")
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise UnsupportedMediaType("compressed")
+            raise problems.Refused("unsupported_media_type")
 
-    @extend_schema(
-        operation_id="register",
-        request={
-            "application/json": RegistrationSerializer,
-            "application/x-www-form-urlencoded": RegistrationSerializer,
-        },
-        description=openapi.register_description(),
-        parameters=openapi.register_parameters(),
-        examples=openapi.register_examples(),
-        responses=openapi.register_responses(),
-    )
+    @openapi.register
     def post(self, request: Request) -> Response:
         """Accept a registration. 202 means that it is kept, and will be stored whatever happens."""
         fields = RegistrationSerializer(data=request.data)
@@ -79,20 +63,14 @@ class RegisterView(APIView):
 
 
 class StatusView(APIView):
-    """Tells what became of a registration."""
-
     serializer_class = StatusSerializer
 
-    @extend_schema(
-        operation_id="status",
-        parameters=openapi.status_parameters(),
-        responses=openapi.status_responses(),
-    )
+    @openapi.status
     def get(self, request: Request, task_id: UUID) -> Response:
         """Return Processing, Registered or Failed; 404 for an id that was never given out."""
         state = status.of(str(task_id))
         if state is None:
-            raise problems.InvalidRequest("not_found")
+            raise problems.Refused("not_found")
         headers = NOT_STORED | ({"Retry-After": str(backlog.retry_after())} if state is State.WAITING else {})
         return Response({"task_id": str(task_id), "status": state.shown}, headers=headers)
 
@@ -101,11 +79,14 @@ def submission_from(request: Request | HttpRequest, phone_number: str, form_key:
     """Return the submission that a request makes of a phone number in its canonical form.
 
     form_key: the Idempotency-Key of a form, which cannot send the header.
-    Raises problems.InvalidRequest for an Idempotency-Key that is too long.
+    Raises problems.Refused for an Idempotency-Key that is too long.
     """
+    key = request.headers.get("Idempotency-Key", "") or form_key
+    if len(key) > receipts.LONGEST_KEY:
+        raise problems.Refused("invalid_idempotency_key")
     return Submission(
         phone_number=phone_number,
-        request_id=receipts.request_id_for(_idempotency_key(request, form_key), phone_number),
+        request_id=receipts.request_id_for(key, phone_number),
         ip_address=client_ip(
             request.META.get("REMOTE_ADDR", ""),
             request.headers.get("X-Forwarded-For", ""),
@@ -121,7 +102,7 @@ def submission_from(request: Request | HttpRequest, phone_number: str, form_key:
 @csrf_exempt  # it uses no cookie, so another site gains nothing by sending it for a visitor
 def home(request: HttpRequest, language: str = "") -> HttpResponse:
     """Show the landing page; take its form from browsers without JavaScript."""
-    language = language or _language_of(request)
+    language = language or problems.language_of(request.headers.get("Accept-Language", ""))
     if request.method != "POST":
         return rendering.render_home(request, language)
     typed = request.POST.get("phone_number", "")
@@ -131,26 +112,24 @@ def home(request: HttpRequest, language: str = "") -> HttpResponse:
     try:
         submission = submission_from(request, phones.normalise(typed), request.POST.get("key", ""))
         intake.current().accept_from_thread(submission)
-    except phones.InvalidPhone as error:
-        problems.count_refusal("invalid_phone")
-        return rendering.render_home(
-            request, language, 400, typed, problems.explain_phone(error.reason, language)
-        )
-    except problems.InvalidRequest:
+    except problems.Refused:
+        # Only somebody who wrote their own form sends such a key: no page for it.
         return problems.answer(request, "invalid_idempotency_key")
-    except (TooManyRequests, Unavailable) as error:
+    except (phones.InvalidPhone, TooManyRequests, Unavailable) as error:
         code = problems.code_of(error) or ""
         problems.count_refusal(code)
-        problem = problems.body(code, "", language)
+        problem = problems.body(code, "", language, getattr(error, "reason", ""))
         answer = rendering.render_home(request, language, problem["status"], typed, problem["detail"])
-        return _with_headers(answer, problems.retry_headers(error))
+        for name, value in problems.retry_headers(error).items():
+            answer.headers[name] = value
+        return answer
     return redirect("progress", language, submission.request_id)
 
 
 @gzip_page
 @require_safe
 def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse:
-    """Show what became of a registration, to browsers without JavaScript."""
+    """Show a registration's state to browsers without JavaScript."""
     state = status.of(str(task_id))
     if state is None:
         return problems.answer(request, "not_found")
@@ -162,24 +141,8 @@ def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse
         "home_url": reverse("home", args=[language]),
     }
     answer = rendering.render_page(request, "landing/progress.html", language, context)
-    return _with_headers(answer, NOT_STORED_NOR_CHANGED)
-
-
-def _with_headers(answer: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:
-    for name, value in headers.items():
-        answer.headers[name] = value
+    answer.headers["Cache-Control"] = "no-store, no-transform"
     return answer
-
-
-def _language_of(request: HttpRequest) -> str:
-    return problems.language_of(request.headers.get("Accept-Language", ""))
-
-
-def _idempotency_key(request: Request | HttpRequest, form_key: str) -> str:
-    key = request.headers.get("Idempotency-Key", "") or form_key
-    if len(key) > receipts.LONGEST_KEY:
-        raise problems.InvalidRequest("invalid_idempotency_key")
-    return key
 
 
 def _header(request: Request | HttpRequest, name: str) -> str:

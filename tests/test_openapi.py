@@ -6,7 +6,7 @@ from landing.door import openapi, problems
 
 
 def test_every_problem_says_when_it_comes():
-    assert list(openapi.WHEN) == list(problems.statuses())
+    assert list(openapi.WHEN) == list(problems.STATUSES)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 import manage as manage_py
 from config import env
+from config.checks import check_messages
 from config.management.commands import settings_reference
 from local.state import Ports
 
@@ -246,3 +247,8 @@ def test_every_variable_that_the_servers_read_is_documented():
     }
     known = set(settings_reference.VARIABLES) | {"STATE_DIR", "DJANGO_SETTINGS_MODULE"}
     assert read_directly <= known
+
+
+def test_a_catalogue_that_is_not_compiled_is_an_error(settings, tmp_path):
+    settings.LOCALE_PATHS = [tmp_path]
+    assert [error.id for error in check_messages()] == ["breakwater.E004"]

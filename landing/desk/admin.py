@@ -38,17 +38,16 @@ def time_column(field: str, description: Any) -> Any:
 
 
 class BoundedPaginator(Paginator[Any]):
-    """Counts no further than the pages that anybody leafs through: COUNT(*) reads every row."""
+    """Counts up to MOST_COUNTED rows: COUNT(*) would read them all."""
 
     @cached_property
     def count(self) -> int:
-        """Return the number of rows, or MOST_COUNTED if there are more."""
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # the admin pages querysets only
         return len(rows.order_by().values_list("pk")[:MOST_COUNTED])
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    """Shows rows that only the workers write."""
+    """Shows rows that only the workers write. In the container stack the web has no right to change them."""
 
     paginator = BoundedPaginator
     show_full_result_count = False
@@ -57,16 +56,23 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     sortable_by: ClassVar[tuple[str, ...]] = ()  # a table is in the order of its key; another would sort it
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds a row by hand."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes a row by hand."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes a row by hand; in the container stack the web has no right to."""
         return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by whole values only, where Django's LIKE would read the table."""
+        return (self.find(queryset, search_term) if search_term else queryset), False
+
+    def find(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+        """Return the rows that a whole value finds, by an index."""
+        raise NotImplementedError
 
 
 @admin.register(Registration)
@@ -86,16 +92,15 @@ class RegistrationAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("phone number"))
     def masked_phone(self, registration: Registration) -> str:
-        """Return the phone number with its middle hidden."""
-        return _left_to_right(phones.mask(registration.phone_number))
+        # A right-to-left page would turn its parts round.
+        return format_html('<bdi dir="ltr">{}</bdi>', phones.mask(registration.phone_number))
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the address that shows a whole number."""
         reveal = self.admin_site.admin_view(self.reveal)
         return [path("<int:pk>/reveal/", reveal, name="landing_registration_reveal"), *super().get_urls()]
 
     def reveal(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the whole phone number to who may see it, once that is in the audit log."""
+        """Show the whole phone number, once that is in the audit log."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not (self.has_view_permission(request) and request.user.has_perm("landing.reveal_phone")):
@@ -110,26 +115,16 @@ class RegistrationAdmin(ReadOnlyAdmin):
         }
         return render(request, "landing/admin/revealed.html", context)
 
-    def get_search_results(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Any],
-        search_term: str,
-    ) -> tuple[QuerySet[Any], bool]:
-        """Search by whole values only: each is one look into an index."""
-        if not search_term:
-            return queryset, False
+    def find(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         try:
-            return queryset.filter(phone_number=phones.normalise(search_term)), False
+            return rows.filter(phone_number=phones.normalise(term))
         except phones.InvalidPhone:
-            request_id = request_ids.parse(search_term)
-            return queryset.filter(submissions=request_id) if request_id else queryset.none(), False
+            request_id = request_ids.parse(term)
+            return rows.filter(submissions=request_id) if request_id else rows.none()
 
 
 @admin.register(StoredSubmission)
 class StoredSubmissionAdmin(ReadOnlyAdmin):
-    """Found by request_id."""
-
     list_display = ("request_id", "registration", "shown_accepted_at", "shown_stored_at")
     ordering = ("-request_id",)
     search_fields: ClassVar[tuple[str, ...]] = ("request_id",)
@@ -139,30 +134,15 @@ class StoredSubmissionAdmin(ReadOnlyAdmin):
     shown_accepted_at = time_column("accepted_at", _("accepted at"))
     shown_stored_at = time_column("stored_at", _("stored at"))
 
-    def get_search_results(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Any],
-        search_term: str,
-    ) -> tuple[QuerySet[Any], bool]:
-        """Search by the whole id."""
-        if not search_term:
-            return queryset, False
-        request_id = request_ids.parse(search_term)
-        return queryset.filter(pk=request_id) if request_id else queryset.none(), False
+    def find(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+        request_id = request_ids.parse(term)
+        return rows.filter(pk=request_id) if request_id else rows.none()
 
 
 @admin.register(ParkedLog)
 class ParkedLogAdmin(ReadOnlyAdmin):
-    """Documents that wait for MongoDB."""
-
     list_display = ("request_id", "shown_parked_at")
     ordering = ("-parked_at",)
     fields = ("request_id", "shown_parked_at", "document")
 
     shown_parked_at = time_column("parked_at", _("parked at"))
-
-
-def _left_to_right(text: str) -> str:
-    """Return text that a right-to-left page does not turn round."""
-    return format_html('<bdi dir="ltr">{}</bdi>', text)

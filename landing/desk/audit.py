@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def record(request: HttpRequest, what: str, about: str, row: Model | None = None) -> None:
-    """Write that the request's user does something, before it is done. Raises django.db.Error.
+    """Write what the request's user is about to do: no entry, no act. Raises django.db.Error.
 
     what: the deed, marked by gettext_noop. about: which, without personal data; cut at 200 characters.
     """
@@ -21,7 +21,7 @@ def record(request: HttpRequest, what: str, about: str, row: Model | None = None
 
 
 def record_of(account: AbstractBaseUser, what: str, about: str, row: Model | None = None) -> None:
-    """Write what an account does, or what happens to it. Raises django.db.Error."""
+    """Write what an account does, or what is done to it. Raises django.db.Error."""
     LogEntry.objects.create(
         user_id=account.pk,
         content_type=ContentType.objects.get_for_model(row) if row else None,

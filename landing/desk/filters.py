@@ -1,4 +1,4 @@
-"""The admin's filters: each is one look into an index, or is bounded, on however many rows."""
+"""The admin's filters. Each uses an index or looks at a bounded number of rows."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -46,23 +46,21 @@ class SeenFilter(admin.ListFilter):
                 del params[name]
 
     def expected_parameters(self) -> list[str | None]:
-        """Return the names in the address."""
         return [*_ENDS]
 
     def has_output(self) -> bool:
-        """There is always something to choose."""
         return True
 
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
         """Yield the days that people ask for, as links."""
         today = times.today()
-        starts = {
-            gettext("any time"): None,
-            gettext("today"): today,
-            gettext("past 7 days"): today - timedelta(days=6),
-            gettext("this month"): calendars.month_start(today, times.calendar()),
-        }
-        for display, start in starts.items():
+        starts = [
+            (_("any time"), None),
+            (_("today"), today),
+            (_("past 7 days"), today - timedelta(days=6)),
+            (_("this month"), calendars.month_start(today, times.calendar())),
+        ]
+        for display, start in starts:
             asked = {"since": times.show_day(start)} if start else {}
             yield {
                 "selected": self.used_parameters == asked,
@@ -88,7 +86,7 @@ class SeenFilter(admin.ListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Leave out what is not of this time; a time that is none finds nothing, and is told."""
+        """Apply the times; one that cannot be read finds nothing, with a message."""
         for name, text in self.fields().items():
             if not text:
                 continue
@@ -101,10 +99,10 @@ class SeenFilter(admin.ListFilter):
 
 
 class ReferrerFilter(admin.SimpleListFilter):
-    """Registrations by the site that they came from: those of the latest submissions only.
+    """Registrations by the site that they came from, among the latest submissions.
 
-    Referrers are in MongoDB, without an index that every insert would have to pay for. So the latest
-    ones are looked up by their ids; `manage.py export --referrer` tells all.
+    Referrers are in MongoDB, without an index, which would cost every insert. So the latest ones are looked
+    up by their ids; `manage.py export --referrer` has all.
     """
 
     parameter_name = "from_site"
@@ -121,7 +119,6 @@ class ReferrerFilter(admin.SimpleListFilter):
         return [(site or "-", f"{site or gettext('(none)')} ({len(sites[site])})") for site in ranked]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Leave out what did not come from there."""
         site = self.value()
         if not site:
             return queryset
@@ -129,11 +126,9 @@ class ReferrerFilter(admin.SimpleListFilter):
 
 
 def _sites() -> dict[str, list[int]] | None:
-    """Return registrations by referring site, or None if MongoDB does not answer; not asked again soon."""
-    known = cache.get("landing.referring_sites")
-    if known is None:
-        known = [_read_sites()]
-        cache.set("landing.referring_sites", known, REMEMBERED)
+    """Return registrations by referring site, or None if MongoDB does not answer; remembered for REMEMBERED."""
+    # In a list, since cache.get cannot tell None from an entry that is missing.
+    known: Any = cache.get_or_set("landing.referring_sites", lambda: [_read_sites()], REMEMBERED)
     sites: dict[str, list[int]] | None = known[0]
     return sites
 
@@ -152,7 +147,7 @@ def _read_sites() -> dict[str, list[int]] | None:
 
 
 def site_of(referrer: str) -> str:
-    """Return the host of a referrer, or its beginning if it is no address; whoever sends it chooses it."""
+    """Return the host of a referrer, or the beginning of one that is no address: visitors can send anything."""
     try:
         host = urlsplit(referrer).hostname
     except ValueError:

@@ -1,4 +1,4 @@
-"""Times in the admin: in the zone of the settings, and in the calendar that its language goes with."""
+"""Times in the admin: in DISPLAY_TIME_ZONE, and in the calendar of the reader's language."""
 
 from datetime import date, datetime
 
@@ -10,12 +10,12 @@ from lib.clock import now
 
 
 def calendar() -> str:
-    """Return the calendar of now: the settings' in Persian, the Gregorian in English."""
+    """Return CALENDAR in Persian, the Gregorian calendar in English."""
     return settings.CALENDAR if get_language() == "fa" else calendars.GREGORIAN
 
 
 def show(time: datetime | None) -> str:
-    """Return a time for a screen, to the second; nothing for none."""
+    """Return a time to the second, or "" for None."""
     if time is None:
         return ""
     text = calendars.show(time, calendar(), settings.DISPLAY_TIME_ZONE)
@@ -23,15 +23,14 @@ def show(time: datetime | None) -> str:
 
 
 def show_day(day: date) -> str:
-    """Return a day as `read` understands it."""
     return calendars.show_day(day, calendar())
 
 
 def read(text: str) -> datetime:
-    """Return the time (UTC) that somebody has typed. Raises ValueError, whose text tells what is wanted."""
+    """Return the time (UTC) that somebody has typed. Raises ValueError that says how."""
     return calendars.read(text, settings.CALENDAR, settings.DISPLAY_TIME_ZONE, now())
 
 
 def today() -> date:
-    """Return the day that it is in the zone of the settings."""
+    """Return the day in DISPLAY_TIME_ZONE."""
     return now().astimezone(settings.DISPLAY_TIME_ZONE).date()

@@ -1,19 +1,25 @@
-"""What the OpenAPI document says beyond types: examples, every error and when it comes, code to copy.
+"""What the OpenAPI document says beyond types: examples, errors and when they come, code to copy.
 
-Examples of errors are made by landing/door/problems.py, which answers them, so they cannot differ from it.
+The examples of errors are made by landing/door/problems.py, which answers with them.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from landing.door import problems, receipts
-from landing.door.serializers import ProblemSerializer, ReceiptSerializer, StatusSerializer
+from landing.door.serializers import (
+    ProblemSerializer,
+    ReceiptSerializer,
+    RegistrationSerializer,
+    StatusSerializer,
+)
 
 REQUEST_ID = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
 
+# When each problem comes.
 WHEN = {
     "invalid_phone": "`phone_number` is missing, or no phone number of Iran; `errors` gives the reason.",
     "malformed_json": "The body is not JSON in UTF-8.",
@@ -31,7 +37,6 @@ WHEN = {
     "internal": "A fault of ours. Nothing was promised.",
     "unavailable": "Neither queue nor spool could keep it in time. `Retry-After` says when to try again.",
 }
-"""When each problem comes."""
 
 _REGISTER_ERRORS = (
     "invalid_phone",
@@ -47,11 +52,20 @@ _REGISTER_ERRORS = (
     "internal",
     "unavailable",
 )
+_PASSING = ("too_slow", "rate_limited", "internal", "unavailable")
 _STATUS_ERRORS = ("bad_request", "not_found", "not_acceptable", "internal")
 
 _SNIPPETS = Path(__file__).parent / "snippets"
 _SNIPPET_TITLES = {"register.sh": "curl", "register.js": "JavaScript", "register.py": "Python"}
 
+_LANGUAGE = OpenApiParameter(
+    "Accept-Language", str, OpenApiParameter.HEADER, description="`fa` or `en`: the language of errors."
+)
+_STATES = {
+    "Processing": "Kept, and on its way.",
+    "Registered": "In the database.",
+    "Failed": "Put aside for an operator: the data cannot be stored.",
+}
 _STATUS_LINK = {
     "operationId": "status",
     "parameters": {"task_id": "$response.body#/task_id"},
@@ -60,7 +74,7 @@ _STATUS_LINK = {
 
 
 def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Add what no view can say: drf-spectacular's POSTPROCESSING_HOOKS."""
+    """Add what no view can say: one of drf-spectacular's POSTPROCESSING_HOOKS."""
     result["info"]["description"] = _description()
     for path, status in (("/api/register/", "202"), ("/api/register/{task_id}/", "200")):
         for operation in result["paths"][path].values():
@@ -70,8 +84,8 @@ def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 def _description() -> str:
     rows = "\n".join(
-        f"| {status} | `{code}` | {WHEN[code]} | {'yes' if _is_passing(code) else 'no'} |"
-        for code, status in problems.statuses().items()
+        f"| {status} | `{code}` | {WHEN[code]} | {'yes' if code in _PASSING else 'no'} |"
+        for code, status in problems.STATUSES.items()
     )
     return f"""Takes registrations at once, keeps every one it has accepted, and tells what became of it.
 
@@ -91,103 +105,20 @@ many seconds. There are no other rate-limit headers: behind a shared address, wh
 """
 
 
-def register_description() -> str:
-    """Return the text above the registration, with code to copy."""
-    code = "\n".join(
-        f"{title}:\n\n```{name.rpartition('.')[2]}\n{(_SNIPPETS / name).read_text('utf-8')}```\n"
-        for name, title in _SNIPPET_TITLES.items()
-    )
-    return f"""Accept a registration. 202 means that it is kept, and will be stored whatever happens.
-
-`phone_number` may be spelled as people do: ASCII, Persian, Arabic-Indic or full-width digits, with spaces, hyphens, dots, slashes,
-brackets and the like between them, from `0`, `+98`, `0098`, `98` (each also with the national `0`) or a bare `9`, with or
-without `tel:`. All spellings of a number are one registration.
-
-{code}"""
-
-
-def register_parameters() -> list[OpenApiParameter]:
-    """Return the headers that a registration reads, and those of its answers."""
-    return [
-        OpenApiParameter(
-            "Idempotency-Key",
-            {"type": "string", "maxLength": receipts.LONGEST_KEY},
-            OpenApiParameter.HEADER,
-            description="Any text of up to 255 characters, best a UUID version 7. The same key and phone number give the same receipt "
-            "and are stored once, however often they are sent.",
-            examples=[OpenApiExample("a UUID for each form", "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")],
-        ),
-        _language(),
-        _answered("X-Request-ID", {"type": "string", "format": "uuid"}, "The same as `request_id`.", [202]),
-        _answered("Location", str, "Where to ask what became of it.", [202]),
-        _answered("Retry-After", {"type": "integer", "minimum": 1}, "Seconds to wait.", [429, 503]),
-    ]
-
-
-def status_parameters() -> list[OpenApiParameter]:
-    """Return the headers that a status question reads, and those of its answers."""
-    return [
-        _language(),
-        _answered(
-            "Retry-After",
-            {"type": "integer", "minimum": 1, "maximum": 60},
-            "With `Processing`: seconds to wait before asking again. It grows while registrations wait.",
-            [200],
-        ),
-    ]
-
-
-def register_examples() -> list[OpenApiExample]:
-    """Return request bodies."""
-    spellings = {
-        "as it is": "09123456789",
-        "Persian digits": "۰۹۱۲ ۳۴۵ ۶۷۸۹",
-        "international": "+98 912-345-6789",
-    }
-    return [
-        OpenApiExample(name, {"phone_number": spelling}, request_only=True)
-        for name, spelling in spellings.items()
-    ]
-
-
-def register_responses() -> dict[Any, OpenApiResponse]:
-    """Return every answer to a registration."""
-    accepted = OpenApiResponse(
-        ReceiptSerializer,
-        "Kept.",
-        [OpenApiExample("accepted", receipts.receipt(REQUEST_ID))],
-    )
-    return {202: accepted, **_errors(_REGISTER_ERRORS)}
-
-
-def status_responses() -> dict[Any, OpenApiResponse]:
-    """Return every answer to a status question."""
-    meanings = {
-        "Processing": "Kept, and on its way.",
-        "Registered": "In the database.",
-        "Failed": "Put aside for an operator: the data cannot be stored.",
-    }
-    told = OpenApiResponse(
-        StatusSerializer,
-        "What became of it.",
-        [
-            OpenApiExample(word, {"task_id": REQUEST_ID, "status": word}, description=meaning)
-            for word, meaning in meanings.items()
-        ],
-    )
-    return {200: told, **_errors(_STATUS_ERRORS)}
+def _answered(name: str, schema: Any, meaning: str, statuses: list[int]) -> OpenApiParameter:
+    return OpenApiParameter(name, schema, OpenApiParameter.HEADER, description=meaning, response=statuses)
 
 
 def _errors(codes: tuple[str, ...]) -> dict[Any, OpenApiResponse]:
-    statuses = problems.statuses()
-    return {
-        (status, problems.CONTENT_TYPE): OpenApiResponse(
+    found = {}
+    for status in sorted({problems.STATUSES[code] for code in codes}):
+        its = [code for code in codes if problems.STATUSES[code] == status]
+        found[status, problems.CONTENT_TYPE] = OpenApiResponse(
             ProblemSerializer,
-            "\n\n".join(f"`{code}`: {WHEN[code]}" for code in codes if statuses[code] == status),
-            [example for code in codes if statuses[code] == status for example in _examples(code)],
+            "\n\n".join(f"`{code}`: {WHEN[code]}" for code in its),
+            [example for code in its for example in _examples(code)],
         )
-        for status in sorted({statuses[code] for code in codes})
-    }
+    return found
 
 
 def _examples(code: str) -> Iterator[OpenApiExample]:
@@ -199,18 +130,73 @@ def _examples(code: str) -> Iterator[OpenApiExample]:
     yield OpenApiExample(f"{code}, in Persian", problems.body(code, REQUEST_ID, "fa", "too_short"))
 
 
-def _language() -> OpenApiParameter:
-    return OpenApiParameter(
-        "Accept-Language",
-        str,
-        OpenApiParameter.HEADER,
-        description="`fa` or `en`: the language of errors.",
-    )
+_CODE = "\n".join(
+    f"{title}:\n\n```{name.rpartition('.')[2]}\n{(_SNIPPETS / name).read_text('utf-8')}```\n"
+    for name, title in _SNIPPET_TITLES.items()
+)
 
+register = extend_schema(
+    operation_id="register",
+    request={
+        "application/json": RegistrationSerializer,
+        "application/x-www-form-urlencoded": RegistrationSerializer,
+    },
+    description=f"""Accept a registration. 202 means that it is kept, and will be stored whatever happens.
 
-def _answered(name: str, schema: Any, meaning: str, statuses: list[int]) -> OpenApiParameter:
-    return OpenApiParameter(name, schema, OpenApiParameter.HEADER, description=meaning, response=statuses)
+`phone_number` may be spelled as people do: ASCII, Persian, Arabic-Indic or full-width digits, with spaces, hyphens, dots, slashes,
+brackets and the like between them, from `0`, `+98`, `0098`, `98` (each also with the national `0`) or a bare `9`, with or
+without `tel:`. All spellings of a number are one registration.
 
+{_CODE}""",
+    parameters=[
+        OpenApiParameter(
+            "Idempotency-Key",
+            {"type": "string", "maxLength": receipts.LONGEST_KEY},
+            OpenApiParameter.HEADER,
+            description="Any text of up to 255 characters, best a UUID version 7. The same key and phone number give the same receipt "
+            "and are stored once, however often they are sent.",
+            examples=[OpenApiExample("a UUID for each form", REQUEST_ID)],
+        ),
+        _LANGUAGE,
+        _answered("X-Request-ID", {"type": "string", "format": "uuid"}, "The same as `request_id`.", [202]),
+        _answered("Location", str, "Where to ask what became of it.", [202]),
+        _answered("Retry-After", {"type": "integer", "minimum": 1}, "Seconds to wait.", [429, 503]),
+    ],
+    examples=[
+        OpenApiExample("as it is", {"phone_number": "09123456789"}, request_only=True),
+        OpenApiExample("Persian digits", {"phone_number": "۰۹۱۲ ۳۴۵ ۶۷۸۹"}, request_only=True),
+        OpenApiExample("international", {"phone_number": "+98 912-345-6789"}, request_only=True),
+    ],
+    responses={
+        202: OpenApiResponse(
+            ReceiptSerializer, "Kept.", [OpenApiExample("accepted", receipts.receipt(REQUEST_ID))]
+        ),
+        **_errors(_REGISTER_ERRORS),
+    },
+)
+"""What the document says of a registration."""
 
-def _is_passing(code: str) -> bool:
-    return code in ("too_slow", "rate_limited", "internal", "unavailable")
+status = extend_schema(
+    operation_id="status",
+    parameters=[
+        _LANGUAGE,
+        _answered(
+            "Retry-After",
+            {"type": "integer", "minimum": 1, "maximum": 60},
+            "With `Processing`: seconds to wait before asking again. It grows while registrations wait.",
+            [200],
+        ),
+    ],
+    responses={
+        200: OpenApiResponse(
+            StatusSerializer,
+            "What became of it.",
+            [
+                OpenApiExample(state, {"task_id": REQUEST_ID, "status": state}, description=meaning)
+                for state, meaning in _STATES.items()
+            ],
+        ),
+        **_errors(_STATUS_ERRORS),
+    },
+)
+"""What the document says of a question about a registration."""

@@ -7,7 +7,7 @@ import orjson
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
-from landing.door.problems import InvalidRequest
+from landing.door.problems import Refused
 
 
 class JsonParser(BaseParser):
@@ -21,11 +21,11 @@ class JsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Return the body's object. Raises ParseError (not JSON) or InvalidRequest (no object)."""
+        """Return the object in the body. Raises ParseError (not JSON) or Refused (no object)."""
         try:
             body = orjson.loads(stream.read())
         except orjson.JSONDecodeError:
             raise ParseError from None
         if not isinstance(body, dict):
-            raise InvalidRequest("invalid_body")
+            raise Refused("invalid_body")
         return body

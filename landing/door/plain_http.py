@@ -1,4 +1,4 @@
-"""HTTP as the server has it: requests with nothing unusual about them, and whole answers."""
+"""Simple HTTP requests and whole answers, as the ASGI server has them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from django.http.request import split_domain_port, validate_host
 
 Headers = list[tuple[bytes, bytes]]
 
-# What the answer depends on. Each may come once; the rest of a request's headers change nothing.
+# Headers that the answer depends on. Others change nothing.
 _READ = frozenset(
     {
         b"host",
@@ -24,7 +24,7 @@ _READ = frozenset(
         b"x-forwarded-for",
     }
 )
-# Headers with a meaning that the lane leaves to Django.
+# Django and DRF change the answer for them, or refuse: a compressed body, another host, another method, a login.
 _UNUSUAL = frozenset({b"content-encoding", b"x-forwarded-host", b"x-http-method-override", b"authorization"})
 
 
@@ -38,12 +38,12 @@ class Answer:
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes] | None:
-    """Return the headers that an answer depends on, or None if they ask for more thought or name another host."""
+    """Return the headers that an answer depends on, or None if Django must look at the request."""
     found: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in _READ:
             if name in found:
-                return None
+                return None  # sent twice: WSGI joins them with a comma, and Django judges the result
             found[name] = value
         elif name in _UNUSUAL:
             return None

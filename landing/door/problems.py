@@ -5,14 +5,13 @@ A problem's code never changes; its words may. `urn:breakwater:problem:<code>` i
 
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from http import HTTPStatus
 from math import ceil
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import override
 from django.utils.translation.trans_real import parse_accept_lang_header
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
@@ -21,11 +20,14 @@ from rest_framework.response import Response
 
 from landing.keeping.refusals import TooManyRequests, Unavailable
 from lib import metrics
+from lib.phones import InvalidPhone
 
 CONTENT_TYPE = "application/problem+json"
-_LANGUAGES = ("fa", "en")
+LANGUAGES = ("fa", "en")
 
-# For each code the HTTP status, the title and the detail.
+Texts = tuple[dict[str, tuple[str, str]], dict[str, str]]
+
+# code: (status, title, detail). The Persian is in locale/.
 _PROBLEMS = {
     "invalid_phone": (400, _("Invalid phone number"), ""),
     "malformed_json": (
@@ -76,7 +78,7 @@ _PROBLEMS = {
     ),
 }
 
-# What refuses no registration: it is not counted among the refusals.
+# They answer other requests than registrations, and are not counted in refused_total.
 _OF_OTHER_REQUESTS = frozenset({"forbidden", "not_found", "method_not_allowed", "not_acceptable"})
 
 # What is wrong with a phone number: InvalidPhone.reason, and "required" when there is none.
@@ -91,74 +93,48 @@ PHONE_REASONS = {
     "too_long": _("The phone number is too long: 0 and ten digits."),
 }
 
-_CODES_BY_STATUS = {status: code for code, (status, *_) in reversed(_PROBLEMS.items())}
+STATUSES = {code: problem[0] for code, problem in _PROBLEMS.items()}
+"""The HTTP status of each code."""
+_CODES_BY_STATUS = {status: code for code, status in reversed(STATUSES.items())}
 
 
-class BodyTooLarge(exceptions.APIException):
-    """The body is larger than settings.MAX_BODY."""
-
-    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    default_code = "too_large"
-
-
-class InvalidRequest(exceptions.APIException):
-    """A request that is refused with 400 and this code."""
-
-    status_code = HTTPStatus.BAD_REQUEST
+class Refused(exceptions.APIException):
+    """A request that is answered with the problem of this code."""
 
     def __init__(self, code: str) -> None:
         super().__init__(detail="", code=code)
 
 
-class PhoneRefused(exceptions.APIException):
-    """A phone number that is refused with 400 and this reason (see lib.phones.InvalidPhone)."""
+@cache
+def in_language(language: str) -> Texts:
+    """Return the titles and details by code, and what is wrong with a phone number by reason.
 
-    status_code = HTTPStatus.BAD_REQUEST
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(detail="", code="invalid_phone")
-        self.reason = reason
-
-
-def statuses() -> dict[str, int]:
-    """Return the HTTP status of each code."""
-    return {code: status for code, (status, *_) in _PROBLEMS.items()}
+    Translated once: the express lane has no time for gettext. The server calls this before its first request.
+    """
+    with translation.override(language):
+        texts = {code: (str(title), str(detail)) for code, (_status, title, detail) in _PROBLEMS.items()}
+        return texts, {reason: str(text) for reason, text in PHONE_REASONS.items()}
 
 
 def body(code: str, request_id: str, accept_language: str, reason: str = "") -> dict[str, Any]:
     """Return the problem document for a code; `reason` is a phone number's."""
-    status = _PROBLEMS[code][0]
-    title, detail = _words(code, language_of(accept_language))
+    texts, reasons = in_language(language_of(accept_language))
+    title, detail = texts[code]
     problem = {
         "type": f"urn:breakwater:problem:{code}",
         "title": title,
-        "status": status,
-        "detail": detail,
+        "status": STATUSES[code],
+        "detail": reasons[reason] if reason else detail,
         "code": code,
         "request_id": request_id,
     }
     if reason:
-        problem["detail"] = explain_phone(reason, accept_language)
         problem["errors"] = [{"field": "phone_number", "code": reason, "detail": problem["detail"]}]
     return problem
 
 
-def explain_phone(reason: str, accept_language: str) -> str:
-    """Return what is wrong with a phone number, in the visitor's language."""
-    with override(language_of(accept_language)):
-        return str(PHONE_REASONS[reason])
-
-
-@cache
-def _words(code: str, language: str) -> tuple[str, str]:
-    """Return a problem's title and detail. The express lane asks for them each time, outside any Django request."""
-    _, title, detail = _PROBLEMS[code]
-    with override(language):
-        return str(title), str(detail)
-
-
 def count_refusal(code: str) -> None:
-    """Count a registration that is refused. What refuses another request is not counted."""
+    """Count a refused registration. A refusal of another request is not counted."""
     if code not in _OF_OTHER_REQUESTS:
         metrics.count(f"refused:{code}")
 
@@ -168,7 +144,7 @@ def language_of(accept_language: str) -> str:
     """Return "fa" or "en": the first that Accept-Language names, else DEFAULT_LANGUAGE."""
     for name, _quality in parse_accept_lang_header(accept_language[:200].lower()):
         language = name.partition("-")[0]
-        if language in _LANGUAGES:
+        if language in LANGUAGES:
             return language
     return settings.LANGUAGE_CODE
 
@@ -187,7 +163,7 @@ def answer(request: HttpRequest, code: str, headers: Mapping[str, str] | None = 
 
 
 def answer_exception(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """Answer an exception of a DRF view: DRF's EXCEPTION_HANDLER. None leaves it to Django's 500."""
+    """Answer an exception of a DRF view, or return None for Django's 500: DRF's EXCEPTION_HANDLER."""
     request = context["request"]
     code = code_of(error)
     if code is None:
@@ -205,7 +181,9 @@ def answer_exception(error: Exception, context: Mapping[str, Any]) -> Response |
 
 
 def code_of(error: BaseException) -> str | None:
-    """Return the code of the problem that an exception stands for, if it stands for one."""
+    """Return the code of an exception's problem, or None for a fault of ours."""
+    if isinstance(error, InvalidPhone):
+        return "invalid_phone"
     if isinstance(error, TooManyRequests):
         return "rate_limited"
     if isinstance(error, Unavailable):
@@ -219,10 +197,10 @@ def code_of(error: BaseException) -> str | None:
 
 
 def retry_headers(error: BaseException) -> dict[str, str]:
-    """Return Retry-After in whole seconds, for errors that pass by themselves."""
-    if isinstance(error, (TooManyRequests, Unavailable)):
-        return {"Retry-After": str(max(1, ceil(error.retry_after)))}
-    return {}
+    """Return Retry-After in whole seconds, if it helps to wait."""
+    if not isinstance(error, (TooManyRequests, Unavailable)):
+        return {}
+    return {"Retry-After": str(max(1, ceil(error.retry_after)))}
 
 
 def _request_id(request: HttpRequest | Request) -> str:

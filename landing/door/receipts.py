@@ -1,4 +1,4 @@
-"""What an accepted registration is told: its id, and where to ask for its state."""
+"""The answer to an accepted registration: its id, and where to ask for its state."""
 
 from django.conf import settings
 
@@ -17,12 +17,10 @@ def request_id_for(idempotency_key: str, phone_number: str) -> str:
 
 
 def status_url(task_id: str) -> str:
-    """Return where to ask for the state of a task."""
     return f"/api/register/{task_id}/"
 
 
 def receipt(request_id: str) -> dict[str, str]:
-    """Return the answer to an accepted registration."""
     return {
         "task_id": request_id,
         "request_id": request_id,

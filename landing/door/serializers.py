@@ -1,4 +1,4 @@
-"""Payload to valid fields, and the answers as the OpenAPI schema shows them."""
+"""What the API takes, and its answers as the OpenAPI schema shows them."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from landing.door import problems
-from landing.door.problems import PhoneRefused
 from lib import phones
 
 
@@ -17,19 +16,15 @@ class PhoneField(serializers.Field[str, Any, str, Any]):
     """A phone number in any accepted spelling; its value is the canonical one."""
 
     def to_internal_value(self, data: Any) -> str:
-        """Return the canonical number. Raises PhoneRefused with the reason."""
-        try:
-            return phones.normalise(data)
-        except phones.InvalidPhone as error:
-            raise PhoneRefused(error.reason) from None
+        """Return the canonical number. Raises phones.InvalidPhone."""
+        return phones.normalise(data)
 
     def to_representation(self, value: str) -> str:
-        """Return the number as it is."""
         return value
 
     def fail(self, key: str, **_: Any) -> Any:
-        """Refuse a missing number or null in the same words as any other."""
-        raise PhoneRefused("required" if key == "required" else "not_text")
+        """Refuse a missing number or null as any other wrong number. Raises phones.InvalidPhone."""
+        raise phones.InvalidPhone("required" if key == "required" else "not_text")
 
 
 class RegistrationSerializer(serializers.Serializer[Any]):
@@ -74,7 +69,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     code = serializers.ChoiceField(
-        list(problems.statuses()), help_text="The kind of problem, in a word that never changes."
+        list(problems.STATUSES), help_text="The kind of problem, in a word that never changes."
     )
     request_id = serializers.CharField(help_text="Name it when you ask for help.")
     errors = PhoneErrorSerializer(many=True, required=False)  # type: ignore[assignment]  # RFC 9457 extension

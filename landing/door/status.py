@@ -1,7 +1,7 @@
-"""What became of a submission: told by the backlog, Redis or PostgreSQL, else by the id itself.
+"""The state of a submission: from the backlog, Redis or PostgreSQL, else from the id itself.
 
-Nobody waits for a store that does not answer: each is asked for all that want to know at once, off
-Django's threads, with a deadline and a breaker.
+Nobody waits for a store that does not answer: one question goes to it for all requests at once, off
+Django's threads, with a deadline, and none for a while after a failure.
 """
 
 import asyncio
@@ -35,12 +35,12 @@ _STORED = "SELECT request_id FROM landing_submission WHERE request_id = ANY(%s)"
 
 
 def is_ours(task_id: str) -> bool:
-    """Return whether this id was given out here: its seal tells, without any store."""
+    """Return whether this id was given out here: it is sealed with SECRET_KEY, so no store is asked."""
     return request_ids.is_genuine(settings.SECRET_KEY.encode(), task_id)
 
 
 def surely_waits(task_id: str) -> bool:
-    """Return whether a registration whose id is ours waits for certain: the backlog tells, without any store."""
+    """Return whether a registration with an id of ours still waits for certain, by the backlog alone."""
     made_at = request_ids.made_at(task_id)
     return made_at is not None and backlog.current().surely_holds(made_at)
 
@@ -87,19 +87,15 @@ class Rows:
 
     async def holds(self, task_id: str) -> bool:
         """Return whether a submission is stored, as far as PostgreSQL tells in time."""
-        if self._is_known_to_be_missing(task_id):
+        if time.monotonic() > self._missing_until:
+            self._missing.clear()
+            self._missing_until = time.monotonic() + MISSING_FOR
+        if task_id in self._missing:  # with Redis away every waiting page asks, again and again
             return False
         try:
             return await self._groups.submit(task_id)
         except (Overloaded, Interrupted):
             return False
-
-    def _is_known_to_be_missing(self, task_id: str) -> bool:
-        """Whether PostgreSQL did not hold it a moment ago: the next who ask, with Redis away, get the same answer."""
-        if time.monotonic() > self._missing_until:
-            self._missing.clear()
-            self._missing_until = time.monotonic() + MISSING_FOR
-        return task_id in self._missing
 
     async def _ask_group(self, task_ids: Sequence[str]) -> Sequence[bool]:
         if not self._off_loop.is_ready:

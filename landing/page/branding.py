@@ -1,7 +1,8 @@
 """What a marketer may change of the landing page: every word, the colours, the logo, what is shown.
 
 texts/ has the defaults: page.toml, and the words in fa.toml and en.toml. A page.toml in LANDING_DIR
-lies over them; its words stand under [fa.…] and [en.…]. What is wrong in it is a system check.
+overrides them; its words are under [fa.…] and [en.…]. Faults in it are system checks.
+Checked by our own code: a schema library names no line, and not the next step.
 """
 
 import re
@@ -35,8 +36,8 @@ _EMBED = Path(__file__).parents[1] / "static/landing/embed.js"
 _SCRIPT = Path(__file__).parents[1] / "templates/landing/page.js"
 _LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 _MAY_BE_EMPTY = {"logo", "lead", "fact_1", "fact_2", "fact_3", "hint", "hint_good", "footer"}
-_LINK = {"url": "", "fa": "", "en": ""}
-# Writing and what it stands on, as page.css pairs them; those that start with # are page.css's own.
+_LINK = {"url", "fa", "en"}
+# Text and its background, as page.css pairs them; #… is a colour that page.css fixes.
 _PAIRS = [
     ("accent_ink", "accent"),
     ("accent", "#ffffff"),
@@ -53,7 +54,7 @@ Table = dict[str, Any]
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong in a page.toml: the tables and the name where it is, what it is, the next step."""
+    """Something wrong in a page.toml: the tables and the name, what is wrong, the next step."""
 
     place: tuple[str, ...]
     what: str
@@ -62,7 +63,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Inline:
-    """What travels inside the page, so that one round trip brings all but the font, and the policy that allows it."""
+    """Style and scripts inside the page, so that one round trip brings all but the font, and their content policy."""
 
     style: str
     scripts: tuple[str, str]
@@ -92,24 +93,19 @@ def current() -> Page:
     if faults:
         said = "\n".join(f"  {error.msg} {error.hint}" for error in faults)
         raise ImproperlyConfigured(f"The landing page's settings are wrong:\n{said}")
+    style = cssmin(render_to_string("landing/page.css", {"colours": values["colours"]}))
+    scripts = (jsmin(_EMBED.read_text("utf-8")), jsmin(_SCRIPT.read_text("utf-8")))
     return Page(
         texts={language: values[language] for language in LANGUAGES},
         show=values["show"],
         colours=values["colours"],
         links=values["links"],
-        logo=_as_data(Path(settings.LANDING_DIR) / values["logo"]) if values["logo"] else "",
-        inline=_inline(values["colours"]),
+        logo=_data_address(Path(settings.LANDING_DIR, values["logo"])) if values["logo"] else "",
+        inline=Inline(style, scripts, content_policy.allowing([style], scripts)),
     )
 
 
-def _inline(colours: dict[str, str]) -> Inline:
-    style = cssmin(render_to_string("landing/page.css", {"colours": colours}))
-    scripts = (jsmin(_EMBED.read_text("utf-8")), jsmin(_SCRIPT.read_text("utf-8")))
-    return Inline(style, scripts, content_policy.allowing([style], scripts))
-
-
 def check(**_: Any) -> list[checks.CheckMessage]:
-    """Django's system check of LANDING_DIR."""
     return list(read(settings.LANDING_DIR)[0])
 
 
@@ -173,7 +169,11 @@ def _unfit_words(value: str, known: str, place: tuple[str, ...]) -> Iterator[Fau
 
 def _unfit_links(links: list[Any]) -> Iterator[Fault]:
     for link in links:
-        if not isinstance(link, dict) or set(link) != set(_LINK) or not all(map(_is_text, link.values())):
+        if not (
+            isinstance(link, dict)
+            and set(link) == _LINK
+            and all(isinstance(one, str) and one.strip() for one in link.values())
+        ):
             yield Fault(
                 ("links",), "has a link without url, fa or en", "Each [[links]] has these three, as text."
             )
@@ -225,12 +225,8 @@ def _luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _as_data(path: Path) -> str:
+def _data_address(path: Path) -> str:
     return f"data:{_LOGO_TYPES[path.suffix]};base64,{b64encode(path.read_bytes()).decode()}"
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
 
 
 def _example(name: str, value: Any) -> str:

@@ -1,6 +1,6 @@
-"""The landing page, written from its templates, and from memory.
+"""Renders the landing page, and serves it from memory: a wave asks for it as often as it registers.
 
-A wave asks for the page as often as it registers, and Django needs 2 ms to write it.
+Django needs 2 ms for a page. nginx and CDNs keep it too; this serves those who have neither.
 """
 
 import gzip
@@ -23,7 +23,7 @@ from landing.page import branding
 from lib import phones, request_ids
 
 FRESH = 10.0
-"""Seconds for which one copy, with one key in its form, serves everybody; as long as nginx keeps its own."""
+"""Seconds for which one copy, with one key in its form, is served to everybody; as long as in nginx."""
 
 _SCRIPT_TEXTS = ("page", "form", "processing", "delayed", "registered", "failed", "problems")
 _LANGUAGES = {"/": "", "/fa/": "fa", "/en/": "en"}
@@ -31,7 +31,7 @@ _LANGUAGES = {"/": "", "/fa/": "fa", "/en/": "en"}
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A page as it is sent: plain, compressed, and the headers that both have."""
+    """A page as bytes, compressed too, and the headers of both."""
 
     plain: bytes
     compressed: bytes
@@ -77,15 +77,16 @@ def render_page(
 
 
 def cache_control(path: str) -> str:
-    """Return a page's Cache-Control: nobody on the way may rewrite it, since its policy names what is inside by hashes.
+    """Return a page's Cache-Control.
 
-    "/" comes in each visitor's language, and some CDNs overlook Vary: none may keep it for the next visitor.
+    No proxy may rewrite the page: its content policy has the hashes of its styles and scripts. "/" comes in each
+    visitor's language, and some CDNs ignore Vary: they must not keep it.
     """
     return "private, no-transform" if path == "/" else "no-transform"
 
 
 def from_memory(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
-    """Answer a GET of the landing page, or return None if it is not plain or this is another path."""
+    """Answer a GET of the landing page, or return None for another path or if Django must look at the request."""
     if (language := _LANGUAGES.get(path)) is None or (plain := plain_http.read(headers)) is None:
         return None
     language = language or problems.language_of(plain.get(b"accept-language", b"").decode("latin-1"))

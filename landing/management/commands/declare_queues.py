@@ -11,19 +11,15 @@ from landing.keeping import queues
 
 
 class Command(BaseCommand):
-    """Creates the queues at RabbitMQ."""
-
     help = (
         "Create the exchanges and queues at RabbitMQ where they are missing. Safe to repeat. "
         "Example: manage.py declare_queues. Exit code 1 if RabbitMQ does not take them."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take --json."""
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Declare, and say what stands now."""
         try:
             with current_app.connection_for_write(connect_timeout=5) as connection:
                 connection.ensure_connection(max_retries=3, timeout=15)
