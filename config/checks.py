@@ -20,7 +20,7 @@ def check_secret_key(**_: Any) -> list[CheckMessage]:
 
 @register
 def check_open_doors(**_: Any) -> list[CheckMessage]:
-    """Doors that stand open to everybody while DEBUG is off."""
+    """Warn about wildcard hosts and CORS origins in production."""
     found: list[CheckMessage] = []
     if settings.DEBUG:
         return found

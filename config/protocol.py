@@ -25,7 +25,7 @@ from lib import metrics
 log = logging.getLogger(__name__)
 
 LAST_CALL = 0.5
-"""Seconds in which a server that stops still takes a request on a connection that stands idle."""
+"""Seconds in which a server that stops still takes a request on an idle connection: it may be on its way."""
 
 _LINE = b"%b: %b\r\n"
 

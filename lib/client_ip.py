@@ -38,7 +38,7 @@ def client_ip(peer: str, forwarded_for: str, trusted: Networks) -> str:
     trusted: the proxies whose word is taken.
 
     Each proxy appends the address it saw, so the header is walked from the right, and the first
-    address that is not a trusted proxy's is the sender's. What stands left of it is hearsay.
+    address that is not a trusted proxy's is the sender's. Entries further left can be forged by the client and are ignored.
     """
     sender = _canonical(peer)
     for hop in reversed(forwarded_for.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):

@@ -14,10 +14,10 @@ Outcome = TypeVar("Outcome")
 
 
 TURNS = 3
-"""Turns of the loop before each group, so that whoever stands at the door comes along.
+"""Iterations of the event loop before each group, so that requests which are already readable join it.
 
 They cost a lone item some microseconds. Under load groups grow by half, and requests are answered a
-fifth faster; more turns, or a pause in milliseconds, bring nothing more.
+fifth faster; more iterations bring nothing more.
 """
 
 
@@ -83,8 +83,8 @@ class GroupCommit(Generic[Item, Outcome]):
                 group = [self._waiting.popleft() for _ in range(count)]
                 await self._commit_group(group)
         finally:
-            # In the same step as the last look at who waits: a done callback runs one step later, and
-            # whoever came in between would find a committer at work that no longer looks.
+            # In the same step as the last look at the queue. A done callback would run one step later, and an
+            # item that is submitted in between would find a committer that no longer looks: it would hang.
             self._committer = None
 
     async def _commit_group(self, group: Sequence[tuple[Item, asyncio.Future[Outcome]]]) -> None:
@@ -107,6 +107,8 @@ class GroupCommit(Generic[Item, Outcome]):
         for _ in range(TURNS):
             await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
+        # submit() ends the pause when enough wait. The future is made anew each time, since one that is done
+        # cannot be waited for again.
         if len(self._waiting) < self._enough and (early := self._next - loop.time()) > 0:
             self._pause = loop.create_future()
             timer = loop.call_later(early, _end, self._pause)

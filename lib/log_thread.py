@@ -1,5 +1,8 @@
 """Log lines are formatted and written in a thread, so that a reader who stalls holds up nobody.
 
+Ours: logging.handlers.QueueListener drops nothing when its queue is full, but raises in the caller, and
+its thread does not survive a fork.
+
 One thread a process, begun when it is first needed: a process that was forked begins one for itself.
 """
 
@@ -78,6 +81,7 @@ class _Writer:
                 return
             self._put += 1
             self._queue.put(item)
+            # The thread begins with the first line, so that a process which forks before it logs has none to lose.
             if not self._runs:
                 self._runs = True
                 _start_thread(self._run)
@@ -95,12 +99,12 @@ class _Writer:
             try:
                 handler.write(record)
                 self._stalled = False
-                self._confess(handler)
+                self._tell_of_dropped(handler)
             except Exception:  # noqa: BLE001  there is nowhere left to say it, and the next line may go
                 metrics.count("log_lines_dropped")
             self._done += 1
 
-    def _confess(self, handler: ThreadedHandler) -> None:
+    def _tell_of_dropped(self, handler: ThreadedHandler) -> None:
         dropped = self._dropped
         if dropped == self._told:
             return

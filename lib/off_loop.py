@@ -1,4 +1,7 @@
-"""Blocking calls for an event loop: one thread, a deadline for each call, and a breaker."""
+"""Blocking calls for an event loop: one thread, a deadline for each call, and a breaker.
+
+Ours: asyncio.to_thread has neither a bound on threads that hang nor a memory of what failed.
+"""
 
 import asyncio
 import logging
@@ -30,6 +33,8 @@ class OffLoop:
         self.outage = Outage(pause)
         self._failures: tuple[type[Exception], ...] = (*failures, TimeoutError)
         self._complaint = complaint
+        # One thread: what hangs there (a frozen disk, a frozen server) must not take the others with it. A default
+        # executor would be filled by ten such calls.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._late: asyncio.Future[Any] | None = None
 

@@ -1,7 +1,9 @@
 """A spool: rows on the local disk that outlive the process, the container and a power cut.
 
+Ours: persist-queue and litequeue neither lock a file to its process nor sync each commit.
+
 One SQLite file for each process that writes, with a lock beside it that dies with the process. A
-file whose lock is free belongs to nobody any more: whoever drains may adopt it.
+file whose lock is free belongs to a process that has died: any process that drains may adopt it.
 
 synchronous=FULL syncs the write-ahead log at every commit. With NORMAL, SQLite's usual choice for
 WAL, a power cut took all of 200 commits; with FULL, none (sqlite.org/pragma.html#pragma_synchronous).
@@ -85,9 +87,11 @@ class SpoolFile:
                     path, timeout=1, isolation_level=None, check_same_thread=False
                 )
                 undo.callback(self._database.close)
+                # In WAL mode a commit is one append and one sync, and readers (extents, bodies) do not block it.
                 self._database.execute("PRAGMA journal_mode=WAL")
                 self._database.execute("PRAGMA synchronous=FULL")
                 self._database.execute(_SCHEMA)
+                # The rows are synced at each commit, but after a power cut the file's name must be there too.
                 sync_directory(path.parent)
                 self.bytes, self.count = self._database.execute(
                     "SELECT coalesce(sum(length(body)), 0), count(*) FROM spool WHERE NOT damaged"
@@ -137,11 +141,14 @@ class SpoolFile:
     def _transaction(self) -> Iterator[None]:
         """Commit what is written inside, or roll it back: a transaction left open would fail all later ones."""
         try:
+            # IMMEDIATE takes the write lock now. A deferred transaction could fail with SQLITE_BUSY at its first
+            # write, which `timeout` does not wait for.
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 self._database.execute("COMMIT")
             finally:
+                # SQLite has rolled back by itself after some errors (a full disk, an I/O error), and not after others.
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
         except sqlite3.Error as error:
@@ -166,6 +173,7 @@ class SpoolFile:
         except sqlite3.Error as error:
             raise _failure(error) from error
         if left == 0:
+            # While the lock is still held: a process that adopts in between must not open a file that goes away.
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
             _lock_path(self.path).unlink(missing_ok=True)
@@ -269,7 +277,8 @@ def adopt(directory: Path) -> list[SpoolFile]:
 def _take_over(path: Path) -> SpoolFile | None:
     if (lock := _acquire(path)) is None:
         return None
-    if not path.exists():  # another process has drained and removed it just now
+    # remove() deletes the file first and the lock last, so a lock without a file is what it left.
+    if not path.exists():
         _lock_path(path).unlink(missing_ok=True)
         os.close(lock)
         return None

@@ -2,7 +2,7 @@
 
 import threading
 
-from landing.storing.background import Beside
+from landing.storing.background import BackgroundLoop
 from tests.waiting import eventually
 
 
@@ -14,7 +14,7 @@ def test_a_round_that_raises_is_logged_by_the_loops_name_and_the_next_one_comes(
         if len(rounds) == 1:
             raise KeyError("nobody thought of this")
 
-    loop = Beside("the exports", 0.01, act)
+    loop = BackgroundLoop("the exports", 0.01, act)
     loop.start()
     eventually(lambda: len(rounds) > 1)
     loop.end()
@@ -31,7 +31,7 @@ def test_no_round_begins_after_the_end_and_one_that_is_stuck_is_not_waited_for()
         begun.set()
         stuck.wait(30)
 
-    loop = Beside("stuck", 0.01, act)
+    loop = BackgroundLoop("stuck", 0.01, act)
     loop.start()
     assert begun.wait(5)
     loop.end()

@@ -186,15 +186,16 @@ def test_a_look_sees_how_far_the_workers_are_behind(monkeypatch):
 
 def test_a_worker_without_work_does_not_put_back_what_another_has_stored():
     idle, busy = (
-        reporter.Pulse("worker", lambda moment=moment: {"stored_up_to": moment}) for moment in (100.0, 200.0)
+        reporter.Reporter("worker", lambda moment=moment: {"stored_up_to": moment})
+        for moment in (100.0, 200.0)
     )
     for worker in (idle, busy, idle):
-        worker.beat()
+        worker.report()
     assert counters.marks()["stored_up_to"] == 200
 
 
 def test_a_worker_that_ends_leaves_word_up_to_when_it_has_stored():
-    worker = reporter.Pulse("worker", lambda: {"stored_up_to": 300.0})
+    worker = reporter.Reporter("worker", lambda: {"stored_up_to": 300.0})
     worker.stop()
     assert counters.marks()["stored_up_to"] == 300
     assert counters.processes() == {}
@@ -209,11 +210,11 @@ def test_what_a_worker_holds_is_the_oldest_though_the_queue_is_empty():
 
 def test_the_oldest_of_joined_batches_counts():
     batches = [[[submission(ago=5).to_wire()], None], [[submission(ago=70).to_wire()], None]]
-    reporter.take_in_hand("a task", [batches], save_batches_async)
+    reporter.note_start("a task", [batches], save_batches_async)
     try:
         assert reporter._worker()["in_hand"] == pytest.approx(NOW.timestamp() - 70, abs=1)
     finally:
-        reporter.put_down("a task", "FAILURE", [batches], save_batches_async)
+        reporter.note_end("a task", "FAILURE", [batches], save_batches_async)
 
 
 def test_the_queues_head_came_after_the_last_that_was_stored():

@@ -28,10 +28,10 @@ from dashboard.live import snapshot
 assert snapshot.now()["dependencies"]["redis"] == "ok"
 snapshot.points(0)
 snapshot.sample(0)
-pulse = snapshot.pulse()
-pulse.beat()
-pulse.start()
-pulse.stop()
+reporter = snapshot.web_reporter()
+reporter.report()
+reporter.start()
+reporter.stop()
 """
 FLOWER = """
 import sys

@@ -27,7 +27,7 @@ from django.db import Error as DatabaseError
 from django.db import transaction
 
 from dashboard.models import KEPT_FOR, Export, ExportChunk
-from landing.storing.background import beside_worker
+from landing.storing.background import run_in_worker
 from lib.clock import now
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,8 @@ def clean() -> None:
 def _claim() -> Export | None:
     """Take the oldest export that waits, unless one is being written somewhere."""
     with transaction.atomic():
-        # Workers that ask at the same time wait here for each other.
+        # All unfinished rows are locked, not only the oldest: two workers that ask at the same time would else
+        # see one waiting row each, and write two exports at once.
         unfinished = list(Export.objects.select_for_update().filter(state__in=UNFINISHED).order_by("pk"))
         if not unfinished or any(one.state == Export.State.RUNNING for one in unfinished):
             return None
@@ -127,6 +128,7 @@ def _claim() -> Export | None:
 
 def _write(export: Export) -> int:
     """Write the file of an export and return its rows. Raises ExportFailed or django.db.Error."""
+    # Standard error goes to a file: a pipe that nobody reads while chunks are stored could fill and stop the child.
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(  # noqa: S603  our own command; what was asked are checked values
             _command(export), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
@@ -199,6 +201,7 @@ def _chunks(pipe: IO[bytes]) -> Iterator[bytes]:
     waiting = bytearray()
     beat_at = time.monotonic() + HEARTBEAT
     while True:
+        # read() would wait for a whole chunk, and a slow export would look like a dead one.
         ready, _, _ = select.select([pipe], [], [], max(0.0, beat_at - time.monotonic()))
         body = os.read(pipe.fileno(), CHUNK - len(waiting)) if ready else b""
         waiting += body
@@ -231,7 +234,7 @@ def stop_working(**_: Any) -> None:
         process.kill()
 
 
-@beside_worker("exports", every=INTERVAL)
+@run_in_worker("exports", every=INTERVAL)
 def write_those_that_wait() -> None:
     """Write one export after the other until none waits."""
     try:

@@ -60,6 +60,8 @@ class Adder:
             self._waiting[min(self._waiting)].update(oldest)
 
     def _add(self, bucket: int, counts: Counter[str]) -> None:
+        # A plain HINCRBY that timed out may have been done: a second try would count twice. So each addition has
+        # a number, which is set in the same MULTI, and WATCH fails the MULTI of a try that overtakes another.
         with redis().pipeline() as pipeline:
             pipeline.watch(self._key)  # type: ignore[no-untyped-call]
             if pipeline.get(self._key) == str(self._number).encode():

@@ -1,4 +1,4 @@
-"""The pulse of each process: every two seconds it adds its counts to the totals and says how it is.
+"""Each process reports every two seconds: it adds its counts to the totals and says how it is.
 
 A kill -9 loses the counts of the last two seconds, never a registration. One of the web processes
 samples the gauges into each point of the charts: whichever asks Redis first.
@@ -16,7 +16,7 @@ from celery import signals
 
 from dashboard.live import counters, probes
 from landing.keeping import task_messages
-from landing.storing.background import Beside
+from landing.storing.background import BackgroundLoop
 from lib import metrics
 from lib.outage import Outage
 
@@ -28,11 +28,11 @@ Say = Callable[[], dict[str, object]]
 Sample = Callable[[int], None]
 
 
-class Pulse:
-    """Beats in a thread of its own.
+class Reporter:
+    """Reports from a background thread.
 
     say: tells how the process is, each time anew. sample: writes the gauges into a bucket of the
-    charts, when it is this process's turn. look: what to do at each beat besides, also without Redis.
+    charts, when it is this process's turn. look: what else to do each time, also without Redis.
     """
 
     def __init__(
@@ -46,22 +46,23 @@ class Pulse:
         self._stored_up_to = 0.0
         self._adder = counters.Adder()
         self._outage = Outage(pause=0)
-        self._beats = Beside("pulse", EVERY, self.beat)
+        self._loop = BackgroundLoop("reporter", EVERY, self.report)
 
     def start(self) -> None:
         """Begin."""
-        self._beats.start()
+        self._loop.start()
 
     def stop(self) -> None:
-        """Add what is left, take leave and end. Who was killed takes no leave, and is called silent for a while."""
-        self._beats.end()
-        if self._beats.join(timeout=2 * counters.TIMEOUT + probes.DEADLINE):
+        """Flush, deregister, stop. A killed process does not deregister; it is shown as silent until FORGOTTEN_AFTER."""
+        self._loop.end()
+        # A round that still waits for Redis would announce this process again after it has gone.
+        if self._loop.join(timeout=2 * counters.TIMEOUT + probes.DEADLINE):
             with suppress(*counters.Unavailable):
                 self._tell()
                 counters.forget([self.name])
 
-    def beat(self) -> None:
-        """Add, tell, and sample if it is this process's turn. An outage of Redis is waited out."""
+    def report(self) -> None:
+        """Report once, and sample the gauges if it is this process's turn. Counts wait while Redis is away."""
         try:
             if self._look:
                 self._look()
@@ -77,6 +78,7 @@ class Pulse:
 
     def _tell(self) -> None:
         self._adder.flush()
+        # After the counts: a process that is seen alive has none waiting from before.
         said = self._say()
         counters.announce(self.name, {"role": self._role, "at": int(time.time()), **said})
         stored_up_to = said.get("stored_up_to")
@@ -90,7 +92,7 @@ class Pulse:
 
 _in_hand: dict[str, float] = {}
 _stored_up_to = 0.0
-_pulse: Pulse | None = None
+_reporter: Reporter | None = None
 
 
 def _worker() -> dict[str, object]:
@@ -98,7 +100,7 @@ def _worker() -> dict[str, object]:
 
 
 @signals.task_prerun.connect
-def take_in_hand(task_id: str, args: Any, task: Any, **_: Any) -> None:
+def note_start(task_id: str, args: Any, task: Any, **_: Any) -> None:
     """Note the oldest registration of a batch, and whether RabbitMQ hands it out again."""
     _in_hand[task_id] = min(_moments(task, args), default=time.time())
     if (task.request.delivery_info or {}).get("redelivered"):
@@ -106,7 +108,7 @@ def take_in_hand(task_id: str, args: Any, task: Any, **_: Any) -> None:
 
 
 @signals.task_postrun.connect
-def put_down(task_id: str, state: str, args: Any, task: Any, **_: Any) -> None:
+def note_end(task_id: str, state: str, args: Any, task: Any, **_: Any) -> None:
     """Note that a batch is done with."""
     global _stored_up_to  # noqa: PLW0603
     _in_hand.pop(task_id, None)
@@ -127,14 +129,14 @@ def _moments(task: Any, args: Any) -> list[float]:
 @signals.worker_ready.connect
 def start_worker(**_: Any) -> None:
     """Begin in a worker's main process and, after the fork, in each of its pool."""
-    global _pulse  # noqa: PLW0603
-    _pulse = Pulse("worker", _worker)
-    _pulse.start()
+    global _reporter  # noqa: PLW0603
+    _reporter = Reporter("worker", _worker)
+    _reporter.start()
 
 
 @signals.worker_process_shutdown.connect
 @signals.worker_shutdown.connect
 def stop_worker(**_: Any) -> None:
     """Add what was counted last."""
-    if _pulse:
-        _pulse.stop()
+    if _reporter:
+        _reporter.stop()

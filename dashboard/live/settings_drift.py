@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 
 from landing.keeping import broker, queues
-from landing.storing.background import Beside, beside_worker
+from landing.storing.background import BackgroundLoop, run_in_worker
 
 ANNOUNCE_EVERY = 60.0
 """Seconds; the queue forgets an announcement after twice that."""
@@ -79,12 +79,12 @@ def differences(announced: Sequence[Announcement]) -> dict[str, list[str]]:
     return found
 
 
-def beside_web() -> Beside:
+def web_announcer() -> BackgroundLoop:
     """Return the loop by which a web process announces itself."""
-    return Beside("parity", ANNOUNCE_EVERY, partial(announce, "web"))
+    return BackgroundLoop("settings drift", ANNOUNCE_EVERY, partial(announce, "web"))
 
 
-beside_worker("parity", every=ANNOUNCE_EVERY)(partial(announce, "worker"))
+run_in_worker("settings drift", every=ANNOUNCE_EVERY)(partial(announce, "worker"))
 
 
 def _payload(message: Any) -> dict[str, Any] | None:

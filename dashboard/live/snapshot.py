@@ -6,7 +6,7 @@ from typing import Any
 
 from dashboard.live import counters, probes
 from dashboard.live.probes import Reading
-from dashboard.live.reporter import Pulse
+from dashboard.live.reporter import Reporter
 from landing.keeping import intake
 from landing.storing import backlog
 from landing.storing.backlog import Backlog
@@ -27,9 +27,9 @@ LATENCY = "register_seconds"
 _SAMPLED = {"queue": "gauge:queue", "oldest": "gauge:oldest", "spool_rows": "gauge:spool_rows"}
 
 
-def pulse() -> Pulse:
-    """Return the pulse of a web process, which samples the gauges too."""
-    return Pulse(
+def web_reporter() -> Reporter:
+    """Return the reporter of a web process, which samples the gauges too."""
+    return Reporter(
         "web",
         lambda: {"spools": intake.current().rabbitmq_outage.is_on, "spooled": probes.spooled()},
         sample,

@@ -25,8 +25,8 @@ ADOPT_EVERY = 10.0
 class Drainer:
     """Drains spools through a connection of its own, so that visitors never wait behind it.
 
-    It is also who finds out that the broker is back: while the breaker is open it tries with what
-    is spooled, and the first confirm closes the breaker.
+    It also finds out that RabbitMQ is back: during an outage it tries with what is spooled, and the first
+    confirm ends the outage.
     """
 
     def __init__(self, intake: Intake) -> None:
@@ -49,7 +49,7 @@ class Drainer:
                 log.error("a spool cannot be drained", extra={"reason": str(error)})
                 pause = LONGEST
             except Exception:
-                # Whatever it was, a drainer that ends would leave the breaker open for ever.
+                # A drainer that ends would leave the outage on for ever, and every registration would be spooled.
                 log.exception("the drainer goes on after an error")
                 pause = LONGEST
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  not a secret
@@ -109,10 +109,11 @@ class Drainer:
             # As they are: should one be no submission, it is the worker that makes it a dead letter.
             await self._publisher.send([orjson.loads(row.body) for row in rows])
             self._broker_answers()
+            # Deleted only after the confirm. A crash in between sends them again, which changes nothing.
             await self._intake.on_disk(file.delete, rows)
             moved += len(rows)
             metrics.count("drained", len(rows))
-            # A spool that is poured out at once would raise the alarm again that filled it.
+            # A spool that is sent at full speed could raise the very memory alarm that filled it.
             await asyncio.sleep(len(rows) / settings.SPOOL_DRAIN_RATE)
         return moved
 

@@ -1,4 +1,4 @@
-"""accept(): the one way in. Limits, then the broker, else the spool, else "try again"."""
+"""The accepting path: rate limits, then RabbitMQ, else the spool, else "try again" (503)."""
 
 import asyncio
 import logging
@@ -36,9 +36,9 @@ PACE, ENOUGH = 0.004, 16
 class Intake:
     """The accepting path of one process. It lives on one event loop and never touches a database.
 
-    broker: open while RabbitMQ is known not to confirm. It is the drainer that closes it again, so
-    that no visitor has to wait for a try. disk: the same for the spool; it is tried again after a
-    second, by a rehearsal if RabbitMQ confirms.
+    rabbitmq_outage is on while RabbitMQ is known not to confirm. The drainer ends it, so that no visitor
+    waits for a try. spool_outage is the same for the spool; the spool is tried again after a second, by a
+    rehearsal if RabbitMQ confirms.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -124,7 +124,7 @@ class Intake:
         if (home := await self._bring(batch)) is None:
             return False
         if home == "rabbitmq":
-            self._rehearse(batch)
+            self._rehearse(batch)  # after the promise is kept: no visitor waits for it
         metrics.count(f"accepted:{home}", len(batch))
         request_ids = [submission.request_id for submission in batch]
         log.info("accepted", extra={"home": home, "request_ids": request_ids})

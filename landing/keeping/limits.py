@@ -62,7 +62,10 @@ MOST_LOCAL_SENDERS = 50_000
 
 
 class Limiter:
-    """Allows each sender `limit` registrations in any `period` seconds."""
+    """Allows each sender `limit` registrations in any `period` seconds.
+
+    Ours: the `limits` package asks Redis once for each key, and a group of 500 is one call here.
+    """
 
     def __init__(self, *, limit: int, period: int, timeout: float) -> None:
         self._redis = redis_clients.connect_async(timeout)

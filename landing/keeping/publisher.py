@@ -29,7 +29,10 @@ class NotConfirmed(Exception):
 
 
 class Publisher:
-    """Holds one connection to RabbitMQ, opened when it is first needed and after each failure."""
+    """Holds one connection to RabbitMQ, opened when it is first needed and after each failure.
+
+    aiormq and not aio-pika: its robust connections resend by themselves, and we must know what was confirmed.
+    """
 
     def __init__(self, url: str, *, timeout: float, ca_path: str = "") -> None:
         self._url = url
@@ -53,6 +56,7 @@ class Publisher:
         never be taken for another message's.
         """
         try:
+            # One deadline for the connection, the write and the confirm together: the visitor waits for all three.
             async with asyncio.timeout(self._timeout):
                 channel = await self._open()
                 body, properties = message_of(batch)
@@ -88,6 +92,8 @@ class Publisher:
 
     def close(self) -> None:
         """Drop the connection without waiting for the broker's good-bye."""
+        # Forgotten before it is closed: closing takes seconds when the broker is frozen, and the next try
+        # must not find it.
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             closing = asyncio.create_task(_close(connection))
@@ -95,6 +101,7 @@ class Publisher:
             closing.add_done_callback(self._closing.discard)
 
     async def _open(self) -> AbstractChannel:
+        # Several groups may find the connection gone at once; one of them opens the next.
         async with self._connecting:
             if self._channel is None or self._connection is None or self._connection.is_closed:
                 self._connection = await aiormq.connect(

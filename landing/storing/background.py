@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 Round = Callable[[], object]
 
 
-class Beside:
+class BackgroundLoop:
     """Does a round at once and then every so many seconds, more or less, in a thread of its own.
 
     A round that raises is logged under the loop's name, and the next one comes all the same.
@@ -54,11 +54,11 @@ class Beside:
             self._ending.wait(self._every * random.uniform(0.75, 1.25))  # noqa: S311  not a secret
 
 
-def beside_worker(name: str, *, every: float) -> Callable[[Round], Round]:
+def run_in_worker(name: str, *, every: float) -> Callable[[Round], Round]:
     """Decorate a function that every worker's main process calls every so many seconds, from its start to its end."""
 
     def decorate(act: Round) -> Round:
-        loop = Beside(name, every, act)
+        loop = BackgroundLoop(name, every, act)
 
         @signals.worker_ready.connect(weak=False)
         def begin(**_: object) -> None:

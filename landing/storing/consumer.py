@@ -1,4 +1,7 @@
-"""Celery's consumer, changed where it would lose a message, block on one, or fall over one."""
+"""Celery's consumer with fixes: it rejects unreadable messages, refuses eta and expires, survives handler errors.
+
+Ours, since Celery has a setting for none of them.
+"""
 
 import functools
 import logging
@@ -40,17 +43,20 @@ class Consumer(consumer.Consumer):
         return super().ensure_connected(conn)
 
     def shutdown(self) -> None:
-        """End."""
+        """Stop at once, also during an alarm of RabbitMQ."""
         self._drop_events_connection()
         super().shutdown()
 
     def on_close(self) -> None:
-        """Get ready to connect again."""
+        """Prepare for the next connection, also during an alarm of RabbitMQ."""
         self._drop_events_connection()
         super().on_close()
 
     def _drop_events_connection(self) -> None:
-        """Take no leave of RabbitMQ, which does not read it during an alarm: the worker could neither end nor reconnect.
+        """Drop the events connection without AMQP's close handshake.
+
+        During a memory or disk alarm RabbitMQ reads nothing from a connection that publishes, so the handshake
+        never ends, and the worker could neither stop nor reconnect.
 
         Not as a step in place of Celery's Events: other steps require that class by name, so both would run.
         """
@@ -60,6 +66,7 @@ class Consumer(consumer.Consumer):
     def update_strategies(self) -> None:
         """Let messages of registrations wait together when the pool is busy."""
         super().update_strategies()
+        # After Celery's own: each reconnection builds the strategies anew, with handlers of the new channel.
         alone, joined = self.strategies[task_messages.TASK], self.strategies[task_messages.JOINED]
         self.strategies[task_messages.TASK] = joining.Joiner(
             alone, joined, self.pool.num_processes, self.timer
@@ -76,7 +83,7 @@ class Consumer(consumer.Consumer):
                 else:
                     handle(message)
             except (*self.connection_errors, *self.channel_errors):
-                raise
+                raise  # Celery reconnects; the message was not acknowledged and comes again
             except Exception as error:  # noqa: BLE001  whatever is in the message, the worker goes on
                 self.on_decode_error(message, error)
 

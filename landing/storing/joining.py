@@ -21,11 +21,11 @@ from landing.keeping import queues, task_messages
 log = logging.getLogger(__name__)
 
 PACE = 0.1
-"""Seconds from one task to the next, unless MANY wait: nobody sees them, and each task saved is a commit saved."""
+"""Seconds from one task to the next, unless MANY wait. A visitor's page asks after 0.3 s, and each task saved is a commit saved."""
 MANY = 32
-"""Messages that are enough for a task at any time."""
+"""Messages that are enough for a task at any time; fewer than the prefetch, or they could never be at hand together."""
 LOOK_EVERY = 1.0
-"""Seconds between looks at who waits, should a task have ended without a word."""
+"""Seconds between looks at the waiting messages, in case a task ended without calling back."""
 
 Handler = Callable[..., Any]
 
@@ -80,8 +80,8 @@ class Joiner:
         return self.look()
 
     def look(self) -> None:
-        """Give the pool as much as it has hands for."""
-        while self._waiting and self._has_a_free_hand():
+        """Dispatch waiting messages while the pool has free processes."""
+        while self._waiting and self._has_a_free_process():
             early = self._next - time.monotonic()
             if early > 0 and len(self._waiting) < MANY:
                 self._look_after(early)
@@ -89,7 +89,8 @@ class Joiner:
             self._next = time.monotonic() + PACE
             self._give(self._take())
 
-    def _has_a_free_hand(self) -> bool:
+    def _has_a_free_process(self) -> bool:
+        # reserved_requests holds what was handed to the pool and is not acknowledged yet, so it counts our tasks.
         stopping: Any = state.should_stop  # an exit status, which may be 0
         goes_on = stopping is None or stopping is False
         return goes_on and len(state.reserved_requests) < self._processes
@@ -106,11 +107,12 @@ class Joiner:
         def ack(*args: Any) -> None:
             for one in group:
                 one.ack(*args)
-            # Not at once: a greenlet that reports its end still holds its place in the pool.
+            # Not at once: the task that reports its end still holds its place in reserved_requests.
             self._look_after(0)
 
         def reject(log: Any, errors: Any, requeue: bool = False) -> None:
-            # Nobody knows yet which of several it was: each comes again, and alone.
+            # Nobody knows yet which of several it was. Each is delivered again, marked as redelivered, and then
+            # _read() does not join it: a message that kills its worker takes no other with it a second time.
             for one in group:
                 one.reject(log, errors, requeue or len(group) > 1)
             self._look_after(0)

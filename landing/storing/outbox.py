@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from landing.keeping import tracing
 from landing.models import ParkedLog
-from landing.storing.background import beside_worker
+from landing.storing.background import run_in_worker
 from lib import metrics
 from lib.clock import now
 from lib.outage import Outage
@@ -99,7 +99,7 @@ def _give(parked: Sequence[ParkedLog]) -> list[ParkedLog]:
     return []
 
 
-@beside_worker("redrive", every=INTERVAL)
+@run_in_worker("redrive", every=INTERVAL)
 def redrive_all() -> None:
     """Move parked documents to the log store until there are none, or it takes no more."""
     try:

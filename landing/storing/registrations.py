@@ -1,4 +1,4 @@
-"""The only writer of the tables: one verb for the task, the replay and the drainer."""
+"""The only code that inserts registrations and submissions."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,7 +11,11 @@ from lib import metrics
 
 # One statement, so one round trip and one commit: registrations first, their ids into the
 # submissions. Phones are taken in order, so that two batches lock rows in the same order and
-# cannot wait for each other. Both inserts are the same done twice as done once, in any order.
+# cannot deadlock. Both inserts change nothing the second time, in any order of delivery: the bounds
+# only widen, and an older accepted_at wins.
+# GROUP BY and DISTINCT ON: one statement may not touch a row twice (PostgreSQL raises 21000).
+# The last SELECT reads `registered` and not the table: a statement does not see rows that it has inserted.
+# DO UPDATE and not DO NOTHING for registrations: RETURNING gives back only rows that were written.
 _STORE = """
 WITH batch AS (
     SELECT * FROM unnest(%s::uuid[], %s::varchar[], %s::timestamptz[])

@@ -12,7 +12,7 @@ from celery.worker import state
 from django.conf import settings
 
 from landing.keeping import broker, queues
-from landing.storing.background import beside_worker
+from landing.storing.background import run_in_worker
 
 log = logging.getLogger(__name__)
 
@@ -53,4 +53,4 @@ class Watchdog:
             os._exit(1)  # a deaf consumer does not shut down either; what is unacknowledged comes again
 
 
-beside_worker("watchdog", every=settings.WORKER_DEAF_AFTER / LOOKS)(Watchdog().look)
+run_in_worker("watchdog", every=settings.WORKER_DEAF_AFTER / LOOKS)(Watchdog().look)
