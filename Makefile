@@ -11,7 +11,7 @@ ARGS ?=
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help run try test sure lint fix bench drill docs audit lock release-check registry-login publish secrets \
+.PHONY: help run try test coverage sure lint fix bench drill docs audit lock release-check registry-login publish secrets \
 	compose-test setup setup-run
 
 help: ## Show this list
@@ -28,6 +28,12 @@ test: setup ## Run every test, with servers and a browser of its own (ARGS="-k p
 	@$(PYTHON) deploy/helm/breakwater/ci/get_tools.py
 	@$(PYTHON) -m systemtests.axe
 	@exec $(PYTHON) -m local.run_tests $(ARGS)
+
+coverage: setup ## Run every test and say which lines none of them runs (at least 95 % must be run)
+	@local/install_test_tools.sh
+	@rm -f .coverage .coverage.*
+	@$(PYTHON) -m coverage run -m local.run_tests $(ARGS)
+	@$(VENV)/bin/coverage combine --quiet && $(VENV)/bin/coverage report
 
 sure: lint test ## Everything that must hold before a commit: lint, then test
 

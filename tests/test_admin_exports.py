@@ -2,11 +2,11 @@
 
 import csv
 import io
-import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import psutil
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
@@ -287,12 +287,12 @@ def test_a_worker_that_ends_takes_its_export_along_and_leaves_no_process(exporte
     with worker() as process:
         export = asked(exporter)
         eventually(lambda: Export.objects.get(pk=export.pk).bytes, within=60)
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert [child for child in family if "export" in child.cmdline()]
         process.terminate()
         process.wait(30)
     assert Export.objects.get(pk=export.pk).state != Export.State.READY
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert connection.settings_dict["NAME"]
-    assert not [line for line in listed.splitlines() if "manage.py export --json --format=csv" in line]
+    assert [child for child in family if child.is_running()] == []
 
 
 def test_the_rights_of_web_and_worker_in_the_container_stack_are_enough(client, django_user_model):

@@ -127,6 +127,7 @@ def test_a_refused_phone_is_told_why(client, body, code, words):
 def test_and_in_persian(client, body, code, words):
     persian = send(client, orjson.dumps(body), accept_language="fa-IR,en;q=0.5").json()
     assert persian["errors"][0]["code"] == code
+    assert persian["title"] == "شمارهٔ تلفن نادرست است"
     assert persian["detail"] != words
     assert any("\u0600" <= letter <= "\u06ff" for letter in persian["title"])
     assert any("\u0600" <= letter <= "\u06ff" for letter in persian["detail"])
