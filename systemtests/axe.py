@@ -12,7 +12,7 @@ WHEEL = "axe-playwright-python==0.1.8"
 SCRIPT = Path(sys.prefix) / "share" / "breakwater-axe" / "axe.min.js"
 
 
-def fetch():
+def fetch() -> None:
     """Download axe-core unless it is there."""
     if SCRIPT.exists():
         return

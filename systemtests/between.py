@@ -12,7 +12,7 @@ OF_A_CONNECTION = {"connection", "content-length", "keep-alive", "transfer-encod
 class Between:
     """A proxy before a stack. Each is an origin of its own, for which no browser keeps anything yet."""
 
-    def __init__(self, stack, port=0):
+    def __init__(self, stack, port=0) -> None:
         self.stack = stack
         self.sender = new_sender()
         self.rewrite = None  # what it makes of a page's HTML
@@ -24,13 +24,13 @@ class Between:
             protocol_version = "HTTP/1.1"
             timeout = 30
 
-            def handle_one_request(self):
+            def handle_one_request(self) -> None:
                 try:
                     super().handle_one_request()
                 except ConnectionError:  # a visitor who goes on to another page
                     self.close_connection = True
 
-            def do_GET(self):
+            def do_GET(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 own = between.answer(self.command, self.path, self.headers)
                 status, headers, body = own or between.ask(self.command, self.path, self.headers, body)
@@ -43,7 +43,7 @@ class Between:
 
             do_POST = do_OPTIONS = do_HEAD = do_GET  # noqa: N815  the names that BaseHTTPRequestHandler wants
 
-            def log_message(self, *_):
+            def log_message(self, *_) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
@@ -75,7 +75,7 @@ class Between:
             content = self.rewrite(content.decode()).encode()
         return answer.status, kept, content
 
-    def refuse_the_api(self):
+    def refuse_the_api(self) -> None:
         """Answer each call of the API by 503, until let_through()."""
         busy = (
             503,
@@ -84,5 +84,5 @@ class Between:
         )
         self.answer = lambda method, path, headers: busy if path.startswith("/api/") else None
 
-    def let_through(self):
+    def let_through(self) -> None:
         self.answer = lambda method, path, headers: None

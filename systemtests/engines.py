@@ -21,7 +21,7 @@ from systemtests.visitor import open_browser
 MINI_BROWSER = "usr/lib/*/webkit2gtk-4.*/MiniBrowser"
 
 
-def end(process):
+def end(process) -> None:
     with process:  # which closes its pipes and waits
         process.terminate()
 
@@ -29,13 +29,13 @@ def end(process):
 class Engine:
     """One browser with one tab."""
 
-    def press(self, selector):
+    def press(self, selector) -> None:
         self.run("document.querySelector(arguments[0]).click()", selector)
 
     def text(self, selector):
         return self.run("return document.querySelector(arguments[0])?.innerText", selector)
 
-    def wait_for(self, state, within=20):
+    def wait_for(self, state, within=20) -> None:
         shown = f'#progress[data-state="{state}"]:not([hidden])'
         eventually(lambda: self.run("return !!document.querySelector(arguments[0])", shown), within)
 
@@ -43,11 +43,11 @@ class Engine:
 class BySelenium(Engine):
     """A browser that has a WebDriver."""
 
-    def __init__(self, driver, display=None):
+    def __init__(self, driver, display=None) -> None:
         self.driver = driver
         self.display = display
 
-    def open(self, url):
+    def open(self, url) -> None:
         self.driver.get(url)
 
     def run(self, script, *values):
@@ -56,13 +56,13 @@ class BySelenium(Engine):
         except (JavascriptException, WebDriverException):  # the next page is on its way
             return None
 
-    def type(self, selector, text):
+    def type(self, selector, text) -> None:
         self.driver.find_element(By.CSS_SELECTOR, selector).send_keys(text)
 
-    def back(self):
+    def back(self) -> None:
         self.driver.back()
 
-    def quit(self):
+    def quit(self) -> None:
         self.driver.quit()
         if self.display:
             end(self.display)
@@ -71,7 +71,7 @@ class BySelenium(Engine):
 class Firefox(Engine):
     """Firefox by its own WebDriver BiDi: Debian has no geckodriver."""
 
-    def __init__(self, home):
+    def __init__(self, home) -> None:
         home.mkdir()
         command = ["firefox-esr", "--headless", "--no-remote", "--profile", str(home)]
         self.process = subprocess.Popen(
@@ -99,7 +99,7 @@ class Firefox(Engine):
         assert answer["type"] == "success", answer
         return answer["result"]
 
-    def open(self, url):
+    def open(self, url) -> None:
         self.call("browsingContext.navigate", context=self.tab, url=url, wait="complete")
 
     def run(self, script, *values):
@@ -116,16 +116,16 @@ class Firefox(Engine):
             return None
         return json.loads(answer["result"].get("value", "null")) if answer["type"] == "success" else None
 
-    def type(self, selector, text):
+    def type(self, selector, text) -> None:
         self.run("document.querySelector(arguments[0]).focus()", selector)
         strokes = [{"type": kind, "value": key} for key in text for kind in ("keyDown", "keyUp")]
         keyboard = {"type": "key", "id": "keyboard", "actions": strokes}
         self.call("input.performActions", context=self.tab, actions=[keyboard])
 
-    def back(self):
+    def back(self) -> None:
         self.call("browsingContext.traverseHistory", context=self.tab, delta=-1)
 
-    def quit(self):
+    def quit(self) -> None:
         self.socket.close()
         end(self.process)
 

@@ -6,6 +6,6 @@ from systemtests.stack import new_sender
 
 
 @schemathesis.hook
-def before_call(context, case, kwargs):
+def before_call(context, case, kwargs) -> None:
     """The limit of ten a minute is for one sender; these are many."""
     case.headers["X-Forwarded-For"] = new_sender()

@@ -12,7 +12,7 @@ from systemtests.visitor import open_browser
 class Admin:
     """What an operator does and sees."""
 
-    def __init__(self, browser, stack):
+    def __init__(self, browser, stack) -> None:
         self.browser = browser
         self.stack = stack
 
@@ -37,7 +37,7 @@ class Admin:
     def language(self):
         return self.browser.execute_script("return document.documentElement.lang")
 
-    def log_in(self):
+    def log_in(self) -> None:
         lines = (self.stack.state_dir / "secrets").read_text().splitlines()
         password = dict(line.split("=", 1) for line in lines if "=" in line)["ADMIN_PASSWORD"]
         self.open().type("#id_username", "admin").type("#id_password", password)
@@ -57,7 +57,7 @@ def admin(stack, tmp_path_factory):
     browser.quit()
 
 
-def test_the_language_can_be_switched_and_stays(admin):
+def test_the_language_can_be_switched_and_stays(admin) -> None:
     before = admin.open().language()
     admin.click("#language-form button")
     eventually(lambda: admin.language() != before)
@@ -66,7 +66,7 @@ def test_the_language_can_be_switched_and_stays(admin):
     assert admin.complaints() == []
 
 
-def test_a_phone_is_found_masked_and_revealed(admin):
+def test_a_phone_is_found_masked_and_revealed(admin) -> None:
     phone = new_phone()
     admin.stack.registered(phone)
     admin.open(f"/admin/landing/registration/?q={phone}").click("#result_list th a")
@@ -80,7 +80,7 @@ def test_a_phone_is_found_masked_and_revealed(admin):
     assert admin.complaints() == []
 
 
-def test_an_export_is_written_in_the_background_and_downloaded(admin, tmp_path):
+def test_an_export_is_written_in_the_background_and_downloaded(admin, tmp_path) -> None:
     phone = new_phone()
     admin.stack.registered(phone)
     admin.browser.execute_cdp_cmd(
@@ -96,7 +96,7 @@ def test_an_export_is_written_in_the_background_and_downloaded(admin, tmp_path):
     assert admin.complaints() == []
 
 
-def test_the_qr_code_of_a_second_factor_is_shown_in_both_languages_and_nothing_is_blocked(admin):
+def test_the_qr_code_of_a_second_factor_is_shown_in_both_languages_and_nothing_is_blocked(admin) -> None:
     admin.open("/admin/second-factor/own/")
     first = admin.language()
     assert admin.all(".qr svg path")
@@ -109,7 +109,7 @@ def test_the_qr_code_of_a_second_factor_is_shown_in_both_languages_and_nothing_i
     eventually(lambda: admin.language() == first)
 
 
-def test_the_eleventh_wrong_password_is_refused_on_a_page(stack):
+def test_the_eleventh_wrong_password_is_refused_on_a_page(stack) -> None:
     stack.http.get("/admin/login/")
     form = {"csrfmiddlewaretoken": stack.http.cookies["csrftoken"], "username": "admin", "password": "wrong"}
     sender = {"X-Forwarded-For": new_sender()}

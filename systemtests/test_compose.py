@@ -45,7 +45,7 @@ PORTS = {
 class Stack:
     """The project's containers."""
 
-    def __init__(self, folder):
+    def __init__(self, folder) -> None:
         self.secrets = folder / "secrets"
         self.env_file = folder / "env"
         self.url = f"http://localhost:{free_port()}"
@@ -76,7 +76,7 @@ class Stack:
             command += ["-f", str(file)]
         return run(*command, *arguments, env=self.environment, check=check, text=text)
 
-    def up(self, *arguments):
+    def up(self, *arguments) -> None:
         self.compose("up", "-d", "--wait", "--wait-timeout", "240", *arguments)
 
     def config(self, *files):
@@ -166,7 +166,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def random_phone():
+def random_phone() -> str:
     return f"09{uuid4().int % 10**9:09d}"
 
 
@@ -197,7 +197,7 @@ def load(composed, threads=4, pause=0.1):
     """Send registrations as long as the block lasts; the list it gives holds the ids of the accepted ones."""
     accepted, stop = [], threading.Event()
 
-    def send():
+    def send() -> None:
         with httpx.Client(base_url=composed.url, trust_env=False, timeout=20) as http:
             while not stop.is_set():
                 try:
@@ -217,7 +217,7 @@ def load(composed, threads=4, pause=0.1):
             stop.set()
 
 
-def assert_kept(composed, accepted):
+def assert_kept(composed, accepted) -> None:
     """Each accepted id is in PostgreSQL and in MongoDB; both hold the same ids, each once."""
     assert len(accepted) > 100, "the load was too small to tell anything"
     wait_until(lambda: set(accepted) <= composed.stored(), 240)
@@ -230,7 +230,7 @@ def assert_kept(composed, accepted):
 # The stack as it is used
 
 
-def test_a_registration_through_nginx_ends_as_registered(composed):
+def test_a_registration_through_nginx_ends_as_registered(composed) -> None:
     answer = composed.register()
     assert answer.status_code == 202
     assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
@@ -238,7 +238,7 @@ def test_a_registration_through_nginx_ends_as_registered(composed):
     assert composed.http.get("/readyz").json()["status"] == "ready"
 
 
-def test_limits_and_states_are_kept_in_redis(composed):
+def test_limits_and_states_are_kept_in_redis(composed) -> None:
     answer = composed.register()
     wait_until(lambda: composed.status(answer.json()["task_id"]) == "Registered", 20)
     keys = redis_as_admin(composed, "keys", "*").split()
@@ -260,7 +260,7 @@ def redis_as_admin(composed, *command):
         ("http://mongo-express:8081/", "mongo_express_password"),
     ],
 )
-def test_monitoring_pages_want_their_login(composed, address, secret):
+def test_monitoring_pages_want_their_login(composed, address, secret) -> None:
     ask = f"""
 import base64, urllib.request, urllib.error
 for login in (None, "admin:", "admin:admin", "admin:pass", "admin:{composed.secret(secret)}"):
@@ -275,12 +275,12 @@ for login in (None, "admin:", "admin:admin", "admin:pass", "admin:{composed.secr
     assert composed.python("web", ask).split() == ["401", "401", "401", "401", "200"]
 
 
-def test_flower_does_not_start_without_a_login(composed):
+def test_flower_does_not_start_without_a_login(composed) -> None:
     started = composed.compose("run", "--rm", "--no-deps", "-T", "-e", "FLOWER_USER=", "flower", check=False)
     assert "Visit me" not in started
 
 
-def test_scaled_out_nginx_balances_over_all_web_containers(composed):
+def test_scaled_out_nginx_balances_over_all_web_containers(composed) -> None:
     try:
         composed.up("--no-recreate", "--scale", "web=2", "--scale", "worker=2")
 
@@ -298,7 +298,7 @@ def test_scaled_out_nginx_balances_over_all_web_containers(composed):
         composed.up("--no-recreate", "--scale", "web=1", "--scale", "worker=1")
 
 
-def test_connections_to_the_web_are_kept(composed):
+def test_connections_to_the_web_are_kept(composed) -> None:
     def opened():
         [names, values] = [
             line.split()
@@ -313,7 +313,7 @@ def test_connections_to_the_web_are_kept(composed):
     assert opened() - before < 20  # health checks open one each
 
 
-def test_no_visitor_sees_that_one_of_two_webs_is_killed(composed):
+def test_no_visitor_sees_that_one_of_two_webs_is_killed(composed) -> None:
     try:
         composed.up("--no-recreate", "--scale", "web=2")
         before = len(composed.witness())
@@ -341,7 +341,7 @@ def visitors(composed):
     """
     accepted, statuses, stop = [], set(), threading.Event()
 
-    def visit():
+    def visit() -> None:
         with httpx.Client(base_url=composed.url, trust_env=False, timeout=20) as http:
             while not stop.wait(0.02):
                 statuses.add(http.get("/fa/").status_code)
@@ -362,12 +362,12 @@ def visitors(composed):
         one.result()
 
 
-def test_nginx_follows_a_web_that_is_made_anew(composed):
+def test_nginx_follows_a_web_that_is_made_anew(composed) -> None:
     composed.compose("up", "-d", "--wait", "--force-recreate", "--no-deps", "web")
     wait_until(lambda: composed.register().status_code == 202, 5)
 
 
-def test_without_mongodb_the_worker_starts_stores_and_parks_documents(composed):
+def test_without_mongodb_the_worker_starts_stores_and_parks_documents(composed) -> None:
     override = composed.env_file.with_name("no-mongodb.yml")
     override.write_text("services: {mongodb: {entrypoint: [sh, -c, exit 132]}}")
     files = ("docker-compose.yml", override)
@@ -383,7 +383,7 @@ def test_without_mongodb_the_worker_starts_stores_and_parks_documents(composed):
     wait_until(lambda: request_id in composed.logged())
 
 
-def test_doctor_finds_no_fault_and_names_a_variable_that_differs(composed):
+def test_doctor_finds_no_fault_and_names_a_variable_that_differs(composed) -> None:
     assert doctor(composed) == []
     try:
         override = composed.env_file.with_name("differs.yml")
@@ -435,7 +435,7 @@ def registered(composed):
     return request_id
 
 
-def test_the_toolbox_lists_replays_and_discards_dead_letters(composed):
+def test_the_toolbox_lists_replays_and_discards_dead_letters(composed) -> None:
     kept, given_up = (new(composed, "worker", "bury(wire, 'refused by a test')") for _ in range(2))
     listed = composed.toolbox("dead_letters", "list")
     assert kept in listed
@@ -447,7 +447,7 @@ def test_the_toolbox_lists_replays_and_discards_dead_letters(composed):
     assert json.loads(composed.toolbox("dead_letters", "list", "--json"))["count"] == 0
 
 
-def test_an_installation_from_before_the_toolbox_is_updated_and_gets_its_role_later(composed):
+def test_an_installation_from_before_the_toolbox_is_updated_and_gets_its_role_later(composed) -> None:
     composed.sql("DROP OWNED BY breakwater_toolbox; DROP ROLE breakwater_toolbox")
     try:
         composed.compose("run", "--rm", "-T", "migrate")
@@ -458,13 +458,13 @@ def test_an_installation_from_before_the_toolbox_is_updated_and_gets_its_role_la
     wait_until(lambda: doctor(composed) == [], seconds=150)
 
 
-def test_the_toolbox_traces_a_registration(composed):
+def test_the_toolbox_traces_a_registration(composed) -> None:
     hops = json.loads(composed.toolbox("trace", registered(composed), "--json"))
     assert [hop["name"] for hop in hops] == ["accepted", "queued", "stored", "logged", "state"]
     assert hops[-1]["facts"]["celery"] == "SUCCESS"
 
 
-def test_nginx_log_piped_into_the_toolbox_proves_that_nothing_is_missing(composed):
+def test_nginx_log_piped_into_the_toolbox_proves_that_nothing_is_missing(composed) -> None:
     composed.witnessed(registered(composed))
     witness = composed.compose("logs", "--no-log-prefix", "nginx")
     report = json.loads(composed.toolbox("reconcile", "--accepted", "-", "--json", text=witness))
@@ -472,7 +472,7 @@ def test_nginx_log_piped_into_the_toolbox_proves_that_nothing_is_missing(compose
     assert report["accepted"] == report["stored"] > 0
 
 
-def test_the_toolbox_looks_for_a_missing_one_in_queue_and_spool_before_it_calls_it_lost(composed):
+def test_the_toolbox_looks_for_a_missing_one_in_queue_and_spool_before_it_calls_it_lost(composed) -> None:
     lost = new(composed, "toolbox", "")
     told = composed.toolbox("reconcile", "--accepted", "-", "--settle", "0", "--json", check=False, text=lost)
     report = json.loads(told)
@@ -480,7 +480,7 @@ def test_the_toolbox_looks_for_a_missing_one_in_queue_and_spool_before_it_calls_
     assert report["in_hand"] is not None  # which RabbitMQ's management tells, some seconds late
 
 
-def test_the_toolbox_writes_a_document_that_mongodb_lacks(composed):
+def test_the_toolbox_writes_a_document_that_mongodb_lacks(composed) -> None:
     request_id = registered(composed)
     new(composed, "toolbox", f"logs.delete(['{request_id}'])")
     assert request_id not in composed.logged()
@@ -489,13 +489,13 @@ def test_the_toolbox_writes_a_document_that_mongodb_lacks(composed):
     assert request_id in composed.logged()
 
 
-def test_a_rehearsal_from_the_toolbox_is_stored_and_removed(composed):
+def test_a_rehearsal_from_the_toolbox_is_stored_and_removed(composed) -> None:
     wave = ("rehearse", "--rate", "100", "--count", "500", "--url", "http://web:8000", "--json")
     facts = json.loads(composed.toolbox(*wave))
     assert facts["accepted"] == facts["stored"] == facts["removed"] == 500
 
 
-def test_a_rehearsal_from_the_toolbox_comes_from_many_addresses(composed):
+def test_a_rehearsal_from_the_toolbox_comes_from_many_addresses(composed) -> None:
     composed.toolbox("rehearse", "--count", "20", "--keep", "--url", "http://web:8000")
     find = """
 import django; django.setup()
@@ -508,14 +508,14 @@ for document in logs.find_many(list(logs.ids())):
     assert "20 synthetic registrations removed" in composed.toolbox("rehearse", "--clean")
 
 
-def test_the_toolbox_exports_to_standard_output(composed):
+def test_the_toolbox_exports_to_standard_output(composed) -> None:
     registered(composed)
     header, *rows = composed.toolbox("export", "--format", "csv", "--referrer", "--output", "-").splitlines()
     assert header.lstrip("\ufeff").startswith("id,phone_number,")
     assert len(rows) == int(composed.sql("SELECT count(*) FROM landing_registration")[0]) > 0
 
 
-def test_the_toolbox_drains_the_spool_of_a_web_that_has_gone(composed):
+def test_the_toolbox_drains_the_spool_of_a_web_that_has_gone(composed) -> None:
     composed.compose("stop", "web")
     try:
         put = "spool.create(Path(settings.SPOOL_DIR)).append([orjson.dumps(wire)])"
@@ -529,7 +529,7 @@ def test_the_toolbox_drains_the_spool_of_a_web_that_has_gone(composed):
 # The promise under faults
 
 
-def test_nothing_accepted_is_lost_when_workers_are_killed_and_rabbitmq_restarts(composed):
+def test_nothing_accepted_is_lost_when_workers_are_killed_and_rabbitmq_restarts(composed) -> None:
     with load(composed) as accepted:
         time.sleep(2)
         composed.compose("kill", "worker")
@@ -541,7 +541,7 @@ def test_nothing_accepted_is_lost_when_workers_are_killed_and_rabbitmq_restarts(
     assert_kept(composed, accepted)
 
 
-def test_nothing_accepted_is_lost_when_the_stack_goes_down_under_load(composed):
+def test_nothing_accepted_is_lost_when_the_stack_goes_down_under_load(composed) -> None:
     with load(composed) as accepted:
         time.sleep(3)
         composed.compose("down")
@@ -549,7 +549,7 @@ def test_nothing_accepted_is_lost_when_the_stack_goes_down_under_load(composed):
     assert_kept(composed, accepted)
 
 
-def test_nothing_accepted_is_lost_when_a_database_is_away(composed):
+def test_nothing_accepted_is_lost_when_a_database_is_away(composed) -> None:
     with load(composed) as accepted:
         for database in ("postgres", "mongodb"):
             composed.compose("kill", database)
@@ -559,7 +559,7 @@ def test_nothing_accepted_is_lost_when_a_database_is_away(composed):
     assert_kept(composed, accepted)
 
 
-def test_pages_stay_and_registrations_are_refused_clearly_while_the_web_is_away(composed):
+def test_pages_stay_and_registrations_are_refused_clearly_while_the_web_is_away(composed) -> None:
     pages = ("/", "/fa/", "/en/", "/fa/?utm_source=somewhere")
     for page in pages:
         assert composed.http.get(page).status_code == 200
@@ -581,7 +581,7 @@ def test_pages_stay_and_registrations_are_refused_clearly_while_the_web_is_away(
         composed.up("--no-recreate")
 
 
-def test_no_server_has_refused_what_the_product_asked(composed):
+def test_no_server_has_refused_what_the_product_asked(composed) -> None:
     """Up to here nothing was attacked: each process has done its work, with its own rights."""
     composed.toolbox("doctor", check=False)
     assert composed.http.get("/readyz").json()["status"] == "ready"
@@ -594,7 +594,7 @@ def test_no_server_has_refused_what_the_product_asked(composed):
 
 
 @pytest.mark.parametrize("language", ["en", "fa"])
-def test_nginx_refuses_large_bodies_in_the_words_of_the_web(composed, language):
+def test_nginx_refuses_large_bodies_in_the_words_of_the_web(composed, language) -> None:
     from_nginx = composed.http.post(
         "/api/register/", content=b" " * 16385, headers={"Accept-Language": language}
     )
@@ -623,7 +623,7 @@ except urllib.error.HTTPError as error:
         (413, "too_large", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n"),
     ],
 )
-def test_nginx_own_errors_are_problems_with_all_security_headers(composed, status, code, raw):
+def test_nginx_own_errors_are_problems_with_all_security_headers(composed, status, code, raw) -> None:
     with socket.create_connection(
         ("127.0.0.1", int(composed.url.rpartition(":")[2])), timeout=15
     ) as connection:
@@ -641,7 +641,7 @@ def test_nginx_own_errors_are_problems_with_all_security_headers(composed, statu
     assert headers["referrer-policy"]
 
 
-def test_a_visitor_cannot_choose_address_or_request_id(composed):
+def test_a_visitor_cannot_choose_address_or_request_id(composed) -> None:
     forged = {
         "X-Forwarded-For": "203.0.113.9",
         "X-Real-IP": "203.0.113.9",
@@ -658,13 +658,13 @@ def test_a_visitor_cannot_choose_address_or_request_id(composed):
     assert composed.python("web", find).strip() == witness["ip"] != "203.0.113.9"
 
 
-def test_the_access_log_names_each_accepted_request(composed):
+def test_the_access_log_names_each_accepted_request(composed) -> None:
     answer = composed.register()
     witness = composed.witnessed(answer.json()["request_id"])
     assert (witness["status"], witness["method"], witness["path"]) == ("202", "POST", "/api/register/")
 
 
-def test_the_access_log_has_registrations_and_errors_and_no_line_for_pages_and_polls(composed):
+def test_the_access_log_has_registrations_and_errors_and_no_line_for_pages_and_polls(composed) -> None:
     before = len(composed.witness())
     for _ in range(5):
         composed.http.get("/fa/")
@@ -677,7 +677,7 @@ def test_the_access_log_has_registrations_and_errors_and_no_line_for_pages_and_p
     assert [line["status"] for line in composed.witness()[before:]] == ["202", "404"]
 
 
-def test_a_nginx_that_is_killed_has_written_what_was_accepted_before_the_last_moment(composed):
+def test_a_nginx_that_is_killed_has_written_what_was_accepted_before_the_last_moment(composed) -> None:
     accepted = [composed.register().json()["request_id"] for _ in range(30)]
     time.sleep(0.5)  # five times its flush
     composed.compose("kill", "-s", "KILL", "nginx")
@@ -685,7 +685,7 @@ def test_a_nginx_that_is_killed_has_written_what_was_accepted_before_the_last_mo
     assert {line["request_id"] for line in composed.witness()} >= set(accepted)
 
 
-def test_a_slow_operator_gets_the_whole_of_an_export_that_is_larger_than_nginx_disk(composed):
+def test_a_slow_operator_gets_the_whole_of_an_export_that_is_larger_than_nginx_disk(composed) -> None:
     composed.sql("""
         WITH one AS (
             INSERT INTO dashboard_export (format, status, referrer, requested_by, state, finished_at, rows, bytes)
@@ -721,7 +721,7 @@ print([cookie.value for name, cookie in client.cookies.items() if name.endswith(
 """
 
 
-def test_slow_clients_are_hung_up_on_and_do_not_hinder_others(composed):
+def test_slow_clients_are_hung_up_on_and_do_not_hinder_others(composed) -> None:
     address = ("127.0.0.1", int(composed.url.rpartition(":")[2]))
     slow = [socket.create_connection(address, timeout=20) for _ in range(200)]
     try:
@@ -748,7 +748,7 @@ def hung_up(connection):
 # Closed doors
 
 
-def test_only_nginx_has_a_port_on_the_host(composed):
+def test_only_nginx_has_a_port_on_the_host(composed) -> None:
     published = {
         (one["Config"]["Labels"]["com.docker.compose.service"], binding["HostIp"])
         for one in composed.containers()
@@ -758,7 +758,7 @@ def test_only_nginx_has_a_port_on_the_host(composed):
     assert published == {("nginx", "127.0.0.1")}
 
 
-def test_from_another_network_nothing_is_found(composed):
+def test_from_another_network_nothing_is_found(composed) -> None:
     addresses = [
         (one["Config"]["Labels"]["com.docker.compose.service"], network["IPAddress"])
         for one in composed.containers()
@@ -793,7 +793,7 @@ list(ThreadPoolExecutor(16).map(reach, {targets}))
     assert found == ""
 
 
-def test_no_container_but_nginx_reaches_out(composed):
+def test_no_container_but_nginx_reaches_out(composed) -> None:
     networks = {
         one["Config"]["Labels"]["com.docker.compose.service"]: set(one["NetworkSettings"]["Networks"])
         for one in composed.containers()
@@ -952,11 +952,11 @@ TOOLBOX_TOO = [
         ("toolbox", EVERYBODY + TOOLBOX_TOO),
     ],
 )
-def test_a_taken_over_process_can_do_no_more_than_its_own_work(composed, service, attacks):
+def test_a_taken_over_process_can_do_no_more_than_its_own_work(composed, service, attacks) -> None:
     assert json.loads(composed.python(service, f"NAMES = {attacks!r}\n{ATTACK}")) == []
 
 
-def test_default_passwords_open_nothing(composed):
+def test_default_passwords_open_nothing(composed) -> None:
     attempt = """
 import amqp, psycopg, pymongo, redis
 def opens(login):
@@ -997,7 +997,7 @@ if opens(lambda: pymongo.MongoClient("mongodb").breakwater.request_logs.find_one
     assert composed.python("web", attempt) == ""
 
 
-def test_no_secret_is_in_an_image_an_environment_a_command_or_a_log(composed):
+def test_no_secret_is_in_an_image_an_environment_a_command_or_a_log(composed) -> None:
     canary = random_phone()
     for answer in (composed.register(canary), composed.http.get("/", params={"phone_number": canary})):
         assert answer.status_code in (200, 202)
@@ -1017,7 +1017,7 @@ def test_no_secret_is_in_an_image_an_environment_a_command_or_a_log(composed):
 # The files themselves
 
 
-def test_every_service_is_confined(composed):
+def test_every_service_is_confined(composed) -> None:
     services = composed.config()["services"]
     assert set(services) == SERVICES | {"mongo-express", "toolbox"}
     one_shot = ("migrate", "toolbox")
@@ -1038,23 +1038,23 @@ def test_every_service_is_confined(composed):
         assert ":" in one["image"], name
 
 
-def test_the_web_processes_fit_into_their_container_whatever_the_machine_has(composed):
+def test_the_web_processes_fit_into_their_container_whatever_the_machine_has(composed) -> None:
     web = composed.config()["services"]["web"]
     assert int(web["environment"]["WEB_CONCURRENCY"]) * (180 << 20) <= int(web["mem_limit"])
 
 
-def test_no_container_waits_for_a_log(composed):
+def test_no_container_waits_for_a_log(composed) -> None:
     for name, one in composed.config()["services"].items():
         assert one["logging"]["options"]["mode"] == "non-blocking", name
 
 
-def test_no_process_runs_as_root(composed):
+def test_no_process_runs_as_root(composed) -> None:
     for one in composed.containers():
         user = one["Config"]["User"].partition(":")[0]
         assert user not in ("", "0", "root"), one["Name"]
 
 
-def test_code_cannot_be_written_and_no_compiler_is_there(composed):
+def test_code_cannot_be_written_and_no_compiler_is_there(composed) -> None:
     look = """
 import os, shutil
 for folder, _, files in os.walk("/app"):
@@ -1072,7 +1072,7 @@ for program in ("gcc", "cc", "make", "g++", "git", "psql"):
     ("service", "own"),
     [("web", {"BIND", "PORT", "LANDING_DIR", "WEB_CONCURRENCY"}), ("toolbox", set())],
 )
-def test_web_worker_and_toolbox_share_their_settings(composed, service, own):
+def test_web_worker_and_toolbox_share_their_settings(composed, service, own) -> None:
     services = composed.config()["services"]
     one, worker = services[service]["environment"], services["worker"]["environment"]
     differ = {name for name in one.keys() | worker.keys() if one.get(name) != worker.get(name)}
@@ -1084,7 +1084,7 @@ def test_web_worker_and_toolbox_share_their_settings(composed, service, own):
     assert differ == logins | own
 
 
-def test_settings_name_services_and_files_and_never_localhost_or_a_password(composed):
+def test_settings_name_services_and_files_and_never_localhost_or_a_password(composed) -> None:
     for name, one in composed.config()["services"].items():
         own = one.get("environment", {}).items() - composed.settings.items()  # not what .env holds
         for variable, value in own:
@@ -1093,7 +1093,7 @@ def test_settings_name_services_and_files_and_never_localhost_or_a_password(comp
                 assert str(value).startswith("/run/secrets/"), (name, variable)
 
 
-def test_development_ports_are_on_this_machine_only(composed):
+def test_development_ports_are_on_this_machine_only(composed) -> None:
     services = composed.config("docker-compose.yml", "docker-compose.dev.yml")["services"]
     for name, ports in PORTS.items():
         published = [
@@ -1107,7 +1107,7 @@ def compose_text():
     return (ROOT / "docker-compose.yml").read_text()
 
 
-def test_images_are_official_and_pinned_to_a_major_version():
+def test_images_are_official_and_pinned_to_a_major_version() -> None:
     images = set(re.findall(r"^    image: (\S+)$", compose_text(), re.MULTILINE))
     official = {"postgres:17", "rabbitmq:4-management", "redis:8", "mongo:8", "mongo-express:1"}
     assert {image for image in images if not image.startswith("breakwater")} == official

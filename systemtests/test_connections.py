@@ -14,7 +14,7 @@ senders = itertools.count(1)
 class Sender:
     """One connection, and what comes back on it."""
 
-    def __init__(self, stack):
+    def __init__(self, stack) -> None:
         self.socket = socket.create_connection(("127.0.0.1", stack.port), timeout=20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.stream = self.socket.makefile("rb")
@@ -26,7 +26,7 @@ class Sender:
         self.stream.close()
         self.socket.close()
 
-    def send(self, request):
+    def send(self, request) -> None:
         self.socket.sendall(request)
 
     def answer(self):
@@ -50,7 +50,7 @@ def post(*headers, version="1.1", body=BODY):
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def test_pipelined_requests_are_answered_in_their_order(stack):
+def test_pipelined_requests_are_answered_in_their_order(stack) -> None:
     livez = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with Sender(stack) as sender:
         sender.send(post() + livez + post() + post(body=b"{}") + post())
@@ -62,7 +62,7 @@ def test_pipelined_requests_are_answered_in_their_order(stack):
 
 
 @pytest.mark.parametrize("size", [1, 40, 190])
-def test_a_registration_may_come_in_pieces(stack, size):
+def test_a_registration_may_come_in_pieces(stack, size) -> None:
     request = post()
     with Sender(stack) as sender:
         for start in range(0, len(request), size):
@@ -73,14 +73,14 @@ def test_a_registration_may_come_in_pieces(stack, size):
 
 
 @pytest.mark.parametrize("request_", [post("Connection: close"), post(version="1.0")], ids=["close", "1.0"])
-def test_a_sender_that_wants_the_connection_closed_is_answered_first(stack, request_):
+def test_a_sender_that_wants_the_connection_closed_is_answered_first(stack, request_) -> None:
     with Sender(stack) as sender:
         sender.send(request_)
         assert sender.answer()[0] == 202
         assert sender.stream.read() == b""
 
 
-def test_a_sender_that_asks_whether_to_go_on_is_told_so(stack):
+def test_a_sender_that_asks_whether_to_go_on_is_told_so(stack) -> None:
     request = post("Expect: 100-continue")
     with Sender(stack) as sender:
         sender.send(request[: -len(BODY)])
@@ -97,13 +97,13 @@ def test_a_sender_that_asks_whether_to_go_on_is_told_so(stack):
         b"no header\r\n\r\n",
     ],
 )
-def test_a_broken_request_is_refused_and_its_connection_closed(stack, tail):
+def test_a_broken_request_is_refused_and_its_connection_closed(stack, tail) -> None:
     with Sender(stack) as sender:
         sender.send(b"POST /api/register/ HTTP/1.1\r\nHost: 127.0.0.1\r\n" + tail)
         assert sender.answer()[0] == 400
 
 
-def test_senders_that_hang_up_harm_nobody(stack):
+def test_senders_that_hang_up_harm_nobody(stack) -> None:
     for _ in range(50):
         with Sender(stack) as sender:
             sender.send(post())

@@ -45,22 +45,22 @@ def run(command, stack, text):
 @pytest.mark.parametrize(
     "document", [one for one in DOCUMENTS if any(f.is_run for f in fences_of(one))], ids=name_of
 )
-def test_what_a_document_tells_to_type_works(document, stack):
+def test_what_a_document_tells_to_type_works(document, stack) -> None:
     script = "".join(fence.text for fence in fences_of(document) if fence.is_run)
     run(["bash", "-euo", "pipefail", "-c"], stack, PRELUDE + as_here(script, stack))
 
 
-def test_the_readme_s_second_command_prints_a_trace(stack):
+def test_the_readme_s_second_command_prints_a_trace(stack) -> None:
     hops = run(["sh", "-c"], stack, "make try").splitlines()
     assert [line.split()[0] for line in hops[3:]] == ["accepted", "queued", "stored", "logged", "state"], hops
 
 
-def test_the_python_to_copy_registers(stack):
+def test_the_python_to_copy_registers(stack) -> None:
     [fence] = [fence for fence in fences_of(ROOT / "docs/api.md") if fence.language == "py"]
     assert run([sys.executable, "-c"], stack, as_here(fence.text, stack)).endswith(" Registered\n")
 
 
-def test_the_javascript_to_copy_registers(stack, chromium):
+def test_the_javascript_to_copy_registers(stack, chromium) -> None:
     [fence] = [fence for fence in fences_of(ROOT / "docs/api.md") if fence.language == "js"]
     chromium.get(f"{stack.url}/en/")
     script = "const done = arguments[0]; const console = {log: done};" + as_here(fence.text, stack)
@@ -68,7 +68,7 @@ def test_the_javascript_to_copy_registers(stack, chromium):
     assert stack.status_of(task_id) in ("Processing", "Registered")
 
 
-def test_the_code_to_copy_is_the_same_in_the_document_and_in_the_api_docs(stack):
+def test_the_code_to_copy_is_the_same_in_the_document_and_in_the_api_docs(stack) -> None:
     shown = stack.http.get("/api/schema/?format=json").json()["paths"]["/api/register/"]["post"][
         "description"
     ]
@@ -78,7 +78,7 @@ def test_the_code_to_copy_is_the_same_in_the_document_and_in_the_api_docs(stack)
 
 
 @documents
-def test_each_block_says_whether_it_is_run(document):
+def test_each_block_says_whether_it_is_run(document) -> None:
     for fence in fences_of(document):
         assert fence.language, f"a block without a language: {fence.text}"
         if fence.language == "sh":
@@ -90,7 +90,7 @@ def test_each_block_says_whether_it_is_run(document):
 
 
 @documents
-def test_its_links_lead_somewhere(document):
+def test_its_links_lead_somewhere(document) -> None:
     for link in links_of(document):
         path, _, anchor = link.partition("#")
         target = (document.parent / path).resolve() if path else document
@@ -99,14 +99,14 @@ def test_its_links_lead_somewhere(document):
 
 
 @documents
-def test_the_files_that_it_names_exist(document):
+def test_the_files_that_it_names_exist(document) -> None:
     for code in code_of(document):
         if re.fullmatch(rf"(?:{'|'.join(OUR_FOLDERS)})/[\w./*-]*", code):
             assert list(ROOT.glob(code.rstrip("/"))), code
 
 
 @documents
-def test_the_make_targets_that_it_names_exist(document):
+def test_the_make_targets_that_it_names_exist(document) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {
         name for code in code_of(document) for name in re.findall(r"^(?:[A-Z_]+=\S+ )*make ([a-z-]+)", code)
@@ -115,7 +115,7 @@ def test_the_make_targets_that_it_names_exist(document):
 
 
 @documents
-def test_the_settings_that_it_names_exist(document):
+def test_the_settings_that_it_names_exist(document) -> None:
     for code in code_of(document):
         for name in re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_\*|\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", code):
             prefix = name.removesuffix("*")
@@ -123,7 +123,7 @@ def test_the_settings_that_it_names_exist(document):
             assert name in known or (name != prefix and any(one.startswith(prefix) for one in known)), code
 
 
-def test_the_commands_that_they_name_exist_with_their_options(stack):
+def test_the_commands_that_they_name_exist_with_their_options(stack) -> None:
     known = set(stack.manage("help", "--commands").stdout.split())
     calls = {call for document in DOCUMENTS for code in code_of(document) for call in MANAGE.findall(code)}
     assert {name for name, _ in calls} <= known
@@ -136,7 +136,7 @@ def test_the_commands_that_they_name_exist_with_their_options(stack):
             assert all(option in told for option in options), (name, rest)
 
 
-def test_each_requirement_names_where_it_is_met_and_what_shows_it():
+def test_each_requirement_names_where_it_is_met_and_what_shows_it() -> None:
     rows = re.findall(
         r"^\| R(\d+) \|(.*)\|(.*)\|(.*)\|$", (ROOT / "docs/requirements.md").read_text(), re.MULTILINE
     )
@@ -146,7 +146,7 @@ def test_each_requirement_names_where_it_is_met_and_what_shows_it():
         assert re.search(r"`(system)?tests/test_\w+\.py`", shown), number
 
 
-def test_each_requirement_that_is_cited_exists():
+def test_each_requirement_that_is_cited_exists() -> None:
     known = set(re.findall(r"^\| (R\d+) ", (ROOT / "docs/requirements.md").read_text(), re.MULTILINE))
     texts = [path.read_text("utf-8") for folder in OUR_FOLDERS for path in (ROOT / folder).rglob("*.py")]
     assert {name for text in texts for name in re.findall(r"equirement (R\d+)", text)} <= known

@@ -46,7 +46,7 @@ headers = st.fixed_dictionaries(
     body=bodies,
     chunked=st.booleans(),
 )
-def test_both_doors_answer_alike_over_http(stack, method, headers, body, chunked):
+def test_both_doors_answer_alike_over_http(stack, method, headers, body, chunked) -> None:
     straight = answer(stack.port, method, headers, body, chunked, whole=True)
     in_pieces = answer(stack.port, method, headers, body, chunked)
     drf = answer(stack.port, method, headers | {"Authorization": "Basic eDp5"}, body, chunked)

@@ -24,7 +24,7 @@ FAULTS = [
 
 
 @pytest.mark.timeout(400)
-def test_a_202_means_kept_under_faults(tmp_path):
+def test_a_202_means_kept_under_faults(tmp_path) -> None:
     figures = tmp_path / "figures.json"
     only = [argument for fault in FAULTS for argument in ("--only", fault)]
     # The machine of the tests is busy with the tests: it is the answers that are judged here, not their times.
@@ -71,7 +71,7 @@ def judged(tmp_path, *answers, client=KEPT, times=True):
     return report.judge(outcome, times=times).failures
 
 
-def test_a_drill_fails_on_each_answer_that_the_readme_does_not_allow(tmp_path):
+def test_a_drill_fails_on_each_answer_that_the_readme_does_not_allow(tmp_path) -> None:
     good = [(11, 0.1, kind, next(iter(report.GOOD[kind]))) for kind in KINDS]
     assert judged(tmp_path, *good) == []
     assert judged(tmp_path, (11, 0.1, "json", 503)) == ["pause-postgres: json: 1 × 503"]
@@ -82,17 +82,17 @@ def test_a_drill_fails_on_each_answer_that_the_readme_does_not_allow(tmp_path):
     assert judged(tmp_path, (5, 0.1, "poll", 404)) == ["(between faults): poll: 1 × 404"]
 
 
-def test_a_fault_explains_what_was_asked_before_it_and_answered_in_it(tmp_path):
+def test_a_fault_explains_what_was_asked_before_it_and_answered_in_it(tmp_path) -> None:
     assert judged(tmp_path, (9, 2, "page", CUT), client=BROKEN) == []
     assert judged(tmp_path, (8, 1, "page", CUT), client=BROKEN) == ["(between faults): page: 1 × cut"]
 
 
-def test_where_nothing_can_be_kept_only_registrations_are_refused(tmp_path):
+def test_where_nothing_can_be_kept_only_registrations_are_refused(tmp_path) -> None:
     refused = [(11, 0.1, kind, 503) for kind in ("json", "form", "poll")]
     assert judged(tmp_path, *refused, client=REFUSED) == ["pause-postgres: poll: 1 × 503"]
 
 
-def test_a_drill_fails_on_slow_answers_where_visitors_should_notice_nothing(tmp_path):
+def test_a_drill_fails_on_slow_answers_where_visitors_should_notice_nothing(tmp_path) -> None:
     slow = (11, 1.5, "poll", 200)
     assert judged(tmp_path, slow) == ["pause-postgres: poll: one took 1.50 s"]
     assert judged(tmp_path, slow, times=False) == judged(tmp_path, slow, client=BROKEN) == []

@@ -21,7 +21,7 @@ FORM = """<!doctype html><html lang="{language}"><meta charset="utf-8"><title>A 
 class Host:
     """A page on a server of its own, which allows itself nothing but Breakwater's script and API."""
 
-    def __init__(self, page):
+    def __init__(self, page) -> None:
         self.browser = page.browser
         self.stack = page.stack
         self.page = page
@@ -32,7 +32,7 @@ class Host:
         host = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
+            def do_GET(self) -> None:
                 site = host.stack.url
                 policy = f"default-src 'none'; script-src {site}; connect-src {site}; form-action {site}"
                 self.send_response(200)
@@ -42,7 +42,7 @@ class Host:
                 self.end_headers()
                 self.wfile.write(Host.html.encode())
 
-            def log_message(self, *_):
+            def log_message(self, *_) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", self.stack.host_port), Handler)
@@ -57,7 +57,7 @@ class Host:
         self.browser.get(self.stack.host)
         return self
 
-    def send(self, phone):
+    def send(self, phone) -> None:
         self.browser.find_element(By.ID, "phone").send_keys(phone)
         self.browser.find_element(By.CSS_SELECTOR, "button").click()
 
@@ -65,7 +65,7 @@ class Host:
     def status(self):
         return self.page.text("[role=status]")
 
-    def assert_registered_once(self, phone, within=40):
+    def assert_registered_once(self, phone, within=40) -> None:
         eventually(lambda: self.status == "You are registered.", within)
         self.stack.registered()
         assert self.stack.submissions_of(phone) == 1
@@ -88,20 +88,20 @@ def phone():
     return new_phone()
 
 
-def test_a_page_elsewhere_registers_under_its_own_strict_policy(host, phone):
+def test_a_page_elsewhere_registers_under_its_own_strict_policy(host, phone) -> None:
     host.send(phone)
     host.assert_registered_once(phone)
     assert host.page.find("form").get_attribute("data-state") == "registered"
     assert [line for line in host.page.complaints() if "favicon" not in line] == []
 
 
-def test_a_wrong_number_is_refused_in_the_sites_words(host):
+def test_a_wrong_number_is_refused_in_the_sites_words(host) -> None:
     host.send("0912")
     assert "too short" in eventually(lambda: "Sending" not in host.status and host.status)
     assert host.page.kept() == ""
 
 
-def test_a_cut_network_and_a_reload(host, phone):
+def test_a_cut_network_and_a_reload(host, phone) -> None:
     host.page.cut_network()
     host.send(phone)
     eventually(lambda: "Not there yet" in host.status)
@@ -111,14 +111,14 @@ def test_a_cut_network_and_a_reload(host, phone):
     host.assert_registered_once(phone)
 
 
-def test_a_site_that_restarts(host, phone):
+def test_a_site_that_restarts(host, phone) -> None:
     host.stack.kill(*family_of(host.stack.leader("web")))
     host.send(phone)
     eventually(lambda: "Not there yet" in host.status)
     host.assert_registered_once(phone)
 
 
-def test_another_number_instead_while_the_first_waits(host, phone):
+def test_another_number_instead_while_the_first_waits(host, phone) -> None:
     other = new_phone()
     host.page.cut_network()
     host.send(phone)
@@ -134,7 +134,7 @@ def test_another_number_instead_while_the_first_waits(host, phone):
     assert host.stack.submissions_of(phone) == 0
 
 
-def test_a_pages_own_words_and_its_event(host, phone):
+def test_a_pages_own_words_and_its_event(host, phone) -> None:
     Host.html = FORM.format(site=host.stack.url, language="en", words="See you there")
     host.open()
     host.browser.execute_script(
@@ -149,7 +149,7 @@ def test_a_pages_own_words_and_its_event(host, phone):
     ]
 
 
-def test_an_input_event_without_another_number_cancels_nothing(host, phone):
+def test_an_input_event_without_another_number_cancels_nothing(host, phone) -> None:
     host.page.cut_network()
     host.send(phone)
     eventually(lambda: "Not there yet" in host.status)
@@ -164,7 +164,7 @@ def test_an_input_event_without_another_number_cancels_nothing(host, phone):
 @pytest.mark.parametrize(
     "element", ["", '</form><p role="status"></p><form>'], ids=["gone", "outside the form"]
 )
-def test_an_editor_took_the_words_away(host, phone, element):
+def test_an_editor_took_the_words_away(host, phone, element) -> None:
     Host.html = Host.html.replace('<p role="status"></p>', element)
     host.open()
     assert any("role=status" in line for line in host.page.complaints())
@@ -173,13 +173,13 @@ def test_an_editor_took_the_words_away(host, phone, element):
     assert host.stack.submissions_of(phone) == 1
 
 
-def test_a_form_without_the_number_s_field_is_left_alone(host):
+def test_a_form_without_the_number_s_field_is_left_alone(host) -> None:
     Host.html = Host.html.replace('name="phone_number"', "")
     host.open()
     assert any("phone_number" in line for line in host.page.complaints())
 
 
-def test_the_script_twice_on_a_page(host, phone):
+def test_the_script_twice_on_a_page(host, phone) -> None:
     script = Host.html[Host.html.index("<script") :]
     Host.html += script
     host.open()
@@ -191,7 +191,7 @@ def test_the_script_twice_on_a_page(host, phone):
     assert host.browser.execute_script("return window.seen") == ["sending", "processing", "registered"]
 
 
-def test_all_numbers_that_earlier_visits_left_are_sent(host):
+def test_all_numbers_that_earlier_visits_left_are_sent(host) -> None:
     first, second = new_phone(), new_phone()
     host.page.cut_network()
     host.browser.execute_script(
@@ -205,7 +205,7 @@ def test_all_numbers_that_earlier_visits_left_are_sent(host):
     eventually(lambda: host.page.kept() == "")
 
 
-def test_a_page_that_is_not_allowed_is_told_so_by_the_browser(host, phone):
+def test_a_page_that_is_not_allowed_is_told_so_by_the_browser(host, phone) -> None:
     stranger = host.stack.host.replace("127.0.0.1", "localhost")
     host.browser.get(stranger)
     host.send(phone)
@@ -214,7 +214,7 @@ def test_a_page_that_is_not_allowed_is_told_so_by_the_browser(host, phone):
     assert host.stack.submissions_of(phone) == 0
 
 
-def test_without_scripts_the_form_leads_to_the_sites_own_page(plain_page, phone):
+def test_without_scripts_the_form_leads_to_the_sites_own_page(plain_page, phone) -> None:
     with Host(plain_page) as host:
         host.open().send(phone)
         plain_page.wait_for("Registered")

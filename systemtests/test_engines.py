@@ -31,13 +31,13 @@ def phone():
     return new_phone()
 
 
-def send(engine, site, phone):
+def send(engine, site, phone) -> None:
     engine.open(f"{site.url}/en/")
     engine.type("#phone_number", phone)
     engine.press("#register button")
 
 
-def assert_registered_once(engine, site, phone):
+def assert_registered_once(engine, site, phone) -> None:
     engine.wait_for("Registered")
     site.stack.registered()  # whatever stood behind it in the queue
     assert site.stack.submissions_of(phone) == 1
@@ -47,13 +47,13 @@ def is_waiting(engine):
     return "Sending again" in (engine.text("#register button") or "")
 
 
-def test_a_number_is_registered_in_view(engine, site, phone):
+def test_a_number_is_registered_in_view(engine, site, phone) -> None:
     send(engine, site, phone)
     assert_registered_once(engine, site, phone)
     assert phone not in engine.run("return Object.values({...localStorage}).join()")
 
 
-def test_a_browser_that_runs_scripts_but_is_too_old_for_ours(engine, site, phone):
+def test_a_browser_that_runs_scripts_but_is_too_old_for_ours(engine, site, phone) -> None:
     site.rewrite = lambda page: page.replace("?.", "?.?")  # a syntax error, as in an engine of before 2020
     site.keeps_policy = False
     with site.stack.paused("worker"):
@@ -63,7 +63,7 @@ def test_a_browser_that_runs_scripts_but_is_too_old_for_ours(engine, site, phone
     assert_registered_once(engine, site, phone)
 
 
-def test_the_same_page_with_our_scripts_does_not_renew_itself(engine, site, phone):
+def test_the_same_page_with_our_scripts_does_not_renew_itself(engine, site, phone) -> None:
     with site.stack.paused("worker"):
         sent = site.stack.http.post(
             "/en/", data={"phone_number": phone}, headers={"X-Forwarded-For": site.sender}
@@ -79,7 +79,7 @@ def test_the_same_page_with_our_scripts_does_not_renew_itself(engine, site, phon
     assert engine.run("return window.isTheSame")
 
 
-def test_where_there_is_no_storage(engine, site, phone):
+def test_where_there_is_no_storage(engine, site, phone) -> None:
     site.rewrite = lambda page: page.replace("<head>", NO_STORAGE)
     site.keeps_policy = False
     send(engine, site, phone)
@@ -87,7 +87,7 @@ def test_where_there_is_no_storage(engine, site, phone):
     assert_registered_once(engine, site, phone)
 
 
-def test_back_to_a_page_whose_number_still_waits(engine, site, phone):
+def test_back_to_a_page_whose_number_still_waits(engine, site, phone) -> None:
     site.refuse_the_api()
     send(engine, site, phone)
     eventually(lambda: is_waiting(engine))
@@ -101,7 +101,7 @@ def test_back_to_a_page_whose_number_still_waits(engine, site, phone):
     assert_registered_once(engine, site, phone)
 
 
-def test_back_to_a_page_whose_number_was_sent_by_the_next_one(engine, site, phone):
+def test_back_to_a_page_whose_number_was_sent_by_the_next_one(engine, site, phone) -> None:
     site.refuse_the_api()
     send(engine, site, phone)
     eventually(lambda: is_waiting(engine))
@@ -115,7 +115,7 @@ def test_back_to_a_page_whose_number_was_sent_by_the_next_one(engine, site, phon
     assert engine.text("#progress-heading") == "You are registered"
 
 
-def test_the_form_of_another_site(engine, stack, phone):
+def test_the_form_of_another_site(engine, stack, phone) -> None:
     stack.forget_limit("127.0.0.1")
     html = FORM.format(site=stack.url, language="en", words="").encode()
     with Between(stack, stack.host_port) as host:

@@ -13,7 +13,7 @@ SENTENCES = {"fa": ("اینترنت شما قطع است", "کوتاه"), "en": 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _axe():
+def _axe() -> None:
     axe.fetch()
 
 
@@ -31,7 +31,7 @@ def view(request, page):
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-def test_every_state_of_the_form_and_of_a_registration(view):
+def test_every_state_of_the_form_and_of_a_registration(view) -> None:
     browser, (offline, short) = view.browser, SENTENCES[view.language]
     assert axe.violations(browser) == []
     view.type("0912")
@@ -52,7 +52,7 @@ def test_every_state_of_the_form_and_of_a_registration(view):
     assert axe.violations(browser) == []
 
 
-def test_a_registration_on_its_way(view):
+def test_a_registration_on_its_way(view) -> None:
     with view.stack.paused("worker"):
         view.type(new_phone())
         view.press()
@@ -71,7 +71,7 @@ def shown_words(page):
     return page.browser.execute_script(ask, page.text("#progress-heading"))
 
 
-def test_a_screen_reader_hears_each_step_once(page):
+def test_a_screen_reader_hears_each_step_once(page) -> None:
     page.open("/en/")
     page.browser.execute_script(
         """
@@ -97,7 +97,7 @@ def test_a_screen_reader_hears_each_step_once(page):
     assert page.browser.switch_to.active_element.get_attribute("id") == "progress-heading"
 
 
-def test_the_keyboard_alone_is_enough(page):
+def test_the_keyboard_alone_is_enough(page) -> None:
     page.open("/en/")
     phone = new_phone()
     ActionChains(page.browser).send_keys(Keys.TAB, Keys.ENTER).perform()  # "Go to the registration form"

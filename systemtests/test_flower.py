@@ -15,17 +15,17 @@ def tasks(stack, name):
 
 
 @pytest.mark.parametrize("path", ["/", "/workers", "/tasks", "/broker", "/api/tasks", "/api/workers"])
-def test_nobody_looks_in_without_the_login(stack, path):
+def test_nobody_looks_in_without_the_login(stack, path) -> None:
     assert stack.flower(path).status_code == 401
     assert stack.flower(path, auth=("admin", "guess")).status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/workers", "/tasks", "/broker"])
-def test_the_pages_open_with_the_login(stack, path):
+def test_the_pages_open_with_the_login(stack, path) -> None:
     assert stack.flower(path, auth=stack.flower_login).status_code == 200
 
 
-def test_a_task_is_seen_without_the_number(stack):
+def test_a_task_is_seen_without_the_number(stack) -> None:
     phone = new_phone()
     before = tasks(stack, BATCHES).json()
     stack.registered(phone)
@@ -41,7 +41,7 @@ def test_a_task_is_seen_without_the_number(stack):
     assert phone[1:] not in tasks(stack, BATCHES).text
 
 
-def test_the_documents_own_call_is_seen_without_the_number_too(stack):
+def test_the_documents_own_call_is_seen_without_the_number_too(stack) -> None:
     phone, request_id = new_phone(), str(uuid4())
     call = f"save_phone_async.delay({phone!r}, {request_id!r}, '192.0.2.1', 'https://example.com/')"
     done = stack.manage("shell", "-c", f"from landing.tasks import save_phone_async; {call}")
@@ -51,7 +51,7 @@ def test_the_documents_own_call_is_seen_without_the_number_too(stack):
     assert phone[1:] not in tasks(stack, SINGLES).text
 
 
-def test_queue_lengths_are_seen(stack):
+def test_queue_lengths_are_seen(stack) -> None:
     def lengths():
         queues = stack.flower("/api/queues/length", auth=stack.flower_login).json()["active_queues"]
         return {queue["name"]: queue.get("messages") for queue in queues}
@@ -59,7 +59,7 @@ def test_queue_lengths_are_seen(stack):
     eventually(lambda: lengths().get("registrations") == 0)
 
 
-def test_the_worker_is_seen(stack):
+def test_the_worker_is_seen(stack) -> None:
     def queues():
         workers = stack.flower("/api/workers", params={"refresh": "true"}, auth=stack.flower_login).json()
         return [worker.get("active_queues") for worker in workers.values()]

@@ -10,7 +10,7 @@ def crowd_of(stack, count, sender):
     return all_at_once(stack.port, [Visitor(new_phone(), sender, form=n % 4 == 3) for n in range(count)])
 
 
-def test_of_200_at_once_from_one_address_exactly_ten_are_accepted(stack):
+def test_of_200_at_once_from_one_address_exactly_ten_are_accepted(stack) -> None:
     answers = crowd_of(stack, 200, new_sender())
     assert Counter(answer.status for answer in answers) == {202: 10, 429: 190}
     for answer in answers:
@@ -19,13 +19,13 @@ def test_of_200_at_once_from_one_address_exactly_ten_are_accepted(stack):
             assert 1 <= answer.retry_after <= 60
 
 
-def test_addresses_of_one_ipv6_network_share_a_limit(stack):
+def test_addresses_of_one_ipv6_network_share_a_limit(stack) -> None:
     statuses = [stack.register(sender=f"2001:db8:1:2::{n:x}").status_code for n in range(1, 12)]
     assert statuses == [202] * 10 + [429]
     assert stack.register(sender="2001:db8:1:3::1").status_code == 202
 
 
-def test_the_form_of_the_page_counts_too(stack):
+def test_the_form_of_the_page_counts_too(stack) -> None:
     sender = {"X-Forwarded-For": new_sender()}
     statuses = [
         stack.http.post("/en/", data={"phone_number": new_phone()}, headers=sender).status_code
@@ -35,13 +35,13 @@ def test_the_form_of_the_page_counts_too(stack):
     assert stack.register(sender=sender["X-Forwarded-For"]).status_code == 429
 
 
-def test_what_is_refused_costs_nothing(stack):
+def test_what_is_refused_costs_nothing(stack) -> None:
     sender = new_sender()
     assert {stack.register("0912", sender).status_code for _ in range(15)} == {400}
     assert stack.register(sender=sender).status_code == 202
 
 
-def test_requests_go_on_and_stay_limited_while_valkey_hangs(stack):
+def test_requests_go_on_and_stay_limited_while_valkey_hangs(stack) -> None:
     with stack.paused("redis"):
         task_ids = [stack.register().json()["task_id"] for _ in range(4)]
         statuses = Counter(answer.status for answer in crowd_of(stack, 60, new_sender()))
@@ -51,7 +51,7 @@ def test_requests_go_on_and_stay_limited_while_valkey_hangs(stack):
             eventually(lambda task_id=task_id: stack.status_of(task_id) == "Registered", within=20)
 
 
-def test_requests_go_on_when_valkey_is_killed_and_it_comes_back(stack):
+def test_requests_go_on_when_valkey_is_killed_and_it_comes_back(stack) -> None:
     killed = stack.leader("redis")
     stack.kill(killed)
     assert {answer.status for answer in crowd_of(stack, 5, new_sender())} == {202}

@@ -18,12 +18,12 @@ def phone():
     return new_phone()
 
 
-def send(page, phone):
+def send(page, phone) -> None:
     page.open("/en/").type(phone)
     page.press()
 
 
-def assert_registered_once(page, phone):
+def assert_registered_once(page, phone) -> None:
     page.wait_for("Registered")
     page.stack.registered()  # whatever stood behind it in the queue
     assert page.stack.submissions_of(phone) == 1
@@ -44,7 +44,7 @@ def neither_broker_nor_disk(stack):
                 prlimit(pid, RLIMIT_FSIZE, limit)
 
 
-def test_a_cut_network_and_a_reload_in_the_middle(page, phone):
+def test_a_cut_network_and_a_reload_in_the_middle(page, phone) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -56,7 +56,7 @@ def test_a_cut_network_and_a_reload_in_the_middle(page, phone):
     assert_registered_once(page, phone)
 
 
-def test_a_tab_that_was_closed_while_the_network_was_cut(page, phone):
+def test_a_tab_that_was_closed_while_the_network_was_cut(page, phone) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -67,7 +67,7 @@ def test_a_tab_that_was_closed_while_the_network_was_cut(page, phone):
     assert_registered_once(page, phone)
 
 
-def test_a_site_that_restarts(page, phone):
+def test_a_site_that_restarts(page, phone) -> None:
     page.open("/en/").type(phone)
     page.stack.kill(*family_of(page.stack.leader("web")))
     page.press()
@@ -77,7 +77,7 @@ def test_a_site_that_restarts(page, phone):
     assert_registered_once(page, phone)
 
 
-def test_a_site_that_can_keep_nothing(page, phone):
+def test_a_site_that_can_keep_nothing(page, phone) -> None:
     page.open("/en/").type(phone)
     with neither_broker_nor_disk(page.stack):
         page.press()
@@ -90,7 +90,7 @@ def test_a_site_that_can_keep_nothing(page, phone):
     assert_registered_once(page, phone)
 
 
-def test_a_limit_is_waited_out_as_long_as_the_site_asks(page, phone):
+def test_a_limit_is_waited_out_as_long_as_the_site_asks(page, phone) -> None:
     sender = new_sender()
     eventually(lambda: page.stack.register(sender=sender).status_code == 429)
     page.comes_from(sender)
@@ -106,7 +106,7 @@ def test_a_limit_is_waited_out_as_long_as_the_site_asks(page, phone):
     assert page.posts() == 1
 
 
-def test_a_reload_while_it_is_registered(page, phone):
+def test_a_reload_while_it_is_registered(page, phone) -> None:
     page.open("/en/").type(phone)
     worker = page.stack.leader("worker")
     with page.stack.paused("worker"):
@@ -119,7 +119,7 @@ def test_a_reload_while_it_is_registered(page, phone):
     assert_registered_once(page, phone)
 
 
-def test_two_tabs_of_which_one_sends(page, phone):
+def test_two_tabs_of_which_one_sends(page, phone) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -139,7 +139,7 @@ def test_two_tabs_of_which_one_sends(page, phone):
     assert_registered_once(page, phone)
 
 
-def test_a_second_tab_goes_on_when_the_first_is_closed(page, phone):
+def test_a_second_tab_goes_on_when_the_first_is_closed(page, phone) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -155,7 +155,7 @@ def test_a_second_tab_goes_on_when_the_first_is_closed(page, phone):
     assert_registered_once(page, phone)
 
 
-def test_another_number_instead_while_the_first_waits(page, phone):
+def test_another_number_instead_while_the_first_waits(page, phone) -> None:
     other = new_phone()
     page.open("/en/").type(phone)
     page.cut_network()
@@ -174,7 +174,7 @@ def test_another_number_instead_while_the_first_waits(page, phone):
 @pytest.mark.parametrize(
     "change", [lambda phone: phone, lambda phone: f"{phone[:4]} {phone[4:]}"], ids=["", "spaces"]
 )
-def test_an_input_event_without_another_number_cancels_nothing(page, phone, change):
+def test_an_input_event_without_another_number_cancels_nothing(page, phone, change) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -191,7 +191,7 @@ def test_an_input_event_without_another_number_cancels_nothing(page, phone, chan
     assert_registered_once(page, phone)
 
 
-def test_a_tab_that_sleeps_holds_nobody_up(page, phone):
+def test_a_tab_that_sleeps_holds_nobody_up(page, phone) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -209,7 +209,7 @@ def test_a_tab_that_sleeps_holds_nobody_up(page, phone):
     assert page.stack.submissions_of(phone) == 1
 
 
-def test_a_lock_that_is_taken_away_while_it_is_sent(page, phone):
+def test_a_lock_that_is_taken_away_while_it_is_sent(page, phone) -> None:
     taken = """navigator.locks.request = (name, options, job) => {
         job();
         return Promise.reject(new DOMException("", "AbortError"));
@@ -222,7 +222,7 @@ def test_a_lock_that_is_taken_away_while_it_is_sent(page, phone):
     assert_registered_once(page, phone)
 
 
-def test_a_page_whose_words_a_translator_took_out_still_sends(page, phone):
+def test_a_page_whose_words_a_translator_took_out_still_sends(page, phone) -> None:
     page.open("/en/").type(phone)
     page.browser.execute_script("document.querySelector('#announcer').remove()")
     page.press()
@@ -230,7 +230,7 @@ def test_a_page_whose_words_a_translator_took_out_still_sends(page, phone):
     eventually(lambda: phone not in page.kept())
 
 
-def test_a_challenge_that_lets_browsers_in_by_a_cookie(page, phone):
+def test_a_challenge_that_lets_browsers_in_by_a_cookie(page, phone) -> None:
     with Between(page.stack) as cdn:
 
         def challenge(_method, path, headers):
@@ -246,7 +246,7 @@ def test_a_challenge_that_lets_browsers_in_by_a_cookie(page, phone):
         assert_registered_once(page, phone)
 
 
-def test_a_cdn_that_rewrites_scripts_and_styles_leaves_a_form_that_registers(page, phone):
+def test_a_cdn_that_rewrites_scripts_and_styles_leaves_a_form_that_registers(page, phone) -> None:
     with Between(page.stack) as cdn:
         cdn.rewrite = lambda html: html.replace('<script type="module">', '<script type="module"> ').replace(
             "<style>", "<style> "
@@ -258,7 +258,7 @@ def test_a_cdn_that_rewrites_scripts_and_styles_leaves_a_form_that_registers(pag
         assert_registered_once(page, phone)
 
 
-def test_the_page_asks_as_seldom_as_the_site_wants(page, phone):
+def test_the_page_asks_as_seldom_as_the_site_wants(page, phone) -> None:
     asked = []
     with Between(page.stack) as site:
 
@@ -281,7 +281,7 @@ def test_the_page_asks_as_seldom_as_the_site_wants(page, phone):
     assert asked[1] - asked[0] >= 4
 
 
-def test_each_key_is_a_uuid_that_tells_its_time(page, phone):
+def test_each_key_is_a_uuid_that_tells_its_time(page, phone) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -293,7 +293,7 @@ def test_each_key_is_a_uuid_that_tells_its_time(page, phone):
     assert_registered_once(page, phone)
 
 
-def test_a_double_click_a_reload_and_the_back_button_at_the_end(page, phone):
+def test_a_double_click_a_reload_and_the_back_button_at_the_end(page, phone) -> None:
     page.open("/en/").type(phone)
     ActionChains(page.browser).double_click(page.find("#register button")).perform()
     page.wait_for("Registered")
@@ -308,7 +308,7 @@ def test_a_double_click_a_reload_and_the_back_button_at_the_end(page, phone):
     assert page.find("#register").is_displayed()
 
 
-def test_what_is_older_than_a_day_is_forgotten(page, phone):
+def test_what_is_older_than_a_day_is_forgotten(page, phone) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -319,7 +319,7 @@ def test_what_is_older_than_a_day_is_forgotten(page, phone):
     assert page.typed == phone
 
 
-def test_a_refused_number_is_forgotten(page):
+def test_a_refused_number_is_forgotten(page) -> None:
     page.open("/en/").type("0912")
     page.press()
     page.press()
@@ -327,7 +327,7 @@ def test_a_refused_number_is_forgotten(page):
     assert page.kept() == ""
 
 
-def test_where_the_browser_keeps_nothing_the_open_page_does(page, phone):
+def test_where_the_browser_keeps_nothing_the_open_page_does(page, phone) -> None:
     forbid = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('', 'SecurityError'); }})"
     script = page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": forbid})
     page.open("/en/").type(phone)
@@ -341,7 +341,7 @@ def test_where_the_browser_keeps_nothing_the_open_page_does(page, phone):
 
 
 @pytest.mark.parametrize("rubbish", ["", "{", "null", "[]", '{"key": "x"}', '{"key": "x", "since": "now"}'])
-def test_rubbish_in_the_browsers_store_is_put_away(page, phone, rubbish):
+def test_rubbish_in_the_browsers_store_is_put_away(page, phone, rubbish) -> None:
     page.open("/en/")
     page.browser.execute_script("localStorage['breakwater:x'] = arguments[0]", rubbish)
     page.browser.refresh()
@@ -351,7 +351,7 @@ def test_rubbish_in_the_browsers_store_is_put_away(page, phone, rubbish):
     page.wait_for("Registered")
 
 
-def test_without_scripts_a_double_click_registers_once(plain_page, phone):
+def test_without_scripts_a_double_click_registers_once(plain_page, phone) -> None:
     plain_page.open("/en/").type(phone)
     ActionChains(plain_page.browser).double_click(plain_page.find("#register button")).perform()
     eventually(lambda: "/registration/" in plain_page.browser.current_url)

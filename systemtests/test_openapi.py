@@ -8,7 +8,7 @@ from selenium.webdriver.common.by import By
 from systemtests.stack import ROOT, eventually
 
 
-def test_schemathesis_finds_no_difference_between_the_document_and_the_product(stack, tmp_path):
+def test_schemathesis_finds_no_difference_between_the_document_and_the_product(stack, tmp_path) -> None:
     command = "run --checks all --max-examples 40 --seed 20260921 --generation-database none --warnings off"
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", *command.split(), f"{stack.url}/api/schema/"],
@@ -23,7 +23,7 @@ def test_schemathesis_finds_no_difference_between_the_document_and_the_product(s
     assert "Tested: 2" in done.stdout, done.stdout
 
 
-def test_the_page_shows_errors_and_code_to_copy_in_three_languages(stack, chromium):
+def test_the_page_shows_errors_and_code_to_copy_in_three_languages(stack, chromium) -> None:
     chromium.get_log("browser")
     chromium.get(f"{stack.url}/api/docs/")
     eventually(lambda: chromium.find_elements(By.CSS_SELECTOR, ".opblock-summary-control"))

@@ -35,7 +35,7 @@ def banner(page):
     return page.text("#banner") if page.find("#banner").is_displayed() else ""
 
 
-def test_the_page_changes_while_visitors_register(page):
+def test_the_page_changes_while_visitors_register(page) -> None:
     eventually(lambda: page.text("#status") == "All is well", within=40)
     # Each for itself: a worker that an earlier test has killed has taken its last counts along.
     accepted, stored, refused = (number(page, f"#{name}-more") for name in ("accepted", "stored", "refused"))
@@ -63,7 +63,7 @@ def test_the_page_changes_while_visitors_register(page):
         ("postgres", "workers hold their batches"),
     ],
 )
-def test_a_banner_says_what_goes_on_without_a_server(page, server, says):
+def test_a_banner_says_what_goes_on_without_a_server(page, server, says) -> None:
     part = {"postgres": "postgresql"}.get(server, server)
     with page.stack.paused(server):
         eventually(lambda: says in banner(page), within=30)
@@ -78,7 +78,7 @@ def test_a_banner_says_what_goes_on_without_a_server(page, server, says):
     eventually(lambda: banner(page) == "" and page.text("#status") == "All is well", within=60)
 
 
-def test_a_registration_is_traced_by_its_phone(page):
+def test_a_registration_is_traced_by_its_phone(page) -> None:
     phone = new_phone()
     task_id = page.stack.registered(phone)
     page.open("/ops/trace/?lang=en")
@@ -95,7 +95,7 @@ def test_a_registration_is_traced_by_its_phone(page):
     assert page.complaints() == []
 
 
-def test_metrics_are_for_who_asks_from_inside(stack):
+def test_metrics_are_for_who_asks_from_inside(stack) -> None:
     # A worker that an earlier test has stopped may not be back at the queue yet.
     eventually(lambda: "breakwater_workers 1" in stack.http.get("/metrics").text)
     assert stack.http.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 404

@@ -55,7 +55,7 @@ def page(chromium, campaign):
     return Page(chromium, campaign)
 
 
-def test_its_colours_are_painted_and_its_words_can_be_read_by_all(page):
+def test_its_colours_are_painted_and_its_words_can_be_read_by_all(page) -> None:
     page.open("/en/")
     assert page.find("#register button").value_of_css_property("background-color") == "rgba(122, 31, 92, 1)"
     assert axe.violations(page.browser) == []
@@ -63,7 +63,7 @@ def test_its_colours_are_painted_and_its_words_can_be_read_by_all(page):
 
 
 @pytest.mark.parametrize(("language", "sentence"), [("fa", "موافقت خود را"), ("en", "Please tick the box")])
-def test_nothing_is_sent_before_the_box_is_ticked(page, language, sentence):
+def test_nothing_is_sent_before_the_box_is_ticked(page, language, sentence) -> None:
     phone = new_phone()
     page.open(f"/{language}/").type(phone)
     page.press()

@@ -15,7 +15,7 @@ QUESTIONS = sorted({target["expr"] for panel in DASHBOARD["panels"] for target i
 class Prometheus:
     """What its API tells."""
 
-    def __init__(self, url):
+    def __init__(self, url) -> None:
         self.url = url
 
     def ask(self, path, **parameters):
@@ -59,15 +59,15 @@ def prometheus(stack, tmp_path_factory):
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_the_dashboards_questions_have_an_answer(prometheus, question):
+def test_the_dashboards_questions_have_an_answer(prometheus, question) -> None:
     eventually(lambda: prometheus.ask("query", query=question)["result"])
 
 
-def test_every_alert_is_judged(prometheus):
+def test_every_alert_is_judged(prometheus) -> None:
     eventually(lambda: all(rule["health"] == "ok" for rule in prometheus.rules()))
 
 
-def test_a_server_that_is_away_raises_its_alert(prometheus, stack):
+def test_a_server_that_is_away_raises_its_alert(prometheus, stack) -> None:
     with stack.paused("redis"):
         [alert] = eventually(
             lambda: [

@@ -18,7 +18,7 @@ def crowd(stack, task_ids, size=60):
     """So many visitors ask for their registrations without a pause; what they were answered is in the list."""
     answers, is_over = [], threading.Event()
 
-    def wait(task_id):
+    def wait(task_id) -> None:
         while not is_over.is_set():
             answer = stack.http.get(f"{REGISTER}{task_id}/")
             answers.append((answer.status_code, answer.json()["status"], answer.headers["Retry-After"]))
@@ -59,7 +59,7 @@ def asked(stack, method, path, **options):
     return code
 
 
-def test_the_second_door_stays_open(stack, frozen):
+def test_the_second_door_stays_open(stack, frozen) -> None:
     preflight = {"Origin": CAMPAIGN, "Access-Control-Request-Method": "POST"}
     assert asked(stack, "OPTIONS", REGISTER, headers=preflight) == 200
     assert asked(stack, "POST", REGISTER, json={"phone_number": "0912"}) == 400
@@ -74,7 +74,7 @@ def test_the_second_door_stays_open(stack, frozen):
     assert {(code, status) for code, status, _ in frozen} == {(200, "Processing")}
 
 
-def test_staff_who_wait_for_the_database_hold_up_no_visitor(stack):
+def test_staff_who_wait_for_the_database_hold_up_no_visitor(stack) -> None:
     cookie = {"Cookie": "sessionid=of-somebody"}
     with stack.paused("postgres"):
         staff = [

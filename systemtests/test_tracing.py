@@ -51,14 +51,16 @@ def request_ids(traced, collector):
     return request_ids
 
 
-def test_each_registration_of_a_batch_has_a_trace_of_its_own_from_web_to_databases(collector, request_ids):
+def test_each_registration_of_a_batch_has_a_trace_of_its_own_from_web_to_databases(
+    collector, request_ids
+) -> None:
     for request_id in request_ids:
         spans = collector.trace(request_id)
         assert [span.name for span in spans] == WAY
         assert [span.service for span in spans] == ["breakwater-web"] * 2 + ["breakwater-worker"] * 4
 
 
-def test_a_trace_is_one_tree(collector, request_ids):
+def test_a_trace_is_one_tree(collector, request_ids) -> None:
     for request_id in request_ids:
         by_name = {span.name: span for span in collector.trace(request_id)}
         root, process = by_name["register"], by_name["process"]
@@ -68,7 +70,7 @@ def test_a_trace_is_one_tree(collector, request_ids):
         assert all(span.start <= span.end for span in by_name.values())
 
 
-def test_the_span_of_a_batch_links_to_its_registrations_and_they_to_it(collector, request_ids):
+def test_the_span_of_a_batch_links_to_its_registrations_and_they_to_it(collector, request_ids) -> None:
     trace_ids = {request_id.replace("-", "") for request_id in request_ids}
     for one, many in (("send", "send group"), ("process", "process batch")):
         groups = [span for span in collector.spans if span.name == many and span.linked & trace_ids]
@@ -81,7 +83,7 @@ def test_the_span_of_a_batch_links_to_its_registrations_and_they_to_it(collector
                 assert member.linked == {group.trace_id}
 
 
-def test_no_span_holds_anything_personal(collector, request_ids):
+def test_no_span_holds_anything_personal(collector, request_ids) -> None:
     named = {name for span in collector.spans for name in span.attributes}
     assert named == {
         "http.request.method",
@@ -96,7 +98,7 @@ def test_no_span_holds_anything_personal(collector, request_ids):
 
 
 @pytest.mark.usefixtures("request_ids")  # they have their connections before the server dies
-def test_a_try_that_failed_is_in_the_trace_with_its_error(traced, collector):
+def test_a_try_that_failed_is_in_the_trace_with_its_error(traced, collector) -> None:
     traced.kill(*family_of(traced.leader("postgres")))
     request_id = traced.register().json()["request_id"]
     eventually(lambda: "redis" in [span.name for span in collector.trace(request_id)], within=40)

@@ -24,7 +24,7 @@ def send(stack, visitors):
     return asyncio.run(crowd())
 
 
-def assert_kept_exactly(stack, phones, task_ids):
+def assert_kept_exactly(stack, phones, task_ids) -> None:
     """Exactly one document and one submission for each id, one registration for each number."""
     assert len(set(task_ids)) == 1000
     ours = "landing_submission s JOIN landing_registration r ON r.id = s.registration_id"
@@ -42,7 +42,7 @@ def assert_kept_exactly(stack, phones, task_ids):
     assert stack.dead_letters() == 0
 
 
-def test_a_thousand_at_once_with_a_hundred_numbers_are_a_hundred_registrations(stack):
+def test_a_thousand_at_once_with_a_hundred_numbers_are_a_hundred_registrations(stack) -> None:
     phones, visitors = wave("calm")
     assert_kept_exactly(stack, phones, send(stack, visitors))
 
@@ -60,7 +60,7 @@ def a_web_process(stack):
 
 
 @pytest.mark.parametrize("victims", [a_child_of_the_worker, the_workers_main_process, a_web_process])
-def test_a_kill_in_the_middle_of_the_wave_changes_nothing_in_the_end(stack, victims):
+def test_a_kill_in_the_middle_of_the_wave_changes_nothing_in_the_end(stack, victims) -> None:
     phones, visitors = wave(victims.__name__)
     # Frozen first, so that they die with work in their hands.
     doomed = victims(stack)

@@ -28,7 +28,7 @@ def open_browser(home, scripts=True):
 class Page:
     """What a visitor does and sees."""
 
-    def __init__(self, browser, stack):
+    def __init__(self, browser, stack) -> None:
         self.browser = browser
         self.stack = stack
         self.in_a_new_tab()
@@ -54,14 +54,14 @@ class Page:
         self.find("#phone_number").send_keys(text)
         return self
 
-    def press(self):
+    def press(self) -> None:
         self.find("#register button").click()
 
     @property
     def typed(self):
         return self.find("#phone_number").get_attribute("value")
 
-    def wait_for(self, state):
+    def wait_for(self, state) -> None:
         eventually(lambda: self.browser.find_elements(By.CSS_SELECTOR, f'#progress[data-state="{state}"]'))
 
     def complaints(self):
@@ -79,7 +79,7 @@ class Page:
 
     # -- tabs, the network, what the browser keeps
 
-    def in_a_new_tab(self):
+    def in_a_new_tab(self) -> None:
         """Go on in a tab that knows nothing of an earlier one; all others are closed."""
         others = self.browser.window_handles
         self.browser.switch_to.new_window("tab")
@@ -90,22 +90,22 @@ class Page:
         self.browser.switch_to.window(mine)
         self.browser.execute_cdp_cmd("Network.enable", {})
 
-    def comes_from(self, sender):
+    def comes_from(self, sender) -> None:
         headers = {"X-Forwarded-For": sender}
         self.browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": headers})
 
-    def cut_network(self):
+    def cut_network(self) -> None:
         """Cut this tab off; other tabs keep their network."""
         self._network(offline=True)
 
-    def mend_network(self):
+    def mend_network(self) -> None:
         self._network(offline=False)
 
-    def _network(self, *, offline):
+    def _network(self, *, offline) -> None:
         conditions = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
         self.browser.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
 
-    def seconds_pass(self, seconds):
+    def seconds_pass(self, seconds) -> None:
         """Put the page's clock forward."""
         self.browser.execute_script(
             "const now = Date.now, ms = 1000 * arguments[0]; Date.now = () => now() + ms", seconds

@@ -22,7 +22,7 @@ STATE_DIR = Path(tempfile.mkdtemp(prefix="breakwater-tests-"))
 running: local_servers.Servers
 
 
-def pytest_configure(config):
+def pytest_configure(config) -> None:
     global running  # noqa: PLW0603  one set of servers for the session
     # WhiteNoise warns when nothing was ever collected here, and some tests compare what a command prints.
     (Path(__file__).parents[1] / "staticfiles").mkdir(exist_ok=True)
@@ -56,7 +56,7 @@ def pytest_configure(config):
     settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
 
-def pytest_unconfigure(config):
+def pytest_unconfigure(config) -> None:
     running.stop()
     shutil.rmtree(STATE_DIR, ignore_errors=True)
 
@@ -68,7 +68,7 @@ def servers():
 
 
 @pytest.fixture(autouse=True)
-def _empty_stores():
+def _empty_stores() -> None:
     """No test sees what another left in the queues, in the spool, in Redis or in MongoDB."""
     from django.core.cache import cache
 
@@ -91,7 +91,7 @@ def _clients():
     return Redis.from_url(settings.REDIS_URL), mongo[settings.MONGODB_DB]["request_logs"]
 
 
-def _empty_spool():
+def _empty_spool() -> None:
     from landing.keeping import intake
 
     process = intake._intake
@@ -99,7 +99,7 @@ def _empty_spool():
         process.spool.own.delete(process.spool.own.oldest(1_000_000))
 
 
-def _empty_queues():
+def _empty_queues() -> bool:
     """Empty the queues; a broker that a test has just restarted lets in before its queues are up."""
     from celery import current_app
 

@@ -18,14 +18,14 @@ SELECT gen_random_uuid(), id, first_seen FROM landing_registration WHERE id %% 1
 """
 
 
-def main(count):
+def main(count) -> None:
     with stores(["migrate", "-v0"]) as state_dir:
         seed(count)
         for form in ("csv", "xlsx", "jsonl"):
             measure(form, state_dir / f"registrations.{form}")
 
 
-def seed(count):
+def seed(count) -> None:
     import django
 
     django.setup()
@@ -38,7 +38,7 @@ def seed(count):
     connection.close()
 
 
-def measure(form, path):
+def measure(form, path) -> None:
     said = cost("export", f"--format={form}", f"--output={path}", stderr=subprocess.DEVNULL)
     sys.stdout.write(f"export {form}: {said}, a file of {path.stat().st_size / 1e6:.0f} MB\n")
     sys.stdout.flush()

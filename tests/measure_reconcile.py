@@ -12,7 +12,7 @@ from tests.measuring import cost, stores
 PER_BATCH = 10_000
 
 
-def main(count):
+def main(count) -> None:
     with stores(["migrate", "-v0"], ["declare_queues"]) as state_dir:
         witness = state_dir / "access.log"
         seed(count, witness)
@@ -20,7 +20,7 @@ def main(count):
             measure([*arguments, "--settle", "1"])
 
 
-def seed(count, witness):
+def seed(count, witness) -> None:
     import django
 
     django.setup()
@@ -61,7 +61,7 @@ def seed(count, witness):
     sys.stderr.write("\n")
 
 
-def measure(arguments):
+def measure(arguments) -> None:
     sys.stdout.write(f"reconcile {' '.join(arguments)}: {cost('reconcile', *arguments)}\n")
 
 

@@ -35,7 +35,7 @@ def stores(*prepare):
         shutil.rmtree(state_dir)
 
 
-def cost(*command, **options):
+def cost(*command, **options) -> str:
     """Run a manage.py command to its end; return its exit status, seconds, and MB of memory at most, in words."""
     started, most = time.monotonic(), 0
     process = subprocess.Popen([sys.executable, "manage.py", *command], **options)

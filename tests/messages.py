@@ -8,7 +8,7 @@ from landing.keeping import intake, queues
 from landing.keeping.drainer import Drainer
 
 
-def drain_spool():
+def drain_spool() -> None:
     """Bring what waits in this process's spool to the queue, as the web does all the time."""
     drainer = Drainer(intake.current())
     asyncio.run_coroutine_threadsafe(drainer.drain(), intake.current().loop).result(30)

@@ -40,11 +40,11 @@ def found(admin_client, model, term):
 
 
 @pytest.mark.parametrize("spelling", [PHONE, "+98 912 345 6789", "۰۹۱۲۳۴۵۶۷۸۹"])
-def test_a_registration_is_found_by_its_phone_in_any_spelling(admin_client, submitted, spelling):
+def test_a_registration_is_found_by_its_phone_in_any_spelling(admin_client, submitted, spelling) -> None:
     assert found(admin_client, "registration", spelling) == [Registration.objects.get(phone_number=PHONE)]
 
 
-def test_both_are_found_by_request_id(admin_client, submitted):
+def test_both_are_found_by_request_id(admin_client, submitted) -> None:
     [registration] = found(admin_client, "registration", submitted.request_id)
     [stored] = found(admin_client, "storedsubmission", f" {submitted.request_id.upper()} ")
     assert registration.phone_number == PHONE
@@ -52,12 +52,12 @@ def test_both_are_found_by_request_id(admin_client, submitted):
 
 
 @pytest.mark.parametrize("term", ["0912", "6789", "%", "' OR 1=1", str(uuid4())])
-def test_a_term_that_is_neither_finds_nothing(admin_client, submitted, term):
+def test_a_term_that_is_neither_finds_nothing(admin_client, submitted, term) -> None:
     assert found(admin_client, "registration", term) == []
     assert found(admin_client, "storedsubmission", term) == []
 
 
-def test_pages_mask_the_phone(admin_client, submitted):
+def test_pages_mask_the_phone(admin_client, submitted) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     for page in (
         "",
@@ -72,7 +72,7 @@ def test_pages_mask_the_phone(admin_client, submitted):
 
 
 @pytest.mark.parametrize("model", LISTS)
-def test_a_list_reads_one_page_and_counts_no_table(admin_client, model):
+def test_a_list_reads_one_page_and_counts_no_table(admin_client, model) -> None:
     now = datetime.now(UTC)
     sent = [Submission(f"0912{n:07}", str(uuid4()), "192.0.2.1", "", "", now) for n in range(60)]
     registrations.store(sent)
@@ -85,31 +85,31 @@ def test_a_list_reads_one_page_and_counts_no_table(admin_client, model):
 
 
 @pytest.mark.parametrize("model", LISTS)
-def test_no_row_is_made_by_hand(admin_client, model):
+def test_no_row_is_made_by_hand(admin_client, model) -> None:
     assert admin_client.get(f"/admin/landing/{model}/add/").status_code == 403
 
 
-def test_no_row_is_deleted_by_hand(admin_client, submitted):
+def test_no_row_is_deleted_by_hand(admin_client, submitted) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     page = f"/admin/landing/registration/{registration.pk}/delete/"
     assert admin_client.post(page, {"post": "yes"}).status_code == 403
     assert Registration.objects.filter(pk=registration.pk).exists()
 
 
-def test_no_row_is_changed_by_hand(admin_client, submitted):
+def test_no_row_is_changed_by_hand(admin_client, submitted) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     for page in (f"registration/{registration.pk}", f"storedsubmission/{submitted.request_id}"):
         assert admin_client.post(f"/admin/landing/{page}/change/", {"status": "confirmed"}).status_code == 403
 
 
 @pytest.mark.parametrize("model", LISTS)
-def test_who_is_not_logged_in_is_asked_to(client, model):
+def test_who_is_not_logged_in_is_asked_to(client, model) -> None:
     answer = client.get(f"/admin/landing/{model}/")
     assert answer.status_code == 302
     assert answer["Location"].startswith("/admin/login/")
 
 
-def test_who_is_logged_in_without_being_staff_sees_nothing(client):
+def test_who_is_logged_in_without_being_staff_sees_nothing(client) -> None:
     client.force_login(get_user_model().objects.create_user("visitor"))
     assert client.get("/admin/landing/registration/").status_code == 302
 
@@ -121,7 +121,7 @@ def staff(*permissions):
     return person
 
 
-def test_a_whole_number_is_shown_to_who_may_see_it_and_the_audit_log_says_so_first(client, submitted):
+def test_a_whole_number_is_shown_to_who_may_see_it_and_the_audit_log_says_so_first(client, submitted) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     person = staff("view_registration", "reveal_phone")
     client.force_login(person)
@@ -137,7 +137,7 @@ def test_a_whole_number_is_shown_to_who_may_see_it_and_the_audit_log_says_so_fir
 
 
 @pytest.mark.parametrize("permissions", [("view_registration",), ("reveal_phone",), ()])
-def test_a_whole_number_is_not_shown_without_both_permissions(client, submitted, permissions):
+def test_a_whole_number_is_not_shown_without_both_permissions(client, submitted, permissions) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     client.force_login(staff(*permissions))
     page = f"/admin/landing/registration/{registration.pk}"
@@ -148,7 +148,7 @@ def test_a_whole_number_is_not_shown_without_both_permissions(client, submitted,
     assert not LogEntry.objects.exists()
 
 
-def test_a_link_alone_reveals_nothing(admin_client, submitted):
+def test_a_link_alone_reveals_nothing(admin_client, submitted) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     assert admin_client.get(f"/admin/landing/registration/{registration.pk}/reveal/").status_code == 405
     strict = Client(enforce_csrf_checks=True)
@@ -157,7 +157,7 @@ def test_a_link_alone_reveals_nothing(admin_client, submitted):
     assert not LogEntry.objects.exists()
 
 
-def test_the_audit_log_is_for_superusers_and_nobody_changes_it(admin_client, client, submitted):
+def test_the_audit_log_is_for_superusers_and_nobody_changes_it(admin_client, client, submitted) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     admin_client.post(f"/admin/landing/registration/{registration.pk}/reveal/")
     entry = LogEntry.objects.get()
@@ -171,7 +171,7 @@ def test_the_audit_log_is_for_superusers_and_nobody_changes_it(admin_client, cli
     assert client.get("/admin/dashboard/auditentry/").status_code == 403
 
 
-def test_an_account_is_not_deleted_with_what_it_did(admin_client, submitted):
+def test_an_account_is_not_deleted_with_what_it_did(admin_client, submitted) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     admin_client.post(f"/admin/landing/registration/{registration.pk}/reveal/")
     boss = get_user_model().objects.get(username="admin")
@@ -185,7 +185,7 @@ def listed(client, **query):
     return [one.phone_number for one in page.context["cl"].result_list], page.content.decode()
 
 
-def test_registrations_are_found_by_time_in_either_calendar(admin_client):
+def test_registrations_are_found_by_time_in_either_calendar(admin_client) -> None:
     noon = datetime(2026, 3, 21, 8, 30, tzinfo=UTC)  # 1405/01/01 12:00 in Tehran
     for phone, time in ((PHONE, noon), (OTHER_PHONE, noon - timedelta(days=1))):
         registrations.store([Submission(phone, str(uuid4()), "192.0.2.1", "", "", time)])
@@ -195,7 +195,7 @@ def test_registrations_are_found_by_time_in_either_calendar(admin_client):
 
 
 @pytest.mark.parametrize("time", ["soon", "1404/12/30", "' OR 1=1", "2026-13-01", "<script>"])
-def test_a_time_that_is_none_finds_nothing_and_is_told(admin_client, submitted, time):
+def test_a_time_that_is_none_finds_nothing_and_is_told(admin_client, submitted, time) -> None:
     found, page = listed(admin_client, since=time)
     assert found == []
     assert "That is no time" in page
@@ -203,7 +203,7 @@ def test_a_time_that_is_none_finds_nothing_and_is_told(admin_client, submitted, 
     assert "no time: <script>" not in page
 
 
-def test_registrations_are_found_by_the_site_they_came_from(admin_client, submitted):
+def test_registrations_are_found_by_the_site_they_came_from(admin_client, submitted) -> None:
     cache.clear()
     registration = Registration.objects.get(phone_number=PHONE)
     document = {"_id": submitted.request_id, "registration_id": registration.pk}
@@ -214,7 +214,7 @@ def test_registrations_are_found_by_the_site_they_came_from(admin_client, submit
     assert listed(admin_client, from_site="other.example")[0] == []
 
 
-def test_a_hostile_referrer_is_text(admin_client, submitted):
+def test_a_hostile_referrer_is_text(admin_client, submitted) -> None:
     cache.clear()
     for number, referrer in enumerate(
         ("https://[broken", "javascript:alert(1)", "<img src=x onerror=alert(1)>")
@@ -232,7 +232,7 @@ def test_a_hostile_referrer_is_text(admin_client, submitted):
 
 def test_mongodb_away_takes_the_referrers_away_and_nothing_else(
     admin_client, submitted, settings, monkeypatch
-):
+) -> None:
     cache.clear()
     settings.MONGODB_PORT, settings.MONGODB_TIMEOUT = 9, 0.2
     monkeypatch.setattr(stores, "_stores", {})
@@ -241,7 +241,9 @@ def test_mongodb_away_takes_the_referrers_away_and_nothing_else(
     assert "MongoDB does not answer" in page
 
 
-def test_the_persian_admin_is_persian_and_jalali_and_can_be_left_for_english(client, django_user_model):
+def test_the_persian_admin_is_persian_and_jalali_and_can_be_left_for_english(
+    client, django_user_model
+) -> None:
     boss = django_user_model.objects.create_superuser("boss")
     client.force_login(boss)
     noon = datetime(2026, 3, 21, 8, 30, tzinfo=UTC)
@@ -257,7 +259,7 @@ def test_the_persian_admin_is_persian_and_jalali_and_can_be_left_for_english(cli
     assert "2026-03-21 12:00:00" in page
 
 
-def test_the_calendar_of_the_persian_admin_is_a_setting(client, django_user_model, settings):
+def test_the_calendar_of_the_persian_admin_is_a_setting(client, django_user_model, settings) -> None:
     settings.CALENDAR = "gregorian"
     client.force_login(django_user_model.objects.create_superuser("boss"))
     noon = datetime(2026, 3, 21, 8, 30, tzinfo=UTC)

@@ -31,7 +31,7 @@ ADD = "/admin/dashboard/export/add/"
 
 
 @pytest.fixture(autouse=True)
-def _on_the_tests_database(monkeypatch):
+def _on_the_tests_database(monkeypatch) -> None:
     monkeypatch.setenv("POSTGRES_DB", connection.settings_dict["NAME"])
 
 
@@ -44,7 +44,7 @@ def exporter(client):
     return client
 
 
-def submitted(phone=PHONE, at=None):
+def submitted(phone=PHONE, at=None) -> None:
     at = at or datetime.now(UTC)
     registrations.store([Submission(phone, str(uuid4()), "192.0.2.1", "", "", at)])
 
@@ -60,7 +60,7 @@ def file_of(client, export):
 
 
 @pytest.mark.parametrize("form", tables.FORMATS)
-def test_what_is_asked_for_is_written_and_downloaded_whole(exporter, form):
+def test_what_is_asked_for_is_written_and_downloaded_whole(exporter, form) -> None:
     submitted()
     export = asked(exporter, format=form)
     assert export.state == Export.State.WAITING
@@ -78,7 +78,7 @@ def test_what_is_asked_for_is_written_and_downloaded_whole(exporter, form):
         assert row["phone_number"] == "0912-345-6789"
 
 
-def test_only_what_was_chosen_is_in_it(exporter):
+def test_only_what_was_chosen_is_in_it(exporter) -> None:
     submitted(PHONE, datetime(2026, 3, 21, 8, 30, tzinfo=UTC))
     submitted(OTHER_PHONE, datetime(2026, 3, 20, 8, 30, tzinfo=UTC))
     export = asked(exporter, format="jsonl", since="۱۴۰۵/۰۱/۰۱", status="pending")
@@ -88,7 +88,7 @@ def test_only_what_was_chosen_is_in_it(exporter):
     assert PHONE.encode() in body
 
 
-def test_a_file_of_many_chunks_comes_in_order(exporter, monkeypatch):
+def test_a_file_of_many_chunks_comes_in_order(exporter, monkeypatch) -> None:
     monkeypatch.setattr(export_jobs, "CHUNK", 64)
     for number in range(30):
         submitted(f"0912{number:07}")
@@ -101,7 +101,7 @@ def test_a_file_of_many_chunks_comes_in_order(exporter, monkeypatch):
     ]
 
 
-def test_asking_and_downloading_are_in_the_audit_log(exporter):
+def test_asking_and_downloading_are_in_the_audit_log(exporter) -> None:
     submitted()
     export = asked(exporter)
     export_jobs.work()
@@ -113,7 +113,7 @@ def test_asking_and_downloading_are_in_the_audit_log(exporter):
     ]
 
 
-def test_who_may_not_export_gets_nothing(exporter, client):
+def test_who_may_not_export_gets_nothing(exporter, client) -> None:
     submitted()
     export = asked(exporter)
     export_jobs.work()
@@ -129,20 +129,20 @@ def test_who_may_not_export_gets_nothing(exporter, client):
 @pytest.mark.parametrize(
     "fields", [{"format": "exe"}, {"since": "soon"}, {"status": "x"}, {"until": "1404/12/30"}]
 )
-def test_a_wrong_wish_is_explained(exporter, fields):
+def test_a_wrong_wish_is_explained(exporter, fields) -> None:
     answer = exporter.post(ADD, {"format": "csv"} | fields)
     assert answer.status_code == 200
     assert answer.context["errors"]
     assert not Export.objects.exists()
 
 
-def test_there_are_never_more_than_a_few(exporter):
+def test_there_are_never_more_than_a_few(exporter) -> None:
     for _ in range(export_jobs.MOST_KEPT):
         Export.objects.create(format="csv", requested_by="exporter")
     assert exporter.post(ADD, {"format": "csv"}).context["errors"]
 
 
-def test_a_file_is_deleted_after_a_day(exporter):
+def test_a_file_is_deleted_after_a_day(exporter) -> None:
     submitted()
     export = asked(exporter)
     export_jobs.work()
@@ -153,7 +153,7 @@ def test_a_file_is_deleted_after_a_day(exporter):
     assert exporter.get("/admin/dashboard/export/").status_code == 200
 
 
-def test_one_is_written_at_a_time_and_one_whose_worker_is_gone_is_given_up():
+def test_one_is_written_at_a_time_and_one_whose_worker_is_gone_is_given_up() -> None:
     running = Export.objects.create(
         format="csv", state=Export.State.RUNNING, alive_at=datetime.now(UTC), requested_by="a"
     )
@@ -169,7 +169,7 @@ def test_one_is_written_at_a_time_and_one_whose_worker_is_gone_is_given_up():
 
 
 @pytest.mark.parametrize(("name", "value"), [("MOST_BYTES", 10), ("DEADLINE", timedelta(0))])
-def test_one_that_is_too_large_or_too_slow_leaves_no_file(exporter, monkeypatch, name, value):
+def test_one_that_is_too_large_or_too_slow_leaves_no_file(exporter, monkeypatch, name, value) -> None:
     monkeypatch.setattr(export_jobs, name, value)
     submitted()
     export = asked(exporter)
@@ -181,7 +181,7 @@ def test_one_that_is_too_large_or_too_slow_leaves_no_file(exporter, monkeypatch,
     assert file_of(exporter, export).status_code == 404
 
 
-def test_one_whose_process_dies_leaves_no_file(exporter, monkeypatch):
+def test_one_whose_process_dies_leaves_no_file(exporter, monkeypatch) -> None:
     monkeypatch.setattr(export_jobs, "_command", lambda _: ["sh", "-c", "echo half; kill -9 $$"])
     export = asked(exporter)
     export_jobs.work()
@@ -190,12 +190,12 @@ def test_one_whose_process_dies_leaves_no_file(exporter, monkeypatch):
     assert not ExportChunk.objects.exists()
 
 
-def pretending(monkeypatch, script):
+def pretending(monkeypatch, script) -> None:
     """Let a shell script stand for `manage.py export`."""
     monkeypatch.setattr(export_jobs, "_command", lambda _: ["sh", "-c", script])
 
 
-def test_who_asked_reads_why_it_failed(exporter, monkeypatch):
+def test_who_asked_reads_why_it_failed(exporter, monkeypatch) -> None:
     monkeypatch.setenv("POSTGRES_PORT", "1")
     export = asked(exporter)
     export_jobs.work()
@@ -205,7 +205,7 @@ def test_who_asked_reads_why_it_failed(exporter, monkeypatch):
     assert len(export.error.splitlines()) == 1
 
 
-def test_one_that_writes_slowly_is_alive_all_the_time(exporter, monkeypatch):
+def test_one_that_writes_slowly_is_alive_all_the_time(exporter, monkeypatch) -> None:
     monkeypatch.setattr(export_jobs, "HEARTBEAT", 0.05)
     pretending(monkeypatch, "sleep 1; printf half; echo '{\"rows\": 1}' >&2")
     said = []
@@ -218,7 +218,7 @@ def test_one_that_writes_slowly_is_alive_all_the_time(exporter, monkeypatch):
     assert Export.objects.get().state == Export.State.READY
 
 
-def test_one_that_is_stuck_is_ended_at_its_deadline_though_it_writes_nothing(exporter, monkeypatch):
+def test_one_that_is_stuck_is_ended_at_its_deadline_though_it_writes_nothing(exporter, monkeypatch) -> None:
     monkeypatch.setattr(export_jobs, "HEARTBEAT", 0.05)
     monkeypatch.setattr(export_jobs, "DEADLINE", timedelta(seconds=0.3))
     pretending(monkeypatch, "exec sleep 60")
@@ -244,7 +244,7 @@ def test_one_that_is_stuck_is_ended_at_its_deadline_though_it_writes_nothing(exp
 )
 def test_whatever_the_process_does_the_export_fails_and_the_next_one_is_written(
     exporter, monkeypatch, caplog, script
-):
+) -> None:
     monkeypatch.setattr(export_jobs, "END_WITHIN", 0.2)
     command = export_jobs._command
     export = asked(exporter)
@@ -262,7 +262,7 @@ def test_whatever_the_process_does_the_export_fails_and_the_next_one_is_written(
     assert later.state == Export.State.READY
 
 
-def test_a_report_is_found_before_what_python_says_at_its_end(exporter, monkeypatch):
+def test_a_report_is_found_before_what_python_says_at_its_end(exporter, monkeypatch) -> None:
     pretending(monkeypatch, """printf x; echo '{"rows": 1}' >&2; echo 'Exception ignored in: <x>' >&2""")
     export = asked(exporter)
     export_jobs.work()
@@ -270,7 +270,7 @@ def test_a_report_is_found_before_what_python_says_at_its_end(exporter, monkeypa
     assert (export.state, export.rows) == (Export.State.READY, 1)
 
 
-def test_a_worker_writes_it_by_itself_and_stores_registrations_meanwhile(exporter):
+def test_a_worker_writes_it_by_itself_and_stores_registrations_meanwhile(exporter) -> None:
     submitted()
     with worker():
         export = asked(exporter)
@@ -278,7 +278,7 @@ def test_a_worker_writes_it_by_itself_and_stores_registrations_meanwhile(exporte
     assert file_of(exporter, export).status_code == 200
 
 
-def test_a_worker_that_ends_takes_its_export_along_and_leaves_no_process(exporter):
+def test_a_worker_that_ends_takes_its_export_along_and_leaves_no_process(exporter) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO landing_registration (phone_number, first_seen, last_seen) "
@@ -295,7 +295,7 @@ def test_a_worker_that_ends_takes_its_export_along_and_leaves_no_process(exporte
     assert [child for child in family if child.is_running()] == []
 
 
-def test_the_rights_of_web_and_worker_in_the_container_stack_are_enough(client, django_user_model):
+def test_the_rights_of_web_and_worker_in_the_container_stack_are_enough(client, django_user_model) -> None:
     submitted()
     with container_roles("breakwater_web", "breakwater_worker"):
         client.force_login(django_user_model.objects.create_superuser("boss"))

@@ -48,7 +48,7 @@ def sound(number):
 CULPRITS = [["not a phone", request_id_for("", ""), "", "", "", now().isoformat()] for _ in range(2)]
 
 
-def test_sound_registrations_beside_a_culprit_are_stored_and_nothing_is_lost(servers):
+def test_sound_registrations_beside_a_culprit_are_stored_and_nothing_is_lost(servers) -> None:
     for number, culprit in enumerate(CULPRITS):  # more than the worker has processes
         save_phones_async.delay([culprit, sound(number)])
     save_phones_async.delay([sound(2)])
@@ -70,7 +70,7 @@ def test_sound_registrations_beside_a_culprit_are_stored_and_nothing_is_lost(ser
     assert StoredSubmission.objects.count() == 3
 
 
-def test_who_publishes_during_an_alarm_waits_no_longer_than_a_deadline(servers, monkeypatch):
+def test_who_publishes_during_an_alarm_waits_no_longer_than_a_deadline(servers, monkeypatch) -> None:
     monkeypatch.setattr(dead_lettering, "CONFIRM_TIMEOUT", 0.5)
     monkeypatch.setattr(settings_drift, "PATIENCE", 0.5)
     with alarm(servers):
@@ -81,7 +81,7 @@ def test_who_publishes_during_an_alarm_waits_no_longer_than_a_deadline(servers, 
         assert time.monotonic() - began < 10
 
 
-def test_a_server_that_does_not_answer_any_more_is_waited_for_no_longer_than_a_deadline(servers):
+def test_a_server_that_does_not_answer_any_more_is_waited_for_no_longer_than_a_deadline(servers) -> None:
     with broker.errand(0.5) as connection:
         channel = connection.default_channel
         servers.rabbitmq.pause()
@@ -95,7 +95,7 @@ def test_a_server_that_does_not_answer_any_more_is_waited_for_no_longer_than_a_d
             servers.rabbitmq.resume()
 
 
-def test_a_web_ends_within_seconds(servers):
+def test_a_web_ends_within_seconds(servers) -> None:
     port = str(Ports.pick().epmd)
     command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "config.asgi:application"]
     environment = os.environ | {"PORT": port, "WEB_CONCURRENCY": "1"}

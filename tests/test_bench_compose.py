@@ -8,7 +8,7 @@ from tools.bench import visits
 from tools.bench.h2load import Target
 
 
-def test_without_a_docker_engine_it_says_what_it_needs(tmp_path):
+def test_without_a_docker_engine_it_says_what_it_needs(tmp_path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tools.bench", "--compose"],
         env=os.environ | {"DOCKER_HOST": f"unix://{tmp_path}/nobody-listens"},
@@ -22,7 +22,7 @@ def test_without_a_docker_engine_it_says_what_it_needs(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_visit_that_nobody_answers_is_a_failed_one():
+def test_a_visit_that_nobody_answers_is_a_failed_one() -> None:
     target = Target("nobody", "http://localhost", "127.0.0.1:1", http2=False)
     seen = visits.run(target, visitors=1, seconds=0.5)
     assert seen.done == 0

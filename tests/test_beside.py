@@ -6,10 +6,10 @@ from landing.storing.background import BackgroundLoop
 from tests.waiting import eventually
 
 
-def test_a_round_that_raises_is_logged_by_the_loops_name_and_the_next_one_comes(caplog):
+def test_a_round_that_raises_is_logged_by_the_loops_name_and_the_next_one_comes(caplog) -> None:
     rounds = []
 
-    def act():
+    def act() -> None:
         rounds.append("a round")
         if len(rounds) == 1:
             raise KeyError("nobody thought of this")
@@ -24,10 +24,10 @@ def test_a_round_that_raises_is_logged_by_the_loops_name_and_the_next_one_comes(
     assert "nobody thought of this" in str(said.exc_info[1])
 
 
-def test_no_round_begins_after_the_end_and_one_that_is_stuck_is_not_waited_for():
+def test_no_round_begins_after_the_end_and_one_that_is_stuck_is_not_waited_for() -> None:
     begun, stuck = threading.Event(), threading.Event()
 
-    def act():
+    def act() -> None:
         begun.set()
         stuck.wait(30)
 

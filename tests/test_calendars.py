@@ -25,7 +25,7 @@ NEW_YEARS = {
 
 
 @pytest.mark.parametrize(("shown", "day"), NEW_YEARS.items())
-def test_a_known_day_is_the_same_in_both_calendars(shown, day):
+def test_a_known_day_is_the_same_in_both_calendars(shown, day) -> None:
     assert show_day(day, JALALI) == shown
     assert read(shown, JALALI, TEHRAN, NOW) == datetime(day.year, day.month, day.day, tzinfo=TEHRAN)
 
@@ -35,30 +35,30 @@ def test_a_known_day_is_the_same_in_both_calendars(shown, day):
     calendar=st.sampled_from([GREGORIAN, JALALI]),
     persian=st.booleans(),
 )
-def test_what_is_shown_is_read_as_the_same_second(time, calendar, persian):
+def test_what_is_shown_is_read_as_the_same_second(time, calendar, persian) -> None:
     shown = show(time, calendar, TEHRAN)
     read_again = read(in_persian_digits(shown) if persian else shown, calendar, TEHRAN, NOW)
     # An hour that came twice when summer time ended is read as its first.
     assert time.replace(microsecond=0) - read_again in (timedelta(0), timedelta(hours=1))
 
 
-def test_a_time_of_its_own_zone_keeps_it():
+def test_a_time_of_its_own_zone_keeps_it() -> None:
     assert read("1405/09/03 12:20+00:00", JALALI, TEHRAN, NOW) == datetime(2026, 11, 24, 12, 20, tzinfo=UTC)
     assert read("2026-11-24T12:20Z", JALALI, TEHRAN, NOW) == datetime(2026, 11, 24, 12, 20, tzinfo=UTC)
 
 
-def test_some_time_ago_is_counted_from_now():
+def test_some_time_ago_is_counted_from_now() -> None:
     assert read("۲۴h", JALALI, TEHRAN, NOW) == NOW - timedelta(hours=24)
 
 
 @pytest.mark.parametrize(
     "text", ["", "1404/12/30", "1405/7/31", "0000/01/01", "1405/01/01 25:00", "1405", "x", "9999999d"]
 )
-def test_what_is_no_time_is_refused(text):
+def test_what_is_no_time_is_refused(text) -> None:
     with pytest.raises(ValueError, match="Asia/Tehran"):
         read(text, JALALI, TEHRAN, NOW)
 
 
-def test_a_month_begins_as_its_calendar_says():
+def test_a_month_begins_as_its_calendar_says() -> None:
     assert month_start(date(2026, 11, 24), GREGORIAN) == date(2026, 11, 1)
     assert month_start(date(2026, 11, 24), JALALI) == date(2026, 11, 22)

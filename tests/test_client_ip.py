@@ -40,50 +40,50 @@ CHAINS = {
 
 
 @pytest.mark.parametrize(("forwarded_for", "expected"), CHAINS.values(), ids=CHAINS)
-def test_behind_trusted_proxies_the_sender_is_the_last_that_they_saw(forwarded_for, expected):
+def test_behind_trusted_proxies_the_sender_is_the_last_that_they_saw(forwarded_for, expected) -> None:
     assert client_ip(PROXY, forwarded_for, PROXIES) == expected
 
 
 @modest
 @given(st.text() | st.lists(st.ip_addresses().map(str)).map(",".join))
-def test_no_header_changes_who_a_stranger_is(forwarded_for):
+def test_no_header_changes_who_a_stranger_is(forwarded_for) -> None:
     assert client_ip(SENDER, forwarded_for, PROXIES) == SENDER
 
 
 @modest
 @given(st.text() | st.lists(st.ip_addresses().map(str)).map(",".join))
-def test_nothing_that_a_sender_puts_before_its_own_address_counts(forged):
+def test_nothing_that_a_sender_puts_before_its_own_address_counts(forged) -> None:
     assert client_ip(PROXY, f"{forged},{SENDER}", PROXIES) == SENDER
 
 
 @modest
 @given(peer=st.text(max_size=50) | st.ip_addresses().map(str), forwarded_for=st.text())
-def test_the_answer_is_an_address_or_nothing(peer, forwarded_for):
+def test_the_answer_is_an_address_or_nothing(peer, forwarded_for) -> None:
     answer = client_ip(peer, forwarded_for, Networks(["0.0.0.0/0", "::/0"]))
     assert answer == "" or str(ip_address(answer)) == answer
 
 
-def test_a_huge_header_is_read_only_at_its_end():
+def test_a_huge_header_is_read_only_at_its_end() -> None:
     chain = [VICTIM, *["10.0.0.2"] * MOST_HOPS]
     assert client_ip(PROXY, ",".join(chain), PROXIES) == "10.0.0.2"
     assert client_ip(PROXY, "9" * 1_000_000, PROXIES) == PROXY
     assert client_ip(PROXY, f"{VICTIM}," * 100_000 + SENDER, PROXIES) == SENDER
 
 
-def test_a_local_socket_has_no_address():
+def test_a_local_socket_has_no_address() -> None:
     assert client_ip("", VICTIM, PROXIES) == ""
 
 
-def test_ipv6_senders_are_counted_by_their_64():
+def test_ipv6_senders_are_counted_by_their_64() -> None:
     assert limit_key("2001:db8:1:2:3:4:5:6") == limit_key("2001:db8:1:2::9") == "2001:db8:1:2::/64"
     assert limit_key("2001:db8:1:3::9") != limit_key("2001:db8:1:2::9")
 
 
-def test_ipv4_senders_are_counted_one_by_one():
+def test_ipv4_senders_are_counted_one_by_one() -> None:
     assert limit_key(SENDER) == SENDER
     assert limit_key(VICTIM) == VICTIM
 
 
-def test_a_network_that_is_none_is_an_error():
+def test_a_network_that_is_none_is_an_error() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         Networks(["10.0.0.0/8", "nonsense"])

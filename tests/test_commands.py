@@ -20,7 +20,7 @@ def parser_of(name):
     return load_command_class(get_commands()[name], name).create_parser("manage.py", name)
 
 
-def help_of(name):
+def help_of(name) -> str:
     parser = parser_of(name)
     return f"{parser.description}\n{parser.epilog or ''}"
 
@@ -38,29 +38,29 @@ def examples_of(name):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_its_help_has_an_example(name):
+def test_its_help_has_an_example(name) -> None:
     assert examples_of(name)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_its_help_tells_what_its_exit_codes_mean(name):
+def test_its_help_tells_what_its_exit_codes_mean(name) -> None:
     assert exit_codes_of(name) > {0}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_it_reports_as_json_too(name):
+def test_it_reports_as_json_too(name) -> None:
     for parser in verbs_of(parser_of(name)):
         assert "--json" in parser.format_help(), parser.prog
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_its_examples_are_possible(name):
+def test_its_examples_are_possible(name) -> None:
     for arguments in examples_of(name):
         parser_of(name).parse_args(arguments[1:])
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_with_every_server_away_it_says_so_and_exits_as_its_help_tells(name, tmp_path):
+def test_with_every_server_away_it_says_so_and_exits_as_its_help_tells(name, tmp_path) -> None:
     for arguments in examples_of(name):
         done = run_without_servers(arguments, tmp_path)
         said = f"{shlex.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"

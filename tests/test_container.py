@@ -42,7 +42,7 @@ def limits(tmp_path, monkeypatch):
         ({"cpu_max": "nonsense", "memory_max": "-1"}, 16),
     ],
 )
-def test_as_many_processes_as_the_container_has_cores_and_memory_for(limits, files, expected):
+def test_as_many_processes_as_the_container_has_cores_and_memory_for(limits, files, expected) -> None:
     assert limits(**files) == expected
 
 
@@ -55,7 +55,7 @@ def web(**environment):
     )
 
 
-def test_the_port_may_come_from_a_file(tmp_path):
+def test_the_port_may_come_from_a_file(tmp_path) -> None:
     (tmp_path / "port").write_text("4711\n")
     said = web(PORT_FILE=str(tmp_path / "port"), WEB_CONCURRENCY="3")
     assert "127.0.0.1:4711" in said.stdout, said.stderr
@@ -65,7 +65,7 @@ def test_the_port_may_come_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"), [("WEB_CONCURRENCY", "0"), ("PORT", "-1"), ("PORT_FILE", "/none")]
 )
-def test_a_wrong_number_is_explained(name, value):
+def test_a_wrong_number_is_explained(name, value) -> None:
     said = web(**{name: value})
     assert said.returncode != 0
     assert name in said.stderr

@@ -20,7 +20,7 @@ JSON = [(b"host", b"localhost"), (b"content-type", b"application/json")]
 
 
 @pytest.fixture(autouse=True)
-def _nothing_counted():
+def _nothing_counted() -> None:
     metrics.take()
 
 
@@ -38,23 +38,23 @@ def counted(name):
         (f'{{"x": "{"a" * 20_000}"}}', "too_large"),
     ],
 )
-def test_a_refusal_is_counted_by_its_reason(client, body, reason):
+def test_a_refusal_is_counted_by_its_reason(client, body, reason) -> None:
     assert client.post("/api/register/", body, content_type="application/json").status_code >= 400
     assert counted("refused") == {f"refused:{reason}": 1}
 
 
-def test_the_page_without_scripts_is_counted_like_the_api(client):
+def test_the_page_without_scripts_is_counted_like_the_api(client) -> None:
     assert client.post("/en/", {"phone_number": "0912"}).status_code == 400
     assert counted("refused") == {"refused:invalid_phone": 1}
 
 
-def test_an_address_where_nothing_is_refuses_no_registration(client):
+def test_an_address_where_nothing_is_refuses_no_registration(client) -> None:
     assert client.get("/nothing/").status_code == 404
     assert client.get("/api/register/").status_code == 405
     assert counted("refused") == {}
 
 
-def test_both_doors_count_what_they_accept(client, settings):
+def test_both_doors_count_what_they_accept(client, settings) -> None:
     settings.SPOOL_SHARE = 0  # all of it by RabbitMQ, whose confirms are counted too
     body = {"phone_number": "09123456789"}
     assert client.post("/api/register/", body, content_type="application/json").status_code == 202
@@ -71,7 +71,7 @@ def test_both_doors_count_what_they_accept(client, settings):
     assert sum(taken.get(field, 0) for field in metrics.buckets("confirm_seconds")[:-1]) == 2
 
 
-def test_a_batch_is_counted_as_stored_and_logged():
+def test_a_batch_is_counted_as_stored_and_logged() -> None:
     save_phones_async([submission().to_wire() for _ in range(3)])
     taken = metrics.take()
     assert taken["stored"] == 3
@@ -79,7 +79,7 @@ def test_a_batch_is_counted_as_stored_and_logged():
     assert sum(taken.get(field, 0) for field in metrics.buckets("store_seconds")[:-1]) == 1
 
 
-def test_documents_are_counted_as_parked_and_then_as_delivered(monkeypatch):
+def test_documents_are_counted_as_parked_and_then_as_delivered(monkeypatch) -> None:
     stored = submission()
     registrations.store([stored])
     outbox.park([{"_id": stored.request_id}])
@@ -89,11 +89,11 @@ def test_documents_are_counted_as_parked_and_then_as_delivered(monkeypatch):
     assert logs.find(stored.request_id)
 
 
-def test_a_dead_letter_is_counted_by_the_kind_of_its_reason():
+def test_a_dead_letter_is_counted_by_the_kind_of_its_reason() -> None:
     dead_lettering.bury(["x"], "malformed: not six texts")
     assert counted("dead_lettered") == {"dead_lettered:malformed": 1}
 
 
-def test_limits_without_redis_are_counted():
+def test_limits_without_redis_are_counted() -> None:
     LocalLog(10, 60).take(["203.0.113.1", "203.0.113.2"])
     assert counted("limited_without_redis") == {"limited_without_redis": 2}

@@ -40,12 +40,12 @@ def wire(phone_number="09123456789"):
     ).to_wire()
 
 
-def buried(*raws, reason=MALFORMED):
+def buried(*raws, reason=MALFORMED) -> None:
     for raw in raws:
         bury(raw, reason)
 
 
-def rejected_by_rabbitmq(body, **properties):
+def rejected_by_rabbitmq(body, **properties) -> None:
     """Let RabbitMQ itself put a message on the dead-letter queue."""
     with app.connection_for_write(transport_options={"confirm_publish": True}) as connection:
         channel = connection.default_channel
@@ -64,7 +64,7 @@ def ids():
     return [one for letter in dead_letters.letters(Choice()) for one in letter.request_ids]
 
 
-def test_they_are_counted_by_reason_and_listed_with_masked_phones():
+def test_they_are_counted_by_reason_and_listed_with_masked_phones() -> None:
     one, other = wire("0912"), wire()
     buried(one)
     buried(other, reason="refused by PostgreSQL: CheckViolation")
@@ -76,7 +76,7 @@ def test_they_are_counted_by_reason_and_listed_with_masked_phones():
     assert "09123456789" not in shown
 
 
-def test_the_list_as_json_and_by_reason():
+def test_the_list_as_json_and_by_reason() -> None:
     one = wire()
     buried(wire("0912"))
     buried(one, reason="refused by PostgreSQL: CheckViolation")
@@ -88,7 +88,7 @@ def test_the_list_as_json_and_by_reason():
     assert datetime.now(UTC) >= datetime.fromisoformat(letter["time"]) > NOON
 
 
-def test_a_list_shows_no_more_than_its_limit_and_counts_all():
+def test_a_list_shows_no_more_than_its_limit_and_counts_all() -> None:
     buried(*(wire() for _ in range(5)))
     shown = run("list", "--limit", "2")
     assert "5 dead letters" in shown
@@ -96,7 +96,7 @@ def test_a_list_shows_no_more_than_its_limit_and_counts_all():
     assert "and 3 more" in shown
 
 
-def test_listing_a_hundred_times_loses_nothing_and_changes_no_order():
+def test_listing_a_hundred_times_loses_nothing_and_changes_no_order() -> None:
     raws = [wire() for _ in range(5)]
     buried(*raws)
     for _ in range(100):
@@ -104,11 +104,11 @@ def test_listing_a_hundred_times_loses_nothing_and_changes_no_order():
     assert ids() == [raw[1] for raw in raws]
 
 
-def test_rabbitmq_4_would_drop_a_dead_letter_after_twenty_looks_without_a_limit_of_its_own():
+def test_rabbitmq_4_would_drop_a_dead_letter_after_twenty_looks_without_a_limit_of_its_own() -> None:
     assert queues.dead.queue_arguments["x-delivery-limit"] >= 1_000_000
 
 
-def test_a_list_that_is_killed_in_the_middle_loses_nothing():
+def test_a_list_that_is_killed_in_the_middle_loses_nothing() -> None:
     raws = [wire() for _ in range(5)]
     buried(*raws)
     code = (
@@ -127,7 +127,7 @@ def test_a_list_that_is_killed_in_the_middle_loses_nothing():
     assert ids() == [raw[1] for raw in raws]
 
 
-def test_what_rabbitmq_dead_lettered_is_listed_whole_batches_and_unreadable_bodies_alike():
+def test_what_rabbitmq_dead_lettered_is_listed_whole_batches_and_unreadable_bodies_alike() -> None:
     batch = [wire(), wire("09351112233")]
     rejected_by_rabbitmq(**in_celery_s_form(batch))
     rejected_by_rabbitmq(b"\x80\x04\xff no json", content_type="application/x-python-serialize")
@@ -149,7 +149,7 @@ def in_celery_s_form(batch):
     return {"body": body, "headers": message.headers, "content_type": "application/json"}
 
 
-def test_one_is_shown_whole_with_its_phone_masked_until_it_is_revealed():
+def test_one_is_shown_whole_with_its_phone_masked_until_it_is_revealed() -> None:
     one, other = wire(), wire("09351112233")
     buried(other, one)
     shown = run("show", one[1])
@@ -162,7 +162,7 @@ def test_one_is_shown_whole_with_its_phone_masked_until_it_is_revealed():
     assert json.loads(run("show", one[1], "--json"))[0]["phone_number"] == "0912***6789"
 
 
-def test_what_strangers_wrote_is_shown_as_text():
+def test_what_strangers_wrote_is_shown_as_text() -> None:
     one = wire()
     one[3], one[4] = "[red]x[/red] :smile:", "\x1b[31mred 09123456789"
     buried(one)
@@ -172,7 +172,7 @@ def test_what_strangers_wrote_is_shown_as_text():
     assert "09123456789" not in shown
 
 
-def test_one_that_is_not_there_is_said():
+def test_one_that_is_not_there_is_said() -> None:
     for arguments in (["show", "x"], ["replay", "--request-id", "x"]):
         with pytest.raises(CommandError, match="No dead letter holds x") as error:
             run(*arguments)
@@ -180,7 +180,7 @@ def test_one_that_is_not_there_is_said():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_replayed_letter_is_stored_by_a_worker():
+def test_a_replayed_letter_is_stored_by_a_worker() -> None:
     one = wire()
     buried(one, reason="refused by PostgreSQL: CheckViolation")
     assert "1 dead letters replayed" in run("replay", "--all")
@@ -190,7 +190,7 @@ def test_a_replayed_letter_is_stored_by_a_worker():
     assert ids() == []
 
 
-def test_what_rabbitmq_dead_lettered_is_replayed_byte_for_byte():
+def test_what_rabbitmq_dead_lettered_is_replayed_byte_for_byte() -> None:
     body = b"\x80\x04\xff\x00 no json"
     headers = {"task": "unknown", "n": 7, "nested": {"a": ["b", True]}}
     rejected_by_rabbitmq(body, headers=headers, content_type="application/x", correlation_id="c", priority=3)
@@ -204,7 +204,7 @@ def test_what_rabbitmq_dead_lettered_is_replayed_byte_for_byte():
     assert message.properties["priority"] == 3
 
 
-def test_only_the_chosen_are_replayed_and_the_others_keep_their_order():
+def test_only_the_chosen_are_replayed_and_the_others_keep_their_order() -> None:
     raws = [wire() for _ in range(4)]
     for number, raw in enumerate(raws):
         buried(raw, reason="odd" if number % 2 else "even")
@@ -215,20 +215,20 @@ def test_only_the_chosen_are_replayed_and_the_others_keep_their_order():
     assert [batch[0][1] for [batch] in ready(queues.live)] == [raws[1][1], raws[3][1], raws[2][1]]
 
 
-def test_a_dry_run_sends_nothing():
+def test_a_dry_run_sends_nothing() -> None:
     buried(wire())
     assert "1 dead letters would be replayed" in run("replay", "--all", "--dry-run")
     assert len(ids()) == 1
     assert ready(queues.live) == []
 
 
-def test_as_json_a_replay_prints_its_count_and_nothing_else():
+def test_as_json_a_replay_prints_its_count_and_nothing_else() -> None:
     buried(wire())
     assert json.loads(run("replay", "--all", "--dry-run", "--json"))["count"] == 1
     assert json.loads(run("replay", "--all", "--json"))["count"] == 1
 
 
-def test_a_batch_is_replayed_one_by_one():
+def test_a_batch_is_replayed_one_by_one() -> None:
     batch = [wire(), wire("09351112233")]
     rejected_by_rabbitmq(**in_celery_s_form(batch))
     run("replay", "--all", "--one-by-one")
@@ -236,7 +236,7 @@ def test_a_batch_is_replayed_one_by_one():
     assert ids() == []
 
 
-def test_a_letter_that_is_not_confirmed_stays_a_dead_letter():
+def test_a_letter_that_is_not_confirmed_stays_a_dead_letter() -> None:
     one = wire()
     buried(one)
     with app.connection_for_write() as connection:
@@ -251,13 +251,13 @@ def test_a_letter_that_is_not_confirmed_stays_a_dead_letter():
             queues.declare(connection)
 
 
-def test_nothing_is_discarded_without_a_yes():
+def test_nothing_is_discarded_without_a_yes() -> None:
     buried(wire())
     assert "nothing was" in run("discard", "--all", "--reason-note", "a test")
     assert len(ids()) == 1
 
 
-def test_a_discarded_letter_is_gone_and_the_log_says_why(caplog):
+def test_a_discarded_letter_is_gone_and_the_log_says_why(caplog) -> None:
     one, other = wire(), wire()
     buried(one, other)
     assert "1 dead letters discarded" in run(
@@ -268,7 +268,7 @@ def test_a_discarded_letter_is_gone_and_the_log_says_why(caplog):
     assert (record.request_ids, record.note) == ([one[1]], "a test")
 
 
-def test_a_discard_needs_a_note_and_a_choice():
+def test_a_discard_needs_a_note_and_a_choice() -> None:
     for arguments in (
         ["discard", "--all"],
         ["discard", "--reason-note", "x"],
@@ -279,7 +279,7 @@ def test_a_discard_needs_a_note_and_a_choice():
             run(*arguments)
 
 
-def test_a_broker_that_is_away_is_said(monkeypatch):
+def test_a_broker_that_is_away_is_said(monkeypatch) -> None:
     monkeypatch.setattr(broker, "current_app", Celery(broker="amqp://127.0.0.1:9//", set_as_current=False))
     with pytest.raises(CommandError, match="RabbitMQ does not answer") as error:
         run("list")

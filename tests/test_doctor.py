@@ -22,7 +22,7 @@ WEB = Announcement("web", "one", 1, {"SECRET_KEY": "a", "RATE_LIMIT": "b"})
 
 
 @pytest.fixture(autouse=True)
-def _on_this_machine(monkeypatch):
+def _on_this_machine(monkeypatch) -> None:
     monkeypatch.setattr(settings, "IS_LOCAL_STACK", True)
 
 
@@ -30,27 +30,27 @@ def faults():
     return {finding.part: finding.saw for finding in doctor.examine() if finding.verdict == "fault"}
 
 
-def test_a_sound_stack_has_no_fault():
+def test_a_sound_stack_has_no_fault() -> None:
     assert faults() == {}
 
 
-def test_an_unreachable_server_is_a_fault_and_the_others_are_examined(monkeypatch):
+def test_an_unreachable_server_is_a_fault_and_the_others_are_examined(monkeypatch) -> None:
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
     assert list(faults()) == ["Redis"]
 
 
-def test_localhost_inside_a_container_is_a_fault(monkeypatch):
+def test_localhost_inside_a_container_is_a_fault(monkeypatch) -> None:
     monkeypatch.setattr(settings, "IS_LOCAL_STACK", False)
     monkeypatch.setattr("pathlib.Path.exists", lambda path: True)
     assert "this container itself" in faults()["hosts"]
 
 
-def test_a_short_secret_is_a_fault(monkeypatch):
+def test_a_short_secret_is_a_fault(monkeypatch) -> None:
     monkeypatch.setattr(settings, "SECRET_KEY", "short")
     assert "settings" in faults()
 
 
-def test_an_unsynced_database_is_a_fault():
+def test_an_unsynced_database_is_a_fault() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL synchronous_commit = off")
     assert "synchronous_commit is off" in faults()["PostgreSQL"]
@@ -72,7 +72,7 @@ def visited_from(*addresses):
 
 
 @pytest.mark.parametrize("gateway", ["172.20.0.1", ""])
-def test_visitors_who_all_seem_to_be_the_gateway_are_told_with_the_next_step(monkeypatch, gateway):
+def test_visitors_who_all_seem_to_be_the_gateway_are_told_with_the_next_step(monkeypatch, gateway) -> None:
     monkeypatch.setattr(settings, "IS_LOCAL_STACK", False)
     finding = visited_from(*[gateway] * 60)
     assert finding.verdict == "warning"
@@ -81,12 +81,12 @@ def test_visitors_who_all_seem_to_be_the_gateway_are_told_with_the_next_step(mon
 
 
 @pytest.mark.parametrize("addresses", [["172.20.0.1"] * 20, ["172.20.0.1"] * 60 + ["203.0.113.5"], []])
-def test_a_few_registrations_or_different_addresses_are_no_sign_of_it(monkeypatch, addresses):
+def test_a_few_registrations_or_different_addresses_are_no_sign_of_it(monkeypatch, addresses) -> None:
     monkeypatch.setattr(settings, "IS_LOCAL_STACK", False)
     assert visited_from(*addresses).verdict == "ok"
 
 
-def test_a_process_with_another_secret_is_named():
+def test_a_process_with_another_secret_is_named() -> None:
     settings_drift.announce("web")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(settings, "FINGERPRINT", settings.FINGERPRINT | {"RATE_LIMIT": "another"})
@@ -95,26 +95,26 @@ def test_a_process_with_another_secret_is_named():
     assert "RATE_LIMIT differs in worker" in faults()["parity"]
 
 
-def test_reading_announcements_takes_none_away():
+def test_reading_announcements_takes_none_away() -> None:
     settings_drift.announce("web")
     assert len(settings_drift.announcements()) == len(settings_drift.announcements()) == 1
 
 
-def test_the_odd_one_out_is_the_one_named():
+def test_the_odd_one_out_is_the_one_named() -> None:
     odd = replace(WEB, role="worker", pid=3, fingerprint=WEB.fingerprint | {"SECRET_KEY": "z"})
     assert settings_drift.differences([WEB, replace(WEB, pid=2), odd]) == {
         "SECRET_KEY": ["worker on one (pid 3)"]
     }
 
 
-def test_a_fingerprint_tells_no_value_and_leaves_out_what_may_differ():
+def test_a_fingerprint_tells_no_value_and_leaves_out_what_may_differ() -> None:
     assert settings.SECRET_KEY not in str(settings.FINGERPRINT)
     assert "PORT" not in settings.FINGERPRINT
     assert "RABBITMQ_PASSWORD" not in settings.FINGERPRINT
     assert "SECRET_KEY" in settings.FINGERPRINT
 
 
-def test_a_redis_that_was_demoted_is_a_fault():
+def test_a_redis_that_was_demoted_is_a_fault() -> None:
     with Redis.from_url(settings.REDIS_URL) as redis:
         redis.replicaof("127.0.0.1", 1)
         try:

@@ -137,7 +137,7 @@ def accepted():
     }
 )
 @given(request=requests)
-def test_both_doors_answer_alike(accepted, request):
+def test_both_doors_answer_alike(accepted, request) -> None:
     accepted.clear()
     first = answer(request)
     with (
@@ -154,7 +154,7 @@ def test_both_doors_answer_alike(accepted, request):
 
 @pytest.mark.parametrize("path", ["/api/register/", f"/api/register/{uuid.uuid4()}/"])
 @pytest.mark.parametrize("origin", [b"https://campaign.example", b"https://evil.example"])
-def test_a_preflight_never_waits_for_django(path, origin):
+def test_a_preflight_never_waits_for_django(path, origin) -> None:
     request = {
         "headers": [
             (b"host", b"localhost"),
@@ -170,7 +170,7 @@ def test_a_preflight_never_waits_for_django(path, origin):
     assert (b"access-control-allow-headers" in headers) is (origin == b"https://campaign.example")
 
 
-def test_a_plain_registration_takes_the_lane(accepted):
+def test_a_plain_registration_takes_the_lane(accepted) -> None:
     taken = []
     real = express.register
 
@@ -188,7 +188,7 @@ def test_a_plain_registration_takes_the_lane(accepted):
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(request=requests, task=st.sampled_from(["stored", "dead", "waiting", "foreign", "broken"]))
-def test_both_doors_tell_the_same_state(request, task):
+def test_both_doors_tell_the_same_state(request, task) -> None:
     request = request | {"path": f"/api/register/{TASKS[task]()}/"}
     first = answer(request)
     with patch.object(express, "poll", return_value=None):
@@ -207,7 +207,7 @@ pages = requests.map(lambda request: request | {"method": "GET", "body": b"", "c
     path=st.sampled_from(["/", "/fa/", "/en/", "/de/", "/fa"]),
     encoding=st.sampled_from([b"gzip, br", b"GZIP", b"br", b"xgzip", b"gzip;q=0", b""]),
 )
-def test_both_doors_show_the_same_page(request, path, encoding):
+def test_both_doors_show_the_same_page(request, path, encoding) -> None:
     request = request | {"path": path, "headers": [*request["headers"], (b"accept-encoding", encoding)]}
     first = shown(request)
     with patch.object(rendering, "from_memory", return_value=None):
@@ -217,7 +217,7 @@ def test_both_doors_show_the_same_page(request, path, encoding):
 
 
 @pytest.mark.parametrize("path", ["/", "/fa/", "/en/"])
-def test_a_browsers_page_comes_from_memory(path):
+def test_a_browsers_page_comes_from_memory(path) -> None:
     request = {
         "headers": [(b"host", b"localhost"), (b"accept", b"text/html,*/*;q=0.8")],
         "body": b"",
@@ -228,7 +228,7 @@ def test_a_browsers_page_comes_from_memory(path):
     assert status == 200
 
 
-def test_a_page_whose_settings_are_wrong_is_left_to_django():
+def test_a_page_whose_settings_are_wrong_is_left_to_django() -> None:
     rendering._copy.cache_clear()
     with patch.object(branding, "current", side_effect=ImproperlyConfigured):
         assert rendering.from_memory("/fa/", [(b"host", b"localhost")]) is None
@@ -313,7 +313,7 @@ async def _ask(request):
     async def receive():
         return next(messages, {"type": "http.disconnect"})
 
-    async def send(message):
+    async def send(message) -> None:
         sent.append(message)
 
     await application(scope, receive, send)

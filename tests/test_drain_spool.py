@@ -52,7 +52,7 @@ def drain(*arguments):
     return code, json.loads(out.getvalue())
 
 
-def test_what_a_dead_process_left_goes_to_the_queue(spooled):
+def test_what_a_dead_process_left_goes_to_the_queue(spooled) -> None:
     file, wires = spooled
     file.close()
     assert drain() == (0, {"moved": 3, "left": 0})
@@ -60,17 +60,17 @@ def test_what_a_dead_process_left_goes_to_the_queue(spooled):
     assert list(Path(settings.SPOOL_DIR).iterdir()) == []
 
 
-def test_what_a_running_process_holds_stays_and_is_said(spooled):
+def test_what_a_running_process_holds_stays_and_is_said(spooled) -> None:
     assert drain() == (1, {"moved": 0, "left": 3})
     assert drain("--until-empty", "--timeout", "1") == (1, {"moved": 0, "left": 3})
 
 
-def test_an_empty_directory_is_fine(tmp_path, settings):
+def test_an_empty_directory_is_fine(tmp_path, settings) -> None:
     settings.SPOOL_DIR = str(tmp_path / "none")
     assert drain("--until-empty") == (0, {"moved": 0, "left": 0})
 
 
-def test_what_is_not_confirmed_stays(spooled):
+def test_what_is_not_confirmed_stays(spooled) -> None:
     file, _ = spooled
     file.close()
     from celery import current_app
@@ -86,7 +86,7 @@ def test_what_is_not_confirmed_stays(spooled):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_stores_what_was_drained(spooled):
+def test_a_worker_stores_what_was_drained(spooled) -> None:
     file, wires = spooled
     file.close()
     drain()

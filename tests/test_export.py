@@ -26,6 +26,7 @@ from landing.submission import Submission
 from lib import phones, tables
 from logs import utils as logs
 from tests.waiting import eventually
+from typing import Never
 
 pytestmark = pytest.mark.django_db
 
@@ -55,7 +56,7 @@ def submitted(phone=PHONE, at=NOON, referrer=""):
     return submission
 
 
-def logged(submission):
+def logged(submission) -> None:
     document = {"_id": submission.request_id, "referrer": submission.referrer}
     logs.log_requests([document])
 
@@ -79,7 +80,7 @@ def rows_of(path):
 
 
 @pytest.mark.parametrize("form", tables.FORMATS)
-def test_the_file_holds_every_registration_once(tmp_path, form):
+def test_the_file_holds_every_registration_once(tmp_path, form) -> None:
     sent = {f"0912{n:07}": n % 3 + 1 for n in range(50)}
     for phone, times in sent.items():
         for _ in range(times):
@@ -89,7 +90,7 @@ def test_the_file_holds_every_registration_once(tmp_path, form):
     assert [int(row["id"]) for row in rows] == sorted(Registration.objects.values_list("pk", flat=True))
 
 
-def test_excel_reads_the_csv_as_utf_8_and_takes_no_phone_for_a_number(tmp_path):
+def test_excel_reads_the_csv_as_utf_8_and_takes_no_phone_for_a_number(tmp_path) -> None:
     submitted()
     path = export(tmp_path, "csv")
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
@@ -97,7 +98,7 @@ def test_excel_reads_the_csv_as_utf_8_and_takes_no_phone_for_a_number(tmp_path):
     assert row["phone_number"] == "0912-345-6789"
 
 
-def test_a_phone_in_a_workbook_is_text_with_its_zero(tmp_path):
+def test_a_phone_in_a_workbook_is_text_with_its_zero(tmp_path) -> None:
     submitted()
     sheet = openpyxl.load_workbook(export(tmp_path, "xlsx")).active
     assert (sheet["B2"].value, sheet["B2"].data_type, sheet["B2"].number_format) == (PHONE, "s", "@")
@@ -107,7 +108,7 @@ def test_a_phone_in_a_workbook_is_text_with_its_zero(tmp_path):
 @pytest.mark.parametrize(
     ("calendar", "shown"), [("jalali", "1405/01/01 12:00:00"), ("gregorian", "2026-03-21 12:00:00")]
 )
-def test_times_are_in_the_calendar_and_zone_of_the_settings(tmp_path, settings, calendar, shown):
+def test_times_are_in_the_calendar_and_zone_of_the_settings(tmp_path, settings, calendar, shown) -> None:
     settings.CALENDAR = calendar
     submitted()
     for form in ("csv", "xlsx"):
@@ -127,7 +128,7 @@ def test_times_are_in_the_calendar_and_zone_of_the_settings(tmp_path, settings, 
         (["--status", "confirmed"], set()),
     ],
 )
-def test_the_window_is_of_the_first_submission_and_leaves_its_end_out(tmp_path, window, found):
+def test_the_window_is_of_the_first_submission_and_leaves_its_end_out(tmp_path, window, found) -> None:
     submitted()
     submitted(OTHER_PHONE, NOON - timedelta(days=1))
     submitted(OTHER_PHONE, NOON + timedelta(days=1))
@@ -135,19 +136,19 @@ def test_the_window_is_of_the_first_submission_and_leaves_its_end_out(tmp_path, 
 
 
 @pytest.mark.parametrize("time", ["yesterday", "1404/12/30", "1405/13/01", "2026-02-30", " ", "9999999d"])
-def test_a_wrong_time_is_refused_with_the_zone_that_is_meant(tmp_path, time):
+def test_a_wrong_time_is_refused_with_the_zone_that_is_meant(tmp_path, time) -> None:
     with pytest.raises(CommandError, match="Asia/Tehran"):
         export(tmp_path, "csv", "--since", time)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_jalali_days_need_the_jalali_calendar(tmp_path, settings):
+def test_jalali_days_need_the_jalali_calendar(tmp_path, settings) -> None:
     settings.CALENDAR = "gregorian"
     with pytest.raises(CommandError, match="2026-11-24"):
         export(tmp_path, "csv", "--since", "1405/01/01")
 
 
-def test_no_cell_of_a_csv_begins_a_formula_in_any_country(tmp_path):
+def test_no_cell_of_a_csv_begins_a_formula_in_any_country(tmp_path) -> None:
     for number, referrer in enumerate(HOSTILE):
         logged(submitted(f"0912{number:07}", referrer=referrer))
     path = export(tmp_path, "csv", "--referrer")
@@ -157,7 +158,7 @@ def test_no_cell_of_a_csv_begins_a_formula_in_any_country(tmp_path):
         assert not [cell for cell in cells if cell.startswith(tuple("=+-@＝＋－＠"))]
 
 
-def test_hostile_referrers_stay_what_they_are_in_a_workbook_and_in_json(tmp_path):
+def test_hostile_referrers_stay_what_they_are_in_a_workbook_and_in_json(tmp_path) -> None:
     for number, referrer in enumerate(HOSTILE):
         logged(submitted(f"0912{number:07}", referrer=referrer))
     assert [row["referrer"] for row in rows_of(export(tmp_path, "jsonl", "--referrer"))] == HOSTILE
@@ -170,7 +171,7 @@ def test_hostile_referrers_stay_what_they_are_in_a_workbook_and_in_json(tmp_path
     assert spelled[-1] == "\ufffd\ufffd\ufffd"
 
 
-def test_the_referrer_is_that_of_the_first_submission_also_while_it_is_parked(tmp_path):
+def test_the_referrer_is_that_of_the_first_submission_also_while_it_is_parked(tmp_path) -> None:
     first, later = (
         submitted(referrer="https://first.example/"),
         submitted(at=NOON + timedelta(1), referrer="https://later.example/"),
@@ -181,7 +182,7 @@ def test_the_referrer_is_that_of_the_first_submission_also_while_it_is_parked(tm
     assert row["referrer"] == "https://first.example/"
 
 
-def test_a_workbook_goes_on_in_a_second_sheet_when_the_first_is_full():
+def test_a_workbook_goes_on_in_a_second_sheet_when_the_first_is_full() -> None:
     file = io.BytesIO()
     writer = tables.Xlsx(file, ["n"], sheet_rows=11)
     for number in range(25):
@@ -195,7 +196,7 @@ def test_a_workbook_goes_on_in_a_second_sheet_when_the_first_is_full():
     ]
 
 
-def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path):
+def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path) -> None:
     submitted()
     (tmp_path / "out.csv").write_text("precious")
     with pytest.raises(CommandError, match="--force"):
@@ -205,12 +206,12 @@ def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
-def test_only_its_owner_can_read_the_file(tmp_path):
+def test_only_its_owner_can_read_the_file(tmp_path) -> None:
     submitted()
     assert export(tmp_path, "csv").stat().st_mode & 0o077 == 0
 
 
-def test_the_report_as_json(tmp_path):
+def test_the_report_as_json(tmp_path) -> None:
     submitted()
     out, path = io.StringIO(), tmp_path / "out.csv"
     call_command("export", "--format=csv", f"--output={path}", "--json", stdout=out, stderr=io.StringIO())
@@ -226,7 +227,7 @@ def process(*arguments, **options):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("output", [[], ["--output=-"]])
-def test_standard_output_is_the_rows_and_nothing_else(output):
+def test_standard_output_is_the_rows_and_nothing_else(output) -> None:
     submitted()
     running = process("--format=jsonl", *output, stdout=subprocess.PIPE)
     out, said = running.communicate(timeout=60)
@@ -236,7 +237,7 @@ def test_standard_output_is_the_rows_and_nothing_else(output):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_terminal_sees_a_bar_with_the_time_that_is_left(tmp_path):
+def test_a_terminal_sees_a_bar_with_the_time_that_is_left(tmp_path) -> None:
     submitted()
     terminal, side = pty.openpty()
     command = [sys.executable, "manage.py", "export", "--format=csv", f"--output={tmp_path / 'out.csv'}"]
@@ -254,7 +255,7 @@ def test_a_terminal_sees_a_bar_with_the_time_that_is_left(tmp_path):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_mongodb_away_leaves_no_file_and_says_so(tmp_path):
+def test_mongodb_away_leaves_no_file_and_says_so(tmp_path) -> None:
     logged(submitted())
     running = process("--format=csv", "--referrer", f"--output={tmp_path / 'out.csv'}")
     running.communicate(timeout=60)
@@ -283,7 +284,7 @@ def test_mongodb_away_leaves_no_file_and_says_so(tmp_path):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_killed_export_leaves_nothing_that_looks_whole(tmp_path, number):
+def test_a_killed_export_leaves_nothing_that_looks_whole(tmp_path, number) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO landing_registration (phone_number, first_seen, last_seen) "
@@ -299,11 +300,11 @@ def test_a_killed_export_leaves_nothing_that_looks_whole(tmp_path, number):
 
 
 @pytest.mark.parametrize("form", tables.FORMATS)
-def test_a_file_that_fails_in_the_middle_gets_no_end_and_stays_open(form):
+def test_a_file_that_fails_in_the_middle_gets_no_end_and_stays_open(form) -> None:
     submitted(PHONE)
     file = io.BytesIO()
 
-    def fail(_):
+    def fail(_) -> Never:
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="the disk is full"):

@@ -22,14 +22,14 @@ SAMPLE = re.compile(r'[a-z_]+(\{[a-z]+="(?:[^"\\]|\\.)*"\})? (?:[0-9.e+-]+|\+Inf
 
 
 @pytest.fixture(autouse=True)
-def _asked_anew(monkeypatch):
+def _asked_anew(monkeypatch) -> None:
     """No test is told what another was."""
     monkeypatch.setattr(probes, "FRESH", 0)
     metrics.take()
 
 
 @pytest.fixture
-def _counted():
+def _counted() -> None:
     for name in ("accepted:spool", "refused:rate_limited", "dead_lettered:malformed", "stored"):
         metrics.count(name, 3)
     for seconds in (0.004, 0.004, 100):
@@ -52,7 +52,7 @@ def names(texts):
 
 
 @pytest.mark.usefixtures("_counted")
-def test_what_was_counted_is_told():
+def test_what_was_counted_is_told() -> None:
     found = scraped()
     assert found['breakwater_accepted_total{home="spool"}'] == 3
     assert found['breakwater_accepted_total{home="rabbitmq"}'] == 0
@@ -68,14 +68,14 @@ def test_what_was_counted_is_told():
 
 @pytest.mark.usefixtures("_counted")
 @pytest.mark.parametrize("path", ["deploy/grafana/breakwater.json", "deploy/prometheus/alerts.yaml"])
-def test_dashboard_and_alerts_use_names_that_are_really_told(path):
+def test_dashboard_and_alerts_use_names_that_are_really_told(path) -> None:
     used = names([(ROOT / path).read_text()])
     assert used
     assert used <= names(scraped())
 
 
 @pytest.mark.usefixtures("_counted")
-def test_the_docs_list_exactly_what_is_told():
+def test_the_docs_list_exactly_what_is_told() -> None:
     listed = re.findall(
         r"^\| `(breakwater_[a-z_]+)` \|", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE
     )
@@ -83,14 +83,14 @@ def test_the_docs_list_exactly_what_is_told():
     assert listed == re.findall(r"^# TYPE (\S+)", exposition.text().decode(), re.MULTILINE)
 
 
-def test_the_dashboard_and_the_alerts_can_be_read():
+def test_the_dashboard_and_the_alerts_can_be_read() -> None:
     panels = json.loads((ROOT / "deploy/grafana/breakwater.json").read_text())["panels"]
     assert all(target["expr"] for panel in panels for target in panel["targets"])
     [group] = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())["groups"]
     assert all({"alert", "expr", "labels", "annotations"} <= set(rule) for rule in group["rules"])
 
 
-def test_without_redis_the_counts_are_left_out_and_the_rest_is_told(servers):
+def test_without_redis_the_counts_are_left_out_and_the_rest_is_told(servers) -> None:
     with without(servers.redis):
         found = scraped()
     assert found['breakwater_dependency_up{dependency="redis"}'] == 0
@@ -99,7 +99,7 @@ def test_without_redis_the_counts_are_left_out_and_the_rest_is_told(servers):
     assert "breakwater_stored_total" not in found
 
 
-def test_a_label_cannot_break_out_of_its_line():
+def test_a_label_cannot_break_out_of_its_line() -> None:
     metrics.count('refused:"} 1\nbreakwater_stored_total 99\\')
     counters.Adder().flush()
     assert scraped()["breakwater_stored_total"] == 0
@@ -111,22 +111,22 @@ def asked(peer, *headers, method="GET"):
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "10.4.5.6", "::ffff:192.168.1.1"])
-def test_an_internal_address_is_answered(peer):
+def test_an_internal_address_is_answered(peer) -> None:
     assert asked(peer).status == 200
 
 
 @pytest.mark.parametrize("peer", ["203.0.113.9", "2001:db8::1", "::ffff:8.8.8.8", "", "nonsense", None])
-def test_an_outside_address_finds_nothing(peer):
+def test_an_outside_address_finds_nothing(peer) -> None:
     assert asked(peer) is None
     assert asked(peer, (b"x-forwarded-for", b"127.0.0.1")) is None
 
 
 @pytest.mark.parametrize("header", [b"x-forwarded-for", b"forwarded", b"via"])
-def test_what_a_proxy_passes_on_finds_nothing(header):
+def test_what_a_proxy_passes_on_finds_nothing(header) -> None:
     assert asked("127.0.0.1", (header, b"127.0.0.1")) is None
 
 
-def test_the_default_networks_are_loopback_and_private_ones():
+def test_the_default_networks_are_loopback_and_private_ones() -> None:
     inside = ["127.0.0.1", "::1", "10.1.2.3", "172.16.0.9", "192.168.1.1", "fd00::1"]
     assert [peer for peer in inside if peer not in settings.METRICS_NETWORKS] == []
     assert "8.8.8.8" not in settings.METRICS_NETWORKS

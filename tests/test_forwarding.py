@@ -34,7 +34,7 @@ def log_in(peer, **claims):
 
 
 # Django asks for a Referer where it believes that the visitor came by https, and these send none.
-def test_a_proxys_word_for_https_is_believed_and_a_strangers_is_not(settings):
+def test_a_proxys_word_for_https_is_believed_and_a_strangers_is_not(settings) -> None:
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
     assert log_in(PROXY, **{"X-Forwarded-Proto": "https"}) == 403
     assert log_in(STRANGER, **{"X-Forwarded-Proto": "https"}) == 200
@@ -42,13 +42,13 @@ def test_a_proxys_word_for_https_is_believed_and_a_strangers_is_not(settings):
 
 
 @pytest.mark.parametrize("peer", [STRANGER, None])
-def test_django_hears_no_claim_of_a_stranger(peer):
+def test_django_hears_no_claim_of_a_stranger(peer) -> None:
     headers = [(name.lower().encode(), value.encode()) for name, value in CLAIMS.items()]
     scope = {"client": peer and (peer, 4711), "headers": [*headers, (b"x_forwarded_proto", b"https")]}
     assert asgi._for_wsgi(scope, b"")["headers"] == [(b"content-length", b"0")]
     assert len(asgi._for_wsgi(scope | {"client": (PROXY, 1)}, b"")["headers"]) == len(CLAIMS) + 1
 
 
-def test_a_forwarded_host_is_nobodys_to_say():
+def test_a_forwarded_host_is_nobodys_to_say() -> None:
     request = RequestFactory().get("/", headers={"X-Forwarded-Host": "evil.example"}, SERVER_NAME="localhost")
     assert request.get_host() == "localhost"

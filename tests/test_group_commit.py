@@ -15,7 +15,7 @@ def run(scene):
 class Disk:
     """Commits when it is told to, and remembers each group."""
 
-    def __init__(self, **options):
+    def __init__(self, **options) -> None:
         self.groups = []
         self.turning = asyncio.Event()
         self.turning.set()
@@ -34,7 +34,7 @@ class Disk:
         return senders
 
 
-def test_alone_a_sender_waits_for_nobody():
+def test_alone_a_sender_waits_for_nobody() -> None:
     async def scene():
         disk = Disk()
         assert await disk.commits.submit("a") == "a kept"
@@ -44,7 +44,7 @@ def test_alone_a_sender_waits_for_nobody():
     assert run(scene) == [["a"], ["b"]]
 
 
-def test_a_pace_lets_a_group_grow():
+def test_a_pace_lets_a_group_grow() -> None:
     async def scene():
         disk = Disk(pace=0.05, enough=100)
         senders = [*await disk.send("a"), *await disk.send("b"), *await disk.send("c")]
@@ -54,7 +54,7 @@ def test_a_pace_lets_a_group_grow():
     assert run(scene) == [["a"], ["b", "c"]]
 
 
-def test_enough_senders_do_not_wait_for_the_pace():
+def test_enough_senders_do_not_wait_for_the_pace() -> None:
     async def scene():
         disk = Disk(pace=60.0, enough=3)
         senders = [*await disk.send("a"), *await disk.send("b", "c"), *await disk.send("d")]
@@ -64,7 +64,7 @@ def test_enough_senders_do_not_wait_for_the_pace():
     assert run(scene) == [["a"], ["b", "c", "d"]]
 
 
-def test_what_comes_during_a_commit_goes_into_the_next():
+def test_what_comes_during_a_commit_goes_into_the_next() -> None:
     async def scene():
         disk = Disk()
         disk.turning.clear()
@@ -78,7 +78,7 @@ def test_what_comes_during_a_commit_goes_into_the_next():
     assert run(scene) == [["a"], ["b", "c", "d"]]
 
 
-def test_a_group_is_never_larger_than_its_size():
+def test_a_group_is_never_larger_than_its_size() -> None:
     async def scene():
         disk = Disk(size=3)
         await asyncio.gather(*await disk.send(*range(8)))
@@ -87,7 +87,7 @@ def test_a_group_is_never_larger_than_its_size():
     assert run(scene) == [[0, 1, 2], [3, 4, 5], [6, 7]]
 
 
-def test_who_finds_no_room_is_refused_at_once_and_the_others_are_kept():
+def test_who_finds_no_room_is_refused_at_once_and_the_others_are_kept() -> None:
     async def scene():
         disk = Disk(waiting=2)
         disk.turning.clear()
@@ -102,7 +102,7 @@ def test_who_finds_no_room_is_refused_at_once_and_the_others_are_kept():
     assert run(scene) == [["a"], ["b", "c"]]
 
 
-def test_an_outcome_that_is_an_error_reaches_its_sender_only():
+def test_an_outcome_that_is_an_error_reaches_its_sender_only() -> None:
     async def refuse_b(group):
         return [ValueError(item) if item == "b" else item for item in group]
 
@@ -116,7 +116,7 @@ def test_an_outcome_that_is_an_error_reaches_its_sender_only():
 
 
 @pytest.mark.parametrize("failure", [OSError("the disk is gone"), asyncio.CancelledError()])
-def test_a_commit_that_fails_is_told_to_all_its_senders_and_the_next_group_is_tried(failure):
+def test_a_commit_that_fails_is_told_to_all_its_senders_and_the_next_group_is_tried(failure) -> None:
     failures = [failure]
 
     async def fail_once(group):
@@ -134,7 +134,7 @@ def test_a_commit_that_fails_is_told_to_all_its_senders_and_the_next_group_is_tr
     assert last == "c"
 
 
-def test_a_sender_that_goes_away_harms_nobody():
+def test_a_sender_that_goes_away_harms_nobody() -> None:
     async def scene():
         disk = Disk()
         disk.turning.clear()

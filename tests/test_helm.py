@@ -91,7 +91,7 @@ def compose_env(service):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_lint_finds_nothing(case):
+def test_lint_finds_nothing(case) -> None:
     done = helm("lint", "--strict", CHART, "-f", CHART / "ci" / f"{case}-values.yaml")
     assert done.returncode == 0, done.stdout
     assert not re.search(r"\[(WARNING|ERROR)\]", done.stdout), done.stdout
@@ -120,13 +120,13 @@ def refusals(version, resource):
 
 @pytest.mark.parametrize("version", tools.VERSIONS)
 @pytest.mark.parametrize("case", CASES)
-def test_kubernetes_would_take_every_resource(case, version):
+def test_kubernetes_would_take_every_resource(case, version) -> None:
     for one in render(case):
         if one["apiVersion"].split("/")[0] not in OPERATORS:
             assert not refusals(version, one), one["metadata"]["name"]
 
 
-def test_the_schemas_notice_a_mistyped_field_and_a_wrong_type():
+def test_the_schemas_notice_a_mistyped_field_and_a_wrong_type() -> None:
     web = copy.deepcopy(find("small", "StatefulSet", "web"))
     web["spec"]["template"]["spec"]["containers"][0]["liveness"] = {}
     web["spec"]["replicas"] = "one"
@@ -136,7 +136,7 @@ def test_the_schemas_notice_a_mistyped_field_and_a_wrong_type():
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_names_are_short_unique_and_selectors_meet_their_pods(case):
+def test_names_are_short_unique_and_selectors_meet_their_pods(case) -> None:
     resources = render(case)
     names = [(one["kind"], one["metadata"]["name"]) for one in resources]
     assert len(names) == len(set(names))
@@ -159,7 +159,7 @@ def is_operators(selector):
 # The same as Compose
 
 
-def test_images_are_those_of_compose():
+def test_images_are_those_of_compose() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     ours = f"{values['image']['repository']}:{values['image']['tag']}"
     assert ours == re.sub(r"\$\{TAG:-(.+)\}", r"\1", SERVICES["web"]["image"])
@@ -168,13 +168,13 @@ def test_images_are_those_of_compose():
     assert SERVICES["mongodb"]["image"] == f"mongo:{values['mongodb']['version'].split('.')[0]}"
 
 
-def test_the_version_is_the_products():
+def test_the_version_is_the_products() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == project["version"]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_variable_is_one_that_the_code_reads(case):
+def test_every_variable_is_one_that_the_code_reads(case) -> None:
     used = set(find(case, "ConfigMap", "settings")["data"])
     for _, container in containers(case):
         used |= set(env(container))
@@ -184,7 +184,7 @@ def test_every_variable_is_one_that_the_code_reads(case):
     assert {name.removesuffix("_FILE") for name in used} <= {name.removesuffix("_FILE") for name in known}
 
 
-def test_one_block_of_settings_is_shared_by_all():
+def test_one_block_of_settings_is_shared_by_all() -> None:
     shared = find("operators", "ConfigMap", "settings")["data"]
     assert set(COMPOSE["x-settings"]) - {"SECRET_KEY_FILE"} <= set(shared)
     for name, container in containers("operators"):
@@ -196,7 +196,7 @@ def test_one_block_of_settings_is_shared_by_all():
 
 
 @pytest.mark.parametrize("process", ["web", "worker", "migrate", "flower", "toolbox"])
-def test_each_process_has_the_login_and_the_secrets_that_it_has_in_compose(process):
+def test_each_process_has_the_login_and_the_secrets_that_it_has_in_compose(process) -> None:
     found = [(spec, c) for name, c in containers("operators") for _, n, _, spec in pods("operators")
              if name.startswith(n) and n == f"bw-breakwater-{process}"]  # fmt: skip
     theirs = {**COMPOSE["x-settings"], **compose_env(process)}
@@ -211,7 +211,7 @@ def test_each_process_has_the_login_and_the_secrets_that_it_has_in_compose(proce
 
 
 @pytest.mark.parametrize("process", ["web", "worker", "migrate", "flower"])
-def test_each_process_runs_what_it_runs_in_compose(process):
+def test_each_process_runs_what_it_runs_in_compose(process) -> None:
     container = dict(containers("operators"))[f"bw-breakwater-{process}/{process}"]
     entrypoint, command = SERVICES[process].get("entrypoint"), SERVICES[process].get("command")
     assert container.get("command") == entrypoint
@@ -221,13 +221,13 @@ def test_each_process_runs_what_it_runs_in_compose(process):
 
 
 @pytest.mark.parametrize("service", ["web", "worker", "migrate", "flower", "redis", "toolbox"])
-def test_memory_limits_are_those_of_compose(service):
+def test_memory_limits_are_those_of_compose(service) -> None:
     limits = dict(containers("operators"))[f"bw-breakwater-{service}/{service}"]["resources"]["limits"]
     assert limits["memory"] == SERVICES[service]["mem_limit"].upper() + "i"
 
 
 @pytest.mark.parametrize("folder", ["redis", "rabbitmq"])
-def test_copied_files_are_the_files_of_compose(folder):
+def test_copied_files_are_the_files_of_compose(folder) -> None:
     for ours in (CHART / "files" / folder).iterdir():
         original = ROOT / "docker" / folder / ours.name
         hint = f"cp {original.relative_to(ROOT)} {ours.relative_to(ROOT)}"
@@ -238,7 +238,7 @@ def test_copied_files_are_the_files_of_compose(folder):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_container_is_confined_and_has_its_limits(case):
+def test_every_container_is_confined_and_has_its_limits(case) -> None:
     for name, container in containers(case):
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -260,7 +260,7 @@ def test_every_container_is_confined_and_has_its_limits(case):
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "small"])
-def test_a_network_policy_covers_every_pod(case):
+def test_a_network_policy_covers_every_pod(case) -> None:
     policies = [one["spec"] for one in render(case) if one["kind"] == "NetworkPolicy"]
     for _, name, labels, _ in pods(case):
         kinds = {
@@ -275,7 +275,7 @@ def test_a_network_policy_covers_every_pod(case):
     assert sum(map(is_operators, closed)) == sum(one["kind"] in SERVERS for one in created)
 
 
-def test_as_in_compose_nobody_comes_in_but_through_the_front():
+def test_as_in_compose_nobody_comes_in_but_through_the_front() -> None:
     sources = {
         one["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"]["ingress"]
         for one in render("operators")
@@ -295,7 +295,7 @@ def test_as_in_compose_nobody_comes_in_but_through_the_front():
                    for rule in one["spec"].get("egress", []))  # fmt: skip
 
 
-def test_prometheus_reaches_the_web_and_only_a_named_collector_takes_traces():
+def test_prometheus_reaches_the_web_and_only_a_named_collector_takes_traces() -> None:
     setting = 'networkPolicy.collector=[{"podSelector": {"matchLabels": {"app": "collector"}}}]'
     for settings, senders in ((), []), ((setting,), ["web", "worker"]):
         policies = [one for one in render("operators", *settings) if one["kind"] == "NetworkPolicy"]
@@ -307,7 +307,7 @@ def test_prometheus_reaches_the_web_and_only_a_named_collector_takes_traces():
     assert "monitoring" in str(find("operators", "NetworkPolicy", "web")["spec"]["ingress"])
 
 
-def test_the_ingress_leads_to_the_web_and_not_into_the_admin():
+def test_the_ingress_leads_to_the_web_and_not_into_the_admin() -> None:
     rules = find("operators", "Ingress", "web")["spec"]["rules"]
     paths = {path["path"]: path["backend"]["service"]["name"] for path in rules[0]["http"]["paths"]}
     closed = dict.fromkeys(("/admin", "/ops", "/metrics"), "bw-breakwater-closed")
@@ -319,7 +319,7 @@ def test_the_ingress_leads_to_the_web_and_not_into_the_admin():
     assert not [one for one in render("small") if one["kind"] == "Ingress"]
 
 
-def test_nothing_is_reached_from_outside_but_by_the_ingress():
+def test_nothing_is_reached_from_outside_but_by_the_ingress() -> None:
     services = [one["spec"] for case in CASES for one in render(case) if one["kind"] == "Service"]
     assert {one.get("type", "ClusterIP") for one in services} == {"ClusterIP"}
 
@@ -327,7 +327,7 @@ def test_nothing_is_reached_from_outside_but_by_the_ingress():
 # An operator's commands
 
 
-def test_the_toolbox_has_a_place_for_a_spool_and_room_for_sorting():
+def test_the_toolbox_has_a_place_for_a_spool_and_room_for_sorting() -> None:
     pod = find("operators", "Deployment", "toolbox")["spec"]["template"]["spec"]
     volumes = {one["name"]: one.get("emptyDir") for one in pod["volumes"]}
     places = {one["mountPath"]: volumes[one["name"]] for one in pod["containers"][0]["volumeMounts"]}
@@ -336,7 +336,7 @@ def test_the_toolbox_has_a_place_for_a_spool_and_room_for_sorting():
     assert "/tmp" in SERVICES["toolbox"]["volumes"]
 
 
-def test_the_toolbox_waits_and_ends_at_once():
+def test_the_toolbox_waits_and_ends_at_once() -> None:
     (container,) = find("operators", "Deployment", "toolbox")["spec"]["template"]["spec"]["containers"]
     waiting = subprocess.Popen(container["command"])
     with pytest.raises(subprocess.TimeoutExpired):
@@ -345,7 +345,7 @@ def test_the_toolbox_waits_and_ends_at_once():
     waiting.wait(2)
 
 
-def test_helm_test_runs_doctor_as_the_toolbox():
+def test_helm_test_runs_doctor_as_the_toolbox() -> None:
     test = find("operators", "Pod", "doctor")
     toolbox = find("operators", "Deployment", "toolbox")["spec"]["template"]
     assert test["metadata"]["labels"] == toolbox["metadata"]["labels"]
@@ -355,7 +355,7 @@ def test_helm_test_runs_doctor_as_the_toolbox():
     assert ours["command"] == [*SERVICES["toolbox"]["entrypoint"], "doctor"]
 
 
-def test_the_toolbox_reaches_the_web_and_flower():
+def test_the_toolbox_reaches_the_web_and_flower() -> None:
     policies = {
         one["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"]
         for one in render("operators")
@@ -372,7 +372,7 @@ def peer_of(policy):
     return {"podSelector": policy["podSelector"]}
 
 
-def test_without_the_toolbox_helm_test_remains():
+def test_without_the_toolbox_helm_test_remains() -> None:
     names = {one["metadata"]["name"] for one in render("small")}
     assert "bw-breakwater-toolbox" not in names
     assert "bw-breakwater-doctor" in names
@@ -382,7 +382,7 @@ def test_without_the_toolbox_helm_test_remains():
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_spool_outlives_its_pod(case):
+def test_the_spool_outlives_its_pod(case) -> None:
     web = find(case, "StatefulSet", "web")["spec"]
     assert web["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
     (claim,) = web["volumeClaimTemplates"]
@@ -395,13 +395,13 @@ def test_the_spool_outlives_its_pod(case):
     assert "drain_spool --until-empty" in drain["args"][0]
 
 
-def test_a_spool_has_room_for_all_processes_twice():
+def test_a_spool_has_room_for_all_processes_twice() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())["web"]
     quota = int(re.search(r"^# SPOOL_QUOTA=(\d+)$", (ROOT / ".env.example").read_text(), re.MULTILINE)[1])
     assert int(values["spool"]["size"].removesuffix("Gi")) * 2**30 >= 2 * values["processes"] * quota
 
 
-def test_there_is_time_to_answer_and_to_drain():
+def test_there_is_time_to_answer_and_to_drain() -> None:
     web = find("operators", "StatefulSet", "web")["spec"]["template"]["spec"]
     gunicorn = (ROOT / "config/gunicorn.conf.py").read_text()
     graceful = int(re.search(r"^graceful_timeout = (\d+)$", gunicorn, re.MULTILINE)[1])
@@ -413,7 +413,7 @@ def test_there_is_time_to_answer_and_to_drain():
     assert worker["terminationGracePeriodSeconds"] >= grace
 
 
-def test_servers_are_clusters_that_outlive_the_release():
+def test_servers_are_clusters_that_outlive_the_release() -> None:
     created = [one for one in render("operators") if one["kind"] in SERVERS]
     assert len(created) == 3
     for one in created:
@@ -434,7 +434,7 @@ def test_servers_are_clusters_that_outlive_the_release():
     assert not [one for one in render("external") if one["apiVersion"].split("/")[0] in OPERATORS]
 
 
-def test_postgresql_has_the_roles_of_compose():
+def test_postgresql_has_the_roles_of_compose() -> None:
     spec = find("operators", "Cluster", "postgres")["spec"]
     statements = " ".join(spec["bootstrap"]["initdb"]["postInitApplicationSQL"])
     for role in re.findall(r"breakwater_\w+", (ROOT / "docker/postgres/roles.sh").read_text()):
@@ -445,7 +445,7 @@ def test_postgresql_has_the_roles_of_compose():
             assert line.rstrip(";").replace(':"database"', '"breakwater"') in statements
 
 
-def test_mongodb_has_the_rights_of_compose():
+def test_mongodb_has_the_rights_of_compose() -> None:
     spec = find("operators", "MongoDBCommunity", "mongodb")["spec"]
     script = (ROOT / "docker/mongodb/users.js").read_text()
     for role in spec["security"]["roles"]:
@@ -462,7 +462,7 @@ def test_mongodb_has_the_rights_of_compose():
         assert re.findall(r"role: '(\w+)'", line) == roles
 
 
-def test_tables_come_before_pods_where_servers_stand_already():
+def test_tables_come_before_pods_where_servers_stand_already() -> None:
     hook = "helm.sh/hook"
     assert find("external", "Job", "migrate")["metadata"]["annotations"][hook].startswith("pre-install,")
     assert find("operators", "Job", "migrate")["metadata"]["annotations"][hook].startswith("post-install,")
@@ -472,7 +472,7 @@ def test_tables_come_before_pods_where_servers_stand_already():
 # It grows
 
 
-def test_keda_watches_the_queue_of_the_code():
+def test_keda_watches_the_queue_of_the_code() -> None:
     scaled = find("operators", "ScaledObject", "worker")["spec"]
     (trigger,) = scaled["triggers"]
     settings = find("operators", "ConfigMap", "settings")["data"]
@@ -491,7 +491,7 @@ def test_keda_watches_the_queue_of_the_code():
     assert "monitoring" in {one["name"]: one["tags"] for one in users}[name]
 
 
-def test_what_scales_by_itself_has_no_fixed_number():
+def test_what_scales_by_itself_has_no_fixed_number() -> None:
     assert "replicas" not in find("operators", "StatefulSet", "web")["spec"]
     assert "replicas" not in find("operators", "Deployment", "worker")["spec"]
     target = find("operators", "HorizontalPodAutoscaler", "web")["spec"]
@@ -506,7 +506,7 @@ def test_what_scales_by_itself_has_no_fixed_number():
     assert find("small", "Deployment", "worker")["spec"]["replicas"] == 1
 
 
-def test_postgresql_has_a_connection_for_all_that_may_ask():
+def test_postgresql_has_a_connection_for_all_that_may_ask() -> None:
     """The formula of docs/scaling.md."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     threads = int(re.search(r"^# WEB_THREADS=(\d+)$", (ROOT / ".env.example").read_text(), re.MULTILINE)[1])
@@ -517,7 +517,7 @@ def test_postgresql_has_a_connection_for_all_that_may_ask():
 
 
 @pytest.mark.parametrize("process", ["web", "worker"])
-def test_pods_are_spread_and_go_one_at_a_time(process):
+def test_pods_are_spread_and_go_one_at_a_time(process) -> None:
     kind = "StatefulSet" if process == "web" else "Deployment"
     spec = find("operators", kind, process)["spec"]["template"]["spec"]
     assert [one["topologyKey"] for one in spec["topologySpreadConstraints"]] == [
@@ -552,14 +552,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("value", WRONG)
-def test_a_wrong_value_is_refused_by_name(value):
+def test_a_wrong_value_is_refused_by_name(value) -> None:
     done = helm("template", "bw", CHART, "-f", CHART / "ci/external-values.yaml", "--set-json", value)
     assert done.returncode
     said = done.stderr.replace("'", "").replace("/", ".")
     assert WRONG[value].replace("'", "") in said, done.stderr
 
 
-def test_all_that_is_missing_is_said_at_once():
+def test_all_that_is_missing_is_said_at_once() -> None:
     done = helm("template", "bw", CHART)
     for name in ("existingSecret", "hosts", "postgresql.host", "rabbitmq.host", "mongodb.host"):
         assert f"- {name} is" in done.stderr
@@ -570,7 +570,7 @@ class Cluster(BaseHTTPRequestHandler):
 
     secret: dict[str, str] | None = None
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         resources = [
             {
                 "name": f"{kind.lower()}s",
@@ -610,7 +610,7 @@ class Cluster(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_):
+    def log_message(self, *_) -> None:
         pass
 
 
@@ -654,11 +654,11 @@ def secret(tmp_path):
     return {path.name: path.read_text().strip() for path in (tmp_path / "secrets").iterdir()}
 
 
-def test_a_cluster_without_the_secret_is_refused(install):
+def test_a_cluster_without_the_secret_is_refused(install) -> None:
     assert "the Secret breakwater is not in namespace shop" in install(None)
 
 
-def test_made_secrets_are_taken_and_weak_ones_are_refused(install, secret):
+def test_made_secrets_are_taken_and_weak_ones_are_refused(install, secret) -> None:
     assert "would not run" not in install(secret)
     weak = {
         "secret_key": "short-but-random-9f3a",

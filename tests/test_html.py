@@ -37,7 +37,7 @@ PAGES = {
 
 @pytest.mark.parametrize("language", ["fa", "en"])
 @pytest.mark.parametrize("written", PAGES.values(), ids=PAGES)
-def test_each_page_is_valid(written, language):
+def test_each_page_is_valid(written, language) -> None:
     html = written(language)
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
     elements = list(parser.parse(html).iter())

@@ -15,11 +15,12 @@ from lib.clock import now
 from tests.messages import depth
 from tests.waiting import eventually
 from tests.workers import worker
+from typing import Never
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def send(count):
+def send(count) -> None:
     """Put one registration on the queue in each of many messages, as senders do who come one by one."""
     for number in range(count):
         phone = f"0912{number:07}"
@@ -27,7 +28,7 @@ def send(count):
         save_phones_async.delay([submission.to_wire()], queued_at=now().isoformat())
 
 
-def give_back(count):
+def give_back(count) -> None:
     """Take messages and give them back, as a worker does that is killed."""
     with current_app.connection_for_write() as connection:
         queue = queues.live.bind(connection.default_channel)
@@ -46,7 +47,7 @@ def all_stored(count):
 
 
 @pytest.mark.parametrize("pool", ["prefork", "gevent"])
-def test_small_messages_that_wait_are_stored_together(pool):
+def test_small_messages_that_wait_are_stored_together(pool) -> None:
     send(60)
     with worker(pool):
         eventually(lambda: all_stored(60), within=30)
@@ -54,7 +55,7 @@ def test_small_messages_that_wait_are_stored_together(pool):
     assert transactions() < 45
 
 
-def test_a_message_that_was_delivered_before_is_stored_alone():
+def test_a_message_that_was_delivered_before_is_stored_alone() -> None:
     send(12)
     give_back(12)
     with worker():
@@ -63,7 +64,7 @@ def test_a_message_that_was_delivered_before_is_stored_alone():
     assert transactions() == 12
 
 
-def test_a_message_that_fails_takes_no_other_with_it():
+def test_a_message_that_fails_takes_no_other_with_it() -> None:
     send(5)
     phone = "09350000000"
     culprit = Submission(phone, request_id_for("", phone), "", "", "", now())
@@ -74,21 +75,21 @@ def test_a_message_that_fails_takes_no_other_with_it():
         eventually(lambda: all_stored(11) and depth(queues.dead) == 1, within=30)
 
 
-def fail(*_):
+def fail(*_) -> Never:
     raise KeyError("in Celery itself")
 
 
-def test_what_celery_cannot_take_together_comes_again_and_alone():
+def test_what_celery_cannot_take_together_comes_again_and_alone() -> None:
     send(3)
     alone = []
     with current_app.connection_for_write() as connection:
         queue = queues.live.bind(connection.default_channel)
 
-        def take(handle, count):
+        def take(handle, count) -> None:
             """Give messages to the handler as a worker's consumer does."""
             taken = []
 
-            def on_message(message):
+            def on_message(message) -> None:
                 taken.append(message)
                 handle(message, None, message.ack_log_error, message.reject_log_error, [])
 
@@ -96,7 +97,7 @@ def test_what_celery_cannot_take_together_comes_again_and_alone():
                 while len(taken) < count:
                     connection.drain_events(timeout=10)
 
-        def work(message, _, ack, *rest):
+        def work(message, _, ack, *rest) -> None:
             alone.append(message)
             ack(None, ())
 

@@ -38,7 +38,7 @@ def faults():
     return [f"{fault.msg} {fault.hint}" for fault in branding.check()]
 
 
-def test_both_languages_have_the_same_names_and_the_page_as_it_comes_is_right():
+def test_both_languages_have_the_same_names_and_the_page_as_it_comes_is_right() -> None:
     branding.current.cache_clear()
     texts = branding.current().texts
     names = {
@@ -49,7 +49,7 @@ def test_both_languages_have_the_same_names_and_the_page_as_it_comes_is_right():
     assert branding.read(str(branding._DEFAULTS))[0] == []
 
 
-def test_words_of_one_language_change_and_all_others_stay(write, visitor):
+def test_words_of_one_language_change_and_all_others_stay(write, visitor) -> None:
     write('[en.hero]\nheadline = "Win a <boat>"\n')
     assert faults() == []
     english, persian = (visitor.get(f"/{language}/").content.decode() for language in ("en", "fa"))
@@ -58,7 +58,7 @@ def test_words_of_one_language_change_and_all_others_stay(write, visitor):
     assert "Win a" not in persian
 
 
-def test_own_colours_stand_in_the_pages_style_beside_the_defaults(write, visitor):
+def test_own_colours_stand_in_the_pages_style_beside_the_defaults(write, visitor) -> None:
     write('[colours]\naccent = "#7a1f5c"\n')
     shown = visitor.get("/fa/").content.decode()
     assert "--accent:#7a1f5c" in shown
@@ -66,7 +66,7 @@ def test_own_colours_stand_in_the_pages_style_beside_the_defaults(write, visitor
 
 
 @pytest.mark.parametrize("path", ["/fa/", "/en/"])
-def test_the_policy_names_each_style_and_script_of_the_page_and_nothing_more(write, visitor, path):
+def test_the_policy_names_each_style_and_script_of_the_page_and_nothing_more(write, visitor, path) -> None:
     write('[colours]\naccent = "#7a1f5c"\n')
     answer = visitor.get(path)
     written = re.findall(
@@ -78,7 +78,7 @@ def test_the_policy_names_each_style_and_script_of_the_page_and_nothing_more(wri
     assert "unsafe" not in answer["Content-Security-Policy"]
 
 
-def test_the_page_fits_into_the_first_round_of_a_new_connection(write, visitor):
+def test_the_page_fits_into_the_first_round_of_a_new_connection(write, visitor) -> None:
     write("")
     ten_packets = 10 * 1460  # RFC 6928
     for path in ("/fa/", "/en/"):
@@ -86,12 +86,12 @@ def test_the_page_fits_into_the_first_round_of_a_new_connection(write, visitor):
         assert len(answer.content) < ten_packets - 1500  # and the headers
 
 
-def test_a_logo_travels_in_the_page(write, visitor):
+def test_a_logo_travels_in_the_page(write, visitor) -> None:
     (write('logo = "ours.svg"\n') / "ours.svg").write_text(LOGO)
     assert '<img class="logo" src="data:image/svg+xml;base64,' in visitor.get("/en/").content.decode()
 
 
-def test_parts_are_shown_or_not_and_links_stand_in_the_foot(write, visitor):
+def test_parts_are_shown_or_not_and_links_stand_in_the_foot(write, visitor) -> None:
     parts = ('class="facts"', 'id="hint"', 'id="switch-language"', 'class="sea"')
     write("")
     assert all(part in visitor.get("/en/").content.decode() for part in parts)
@@ -105,7 +105,7 @@ def test_parts_are_shown_or_not_and_links_stand_in_the_foot(write, visitor):
 
 
 @pytest.mark.django_db
-def test_with_a_consent_box_nothing_is_registered_until_it_is_ticked(write, visitor):
+def test_with_a_consent_box_nothing_is_registered_until_it_is_ticked(write, visitor) -> None:
     write("[show]\nconsent = true\n")
     refused = visitor.post("/en/", {"phone_number": "09120000001"})
     assert refused.status_code == 400
@@ -132,7 +132,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "what", "remedy"), WRONG)
-def test_what_is_wrong_is_said_with_its_line_and_the_remedy(write, text, what, remedy):
+def test_what_is_wrong_is_said_with_its_line_and_the_remedy(write, text, what, remedy) -> None:
     directory = write(text)
     said = "\n".join(faults())
     assert str(directory / "page.toml") in said
@@ -140,17 +140,17 @@ def test_what_is_wrong_is_said_with_its_line_and_the_remedy(write, text, what, r
     assert remedy in said
 
 
-def test_all_that_is_wrong_is_said_at_once(write):
+def test_all_that_is_wrong_is_said_at_once(write) -> None:
     write('logo = 7\n[show]\nfact = true\n[en.page]\ntitle = ""\n')
     assert len(faults()) == 3
 
 
-def test_a_logo_that_is_too_large_is_refused(write):
+def test_a_logo_that_is_too_large_is_refused(write) -> None:
     (write('logo = "big.png"\n') / "big.png").write_bytes(b"x" * (branding.LARGEST_LOGO + 1))
     assert re.search(r"logo is a file of 16,385 bytes", faults()[0])
 
 
-def test_a_directory_without_the_file_is_said(monkeypatch, tmp_path):
+def test_a_directory_without_the_file_is_said(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(settings, "LANDING_DIR", str(tmp_path / "nowhere"))
     assert "cannot be read: No such file" in faults()[0]
 
@@ -168,19 +168,19 @@ def test_a_directory_without_the_file_is_said(monkeypatch, tmp_path):
         f"/en/registration/{uuid4()}",
     ],
 )
-def test_an_address_without_its_last_slash_leads_to_the_page(visitor, method, path):
+def test_an_address_without_its_last_slash_leads_to_the_page(visitor, method, path) -> None:
     answer = getattr(visitor, method)(f"{path}?utm_source=sms&x=%2F")
     assert (answer.status_code, answer["Location"]) == (301, f"{path}/?utm_source=sms&x=%2F")
 
 
 @pytest.mark.parametrize("path", ["/api/register", f"/api/register/{uuid4()}", "/de", "/fax", "/fa/x"])
-def test_the_api_and_unknown_addresses_lead_nowhere(visitor, path):
+def test_the_api_and_unknown_addresses_lead_nowhere(visitor, path) -> None:
     answer = visitor.get(path)
     assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
 
 
 @pytest.mark.parametrize("path", ["/fa", "/api/register"])
-def test_what_is_sent_to_an_address_without_its_last_slash_is_not_lost_on_the_way(visitor, path):
+def test_what_is_sent_to_an_address_without_its_last_slash_is_not_lost_on_the_way(visitor, path) -> None:
     assert visitor.post(path, {"phone_number": "09120000001"}).status_code == 404
 
 
@@ -188,7 +188,7 @@ def test_what_is_sent_to_an_address_without_its_last_slash_is_not_lost_on_the_wa
     ("path", "asked"),
     [("/", "private, no-transform"), ("/fa/", "no-transform"), ("/en/", "no-transform")],
 )
-def test_nobody_on_the_way_rewrites_a_page_or_keeps_it_in_one_language(visitor, path, asked):
+def test_nobody_on_the_way_rewrites_a_page_or_keeps_it_in_one_language(visitor, path, asked) -> None:
     host = [(b"host", b"localhost")]
     assert visitor.get(path)["Cache-Control"] == asked
     assert [
@@ -197,18 +197,18 @@ def test_nobody_on_the_way_rewrites_a_page_or_keeps_it_in_one_language(visitor, 
 
 
 @pytest.mark.django_db
-def test_the_same_form_sent_twice_is_one_request(visitor):
+def test_the_same_form_sent_twice_is_one_request(visitor) -> None:
     key = re.search('name="key" value="(.+?)"', visitor.get("/en/").content.decode())[1]
     sent = [visitor.post("/en/", {"phone_number": "09120000002", "key": key}) for _ in range(2)]
     other = visitor.post("/en/", {"phone_number": "09120000003", "key": key})
     assert sent[0].url == sent[1].url != other.url
 
 
-def test_a_forms_key_that_is_too_long_is_refused(visitor):
+def test_a_forms_key_that_is_too_long_is_refused(visitor) -> None:
     assert visitor.post("/en/", {"phone_number": "09120000002", "key": "k" * 256}).status_code == 400
 
 
-def test_the_example_of_the_documentation_is_right(write, visitor):
+def test_the_example_of_the_documentation_is_right(write, visitor) -> None:
     documented = (settings.BASE_DIR / "docs/landing-page.md").read_text("utf-8")
     example = re.search(r"```toml\n(.+?)```", documented, re.DOTALL)[1]
     (write(example) / "logo.svg").write_text(LOGO)
@@ -216,6 +216,6 @@ def test_the_example_of_the_documentation_is_right(write, visitor):
     assert "Be our first guest" in visitor.get("/en/").content.decode()
 
 
-def test_the_embeddable_script_is_small():
+def test_the_embeddable_script_is_small() -> None:
     script = settings.BASE_DIR / "landing/static/landing/embed.js"
     assert len(gzip.compress(script.read_bytes())) < 5_000

@@ -36,14 +36,14 @@ def waits(*senders, **options):
     return asyncio.run(_waits(senders, **options))
 
 
-def remember(sender, *seconds_ago):
+def remember(sender, *seconds_ago) -> None:
     """Write a sender's log: it registered so many seconds ago, the oldest first."""
     with Redis.from_url(settings.REDIS_URL) as redis:
         for ago in seconds_ago:
             redis.lpush(f"limit:{sender}", int((time.time() - ago) * 1000))
 
 
-def test_of_200_at_once_exactly_the_limit_gets_through():
+def test_of_200_at_once_exactly_the_limit_gets_through() -> None:
     async def rush():
         async with limiters(4) as processes:
             return await asyncio.gather(*(processes[n % 4].take([SENDER]) for n in range(200)))
@@ -51,17 +51,17 @@ def test_of_200_at_once_exactly_the_limit_gets_through():
     assert asyncio.run(rush()).count([0]) == 10
 
 
-def test_of_200_in_one_group_exactly_the_limit_gets_through():
+def test_of_200_in_one_group_exactly_the_limit_gets_through() -> None:
     assert waits(*[SENDER] * 200).count(0) == 10
 
 
-def test_each_sender_has_a_limit_of_its_own():
+def test_each_sender_has_a_limit_of_its_own() -> None:
     refused, taken = waits(SENDER, SENDER, OTHER_SENDER, limit=1)[1:]
     assert refused > 0
     assert taken == 0
 
 
-def test_the_window_slides():
+def test_the_window_slides() -> None:
     remember(SENDER, 59, 1)
     remember(OTHER_SENDER, 61, 59)
     refused, taken, full = waits(SENDER, OTHER_SENDER, OTHER_SENDER, limit=2)
@@ -70,23 +70,23 @@ def test_the_window_slides():
     assert 0 < full <= 1
 
 
-def test_a_refused_request_does_not_prolong_the_wait():
+def test_a_refused_request_does_not_prolong_the_wait() -> None:
     first = waits(SENDER, SENDER, limit=1)[1]
     assert all(wait <= first for wait in waits(*[SENDER] * 50, limit=1))
 
 
-def test_a_place_is_free_again_after_the_period():
+def test_a_place_is_free_again_after_the_period() -> None:
     assert waits(SENDER, limit=1, period=1) == [0]
     eventually(lambda: waits(SENDER, limit=1, period=1) == [0])
 
 
-def test_redis_forgets_a_sender_after_the_period():
+def test_redis_forgets_a_sender_after_the_period() -> None:
     waits(SENDER, period=60)
     with Redis.from_url(settings.REDIS_URL) as redis:
         assert 0 < redis.pttl(f"limit:{SENDER}") <= 60_000
 
 
-def test_the_log_of_one_process_slides_in_the_same_way(monkeypatch):
+def test_the_log_of_one_process_slides_in_the_same_way(monkeypatch) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: clock.now))
     log = LocalLog(limit=2, period=60)
@@ -97,7 +97,7 @@ def test_the_log_of_one_process_slides_in_the_same_way(monkeypatch):
     assert log.take([SENDER, SENDER, SENDER]) == [0, 0, 60]
 
 
-def test_the_log_of_one_process_does_not_grow_for_ever(monkeypatch):
+def test_the_log_of_one_process_does_not_grow_for_ever(monkeypatch) -> None:
     monkeypatch.setattr(limits, "MOST_LOCAL_SENDERS", 3)
     log = LocalLog(limit=1, period=60)
     log.take(["a", "b", "c", "d"])
@@ -106,7 +106,7 @@ def test_the_log_of_one_process_does_not_grow_for_ever(monkeypatch):
     assert log.take(["a"]) == [0]
 
 
-def test_without_redis_each_process_limits_by_itself_says_so_once_and_comes_back(servers, caplog):
+def test_without_redis_each_process_limits_by_itself_says_so_once_and_comes_back(servers, caplog) -> None:
     async def outage():
         async with limiters() as [limiter]:
             servers.redis.stop()
@@ -124,7 +124,7 @@ def test_without_redis_each_process_limits_by_itself_says_so_once_and_comes_back
     assert [record.message for record in caplog.records] == ["rate limits go on without Redis"]
 
 
-def test_a_redis_that_hangs_holds_up_one_request_and_not_the_next(servers):
+def test_a_redis_that_hangs_holds_up_one_request_and_not_the_next(servers) -> None:
     async def outage():
         async with limiters() as [limiter]:
             servers.redis.pause()
@@ -140,14 +140,14 @@ def test_a_redis_that_hangs_holds_up_one_request_and_not_the_next(servers):
 
 
 @pytest.fixture
-def _redis_in_use():
+def _redis_in_use() -> None:
     """The intake of this process has seen that Redis is there, whatever a test before did to it."""
     if limiter := intake.current().limiter:
         eventually(lambda: not limiter._outage.is_on)
 
 
 @pytest.mark.usefixtures("_redis_in_use")
-def test_one_ipv6_subscriber_is_one_sender_however_many_addresses_it_has(client):
+def test_one_ipv6_subscriber_is_one_sender_however_many_addresses_it_has(client) -> None:
     def post(address):
         return client.post(
             "/api/register/",
@@ -164,7 +164,7 @@ def test_one_ipv6_subscriber_is_one_sender_however_many_addresses_it_has(client)
     assert post("2001:db8:1:3::1").status_code == 202
 
 
-def test_a_place_that_is_given_back_is_free_again_with_redis_and_without():
+def test_a_place_that_is_given_back_is_free_again_with_redis_and_without() -> None:
     async def tries():
         async with limiters(limit=1) as [limiter]:
             await limiter.take([SENDER])

@@ -18,7 +18,7 @@ async def server(*answers):
     """Answer each connection's requests with these bytes in turn, then close it; yields what was asked on which."""
     asked = []
 
-    async def serve(reader, writer):
+    async def serve(reader, writer) -> None:
         asked.append(0)
         place = len(asked) - 1
         try:
@@ -57,7 +57,7 @@ def ask(*answers, times=1, **options):
     return asyncio.run(asking())
 
 
-def test_answers_are_read_and_their_connection_is_kept():
+def test_answers_are_read_and_their_connection_is_kept() -> None:
     answers, asked = ask(*[GOOD] * 3, times=3)
     assert asked == [3]
     assert [one.status for one in answers] == [202] * 3
@@ -73,12 +73,12 @@ def test_answers_are_read_and_their_connection_is_kept():
         b"HTTP/1.0 200 OK\r\n\r\nabcde",
     ],
 )
-def test_a_body_may_come_in_every_way_of_http(spelled):
+def test_a_body_may_come_in_every_way_of_http(spelled) -> None:
     [answer], _ = ask(spelled)
     assert (answer.status, answer.body) == (200, b"abcde")
 
 
-def test_a_kept_connection_that_the_server_has_closed_is_not_the_visitors_trouble():
+def test_a_kept_connection_that_the_server_has_closed_is_not_the_visitors_trouble() -> None:
     answers, asked = ask(GOOD, times=3)
     assert [one.status for one in answers] == [202] * 3
     assert asked == [1, 1, 1]
@@ -88,25 +88,25 @@ def test_a_kept_connection_that_the_server_has_closed_is_not_the_visitors_troubl
     "spelled",
     [b"", GOOD[:-1], GOOD[:20], b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\n"],
 )
-def test_half_an_answer_and_nonsense_are_no_answer(spelled):
+def test_half_an_answer_and_nonsense_are_no_answer(spelled) -> None:
     with pytest.raises(ConnectionError):
         ask(spelled)
 
 
-def test_an_endless_answer_is_given_up(monkeypatch):
+def test_an_endless_answer_is_given_up(monkeypatch) -> None:
     monkeypatch.setattr(load, "LARGEST", 1000)
     with pytest.raises(ConnectionError):
         ask(b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n" + b"x" * 2000)
 
 
-def test_who_never_answers_is_waited_for_until_the_deadline():
+def test_who_never_answers_is_waited_for_until_the_deadline() -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         ask(None, deadline=0.2)
     assert time.monotonic() - began < 5
 
 
-def test_there_are_never_more_connections_than_allowed():
+def test_there_are_never_more_connections_than_allowed() -> None:
     async def asking():
         async with server(*[GOOD] * 50) as there:
             sender = load.Sender(there.url, connections=3)
@@ -118,7 +118,7 @@ def test_there_are_never_more_connections_than_allowed():
     assert len(asked) <= 3
 
 
-def test_arrivals_are_as_many_and_as_often_as_asked_for():
+def test_arrivals_are_as_many_and_as_often_as_asked_for() -> None:
     async def moments(**options):
         return [due async for due in load.arrivals(1000, **options)]
 
@@ -128,7 +128,7 @@ def test_arrivals_are_as_many_and_as_often_as_asked_for():
     assert 200 < len(people) < 400
 
 
-def test_percentiles():
+def test_percentiles() -> None:
     values = [n / 1000 for n in range(100, 0, -1)]
     assert [load.percentile(values, share) for share in (0.5, 0.99, 1)] == [0.05, 0.099, 0.1]
     assert load.percentile([], 0.5) == 0

@@ -81,11 +81,11 @@ def rabbit(stack: Servers, **changed):
     return connection
 
 
-def test_a_start_ends_what_a_killed_parent_has_left_behind(stack, orphans):
+def test_a_start_ends_what_a_killed_parent_has_left_behind(stack, orphans) -> None:
     assert not [process for process in orphans if process.is_running()]
 
 
-def test_the_data_of_a_killed_postgresql_is_there_again(stack):
+def test_the_data_of_a_killed_postgresql_is_there_again(stack) -> None:
     with postgres(stack) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
     os.kill(stack.postgres.pid, signal.SIGKILL)
@@ -95,7 +95,7 @@ def test_the_data_of_a_killed_postgresql_is_there_again(stack):
         assert connection.execute("SHOW fsync").fetchone() == ("on",)
 
 
-def test_the_data_of_a_killed_mongodb_is_there_again(stack):
+def test_the_data_of_a_killed_mongodb_is_there_again(stack) -> None:
     with mongo(stack) as client:
         client.test.kept.insert_one({"_id": 7})
     stack.mongodb.kill()
@@ -104,7 +104,7 @@ def test_the_data_of_a_killed_mongodb_is_there_again(stack):
         assert client.test.kept.find_one() == {"_id": 7}
 
 
-def test_the_messages_of_a_killed_rabbitmq_are_there_again(stack):
+def test_the_messages_of_a_killed_rabbitmq_are_there_again(stack) -> None:
     with rabbit(stack) as connection:
         channel = connection.channel()
         channel.queue_declare("kept", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
@@ -118,7 +118,7 @@ def test_the_messages_of_a_killed_rabbitmq_are_there_again(stack):
         assert connection.channel().basic_get("kept", no_ack=True).body == "7"
 
 
-def test_a_paused_server_is_alive_but_answers_only_when_resumed(stack):
+def test_a_paused_server_is_alive_but_answers_only_when_resumed(stack) -> None:
     env = stack.redis.environment()
     address = {"host": env["REDIS_HOST"], "port": int(env["REDIS_PORT"]), "password": env["REDIS_PASSWORD"]}
     stack.redis.pause()
@@ -130,7 +130,7 @@ def test_a_paused_server_is_alive_but_answers_only_when_resumed(stack):
         assert client.ping()
 
 
-def test_nobody_gets_in_without_the_password(stack):
+def test_nobody_gets_in_without_the_password(stack) -> None:
     with pytest.raises(psycopg.OperationalError, match="authentication failed"):
         postgres(stack, password="wrong")
     with mongo(stack, username=None, password=None) as client, pytest.raises(pymongo.errors.OperationFailure):
@@ -145,7 +145,7 @@ def test_nobody_gets_in_without_the_password(stack):
         client.ping()
 
 
-def test_everything_listens_on_the_loopback_address_only(stack, state_dir):
+def test_everything_listens_on_the_loopback_address_only(stack, state_dir) -> None:
     addresses = {
         connection.laddr.ip
         for process in leftovers(state_dir)
@@ -156,20 +156,20 @@ def test_everything_listens_on_the_loopback_address_only(stack, state_dir):
     assert addresses <= {"127.0.0.1", "::1"}
 
 
-def test_passwords_are_on_no_command_line(stack, state_dir):
+def test_passwords_are_on_no_command_line(stack, state_dir) -> None:
     passwords = set(state.load_secrets(state_dir).values())
     commands = " ".join(" ".join(process.cmdline()) for process in leftovers(state_dir))
     assert not [password for password in passwords if password in commands]
 
 
-def test_secrets_are_made_once_and_for_the_owner_only(tmp_path):
+def test_secrets_are_made_once_and_for_the_owner_only(tmp_path) -> None:
     first = state.load_secrets(tmp_path)
     assert state.load_secrets(tmp_path) == first
     assert len(set(first.values())) == len(state.SECRETS)
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o600
 
 
-def test_ports_stay_the_same_until_one_is_taken(tmp_path):
+def test_ports_stay_the_same_until_one_is_taken(tmp_path) -> None:
     first = state.load_ports(tmp_path)
     assert state.load_ports(tmp_path) == first
     with socket.create_server(("127.0.0.1", first.redis)):
@@ -178,7 +178,7 @@ def test_ports_stay_the_same_until_one_is_taken(tmp_path):
     assert second.postgres == first.postgres
 
 
-def test_a_taken_port_is_one_clear_line(tmp_path):
+def test_a_taken_port_is_one_clear_line(tmp_path) -> None:
     state_dir, ports = state.open_dir(tmp_path), state.Ports.pick()
     server = servers.Valkey("redis", state_dir, ports, state.load_secrets(state_dir))
     with socket.create_server(("127.0.0.1", ports.redis)), pytest.raises(ServerFailed) as failed:
@@ -188,7 +188,7 @@ def test_a_taken_port_is_one_clear_line(tmp_path):
     )
 
 
-def test_a_server_that_does_not_start_says_why_in_one_line(tmp_path):
+def test_a_server_that_does_not_start_says_why_in_one_line(tmp_path) -> None:
     state_dir = state.open_dir(tmp_path)
     server = servers.PostgreSQL("postgres", state_dir, state.Ports.pick(), state.load_secrets(state_dir))
     server.data.mkdir()
@@ -200,7 +200,7 @@ def test_a_server_that_does_not_start_says_why_in_one_line(tmp_path):
     assert "\n" not in str(failed.value)
 
 
-def test_a_missing_rabbitmq_is_one_clear_line(tmp_path, monkeypatch):
+def test_a_missing_rabbitmq_is_one_clear_line(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(servers, "_rabbitmq_server", lambda: None)
     state_dir = state.open_dir(tmp_path)
     server = servers.RabbitMQ("rabbitmq", state_dir, state.Ports.pick(), state.load_secrets(state_dir))
@@ -208,7 +208,7 @@ def test_a_missing_rabbitmq_is_one_clear_line(tmp_path, monkeypatch):
         server.start()
 
 
-def test_stopping_ends_the_children_of_a_process_too(tmp_path):
+def test_stopping_ends_the_children_of_a_process_too(tmp_path) -> None:
     child = Child("parent", state.open_dir(tmp_path))
     child.spawn(["sh", "-c", "sleep 100 & sleep 100"], {"PATH": os.environ["PATH"]})
     while len(child.family()) < 3:
@@ -217,14 +217,14 @@ def test_stopping_ends_the_children_of_a_process_too(tmp_path):
     assert not leftovers(child.state_dir)
 
 
-def test_log_lines_are_shown_without_control_characters(tmp_path: Path):
+def test_log_lines_are_shown_without_control_characters(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("first\n\x1b[31mred\x07\n\n")
     assert last_lines(log, 1) == "[31mred"
 
 
 @pytest.mark.parametrize("port", ["", "0", "65536", "-1", "8000x", "٨٠٠٠"])
-def test_a_wrong_port_is_one_clear_line(tmp_path, port):
+def test_a_wrong_port_is_one_clear_line(tmp_path, port) -> None:
     environment = {"STATE_DIR": str(tmp_path), "PORT": port or "none"}
     with pytest.raises(StackFailed, match="must be a number from 1 to 65535"):
         Stack(environment, None)

@@ -32,7 +32,7 @@ def line(event, *args, error=None, **extra):
     return JsonFormatter().format(record)
 
 
-def test_an_event_is_one_line_with_its_time_level_and_facts():
+def test_an_event_is_one_line_with_its_time_level_and_facts() -> None:
     logged = orjson.loads(line("accepted %d", 2, request_ids=["a", "b"]))
     assert logged.pop("time").endswith("+00:00")
     assert logged == {"level": "info", "logger": "test", "event": "accepted 2", "request_ids": ["a", "b"]}
@@ -40,7 +40,7 @@ def test_an_event_is_one_line_with_its_time_level_and_facts():
 
 @modest
 @given(event=any_text, referrer=any_text | st.binary() | st.integers() | st.floats())
-def test_hostile_text_stays_inside_its_line(event, referrer):
+def test_hostile_text_stays_inside_its_line(event, referrer) -> None:
     logged = line("%s", event, referrer=referrer, nested={"list": [event]})
     assert len(logged.splitlines()) == 1
     assert isinstance(orjson.loads(logged), dict)
@@ -57,13 +57,13 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_characters_reach_no_terminal(text):
+def test_hostile_characters_reach_no_terminal(text) -> None:
     logged = line("seen", user_agent=text, nested=[text])
     assert all(" " <= letter <= "~" for letter in logged)
     assert orjson.loads(logged)["event"] == "seen"
 
 
-def test_an_exception_is_part_of_its_line():
+def test_an_exception_is_part_of_its_line() -> None:
     logged = line("failed", error=(ValueError, ValueError(f"first\nsecond {CANARY}"), None))
     assert len(logged.splitlines()) == 1
     assert "ValueError: first" in orjson.loads(logged)["exception"]
@@ -76,14 +76,14 @@ CORNERS = [
 
 
 @pytest.mark.parametrize("around", CORNERS)
-def test_a_phone_number_is_masked_wherever_it_stands(around):
+def test_a_phone_number_is_masked_wherever_it_stands(around) -> None:
     text = around.format(CANARY)
     assert CANARY not in line("%s", text)
     assert CANARY not in line("seen", raw=[text], by={"phone": text})
     assert "0919***5432" in line("seen", raw=text)
 
 
-def test_numbers_and_ids_are_no_phone_numbers():
+def test_numbers_and_ids_are_no_phone_numbers() -> None:
     request_id = "01234567-0123-7012-8012-012345678901"
     assert mask_phones(request_id) == request_id
     assert orjson.loads(line("timed", seconds=1.01234567891))["seconds"] == 1.01234567891
@@ -98,7 +98,7 @@ WRITTEN = [
 
 @pytest.mark.parametrize("typed", WRITTEN)
 @pytest.mark.parametrize("around", ["{}", "is {}.", "5 {} 7", '"{}",', "x={}&y=1", "{}x"])
-def test_a_phone_number_is_masked_in_every_spelling(typed, around):
+def test_a_phone_number_is_masked_in_every_spelling(typed, around) -> None:
     masked = mask_phones(around.format(typed))
     assert "0919***5432" in masked
     assert around.split("{}")[0] in masked
@@ -111,20 +111,20 @@ INNOCENT = [
 
 
 @pytest.mark.parametrize("text", INNOCENT)
-def test_what_is_no_phone_number_stays_as_it_is(text):
+def test_what_is_no_phone_number_stays_as_it_is(text) -> None:
     assert mask_phones(text) == text
 
 
 @pytest.mark.parametrize(
     "text", ["0" + " " * 15_000, "0 " * 8_000, "+98" * 5_000, "\u200b" * 15_000, "9" * 15_000]
 )
-def test_hostile_text_costs_no_more_than_it_is_long(text):
+def test_hostile_text_costs_no_more_than_it_is_long(text) -> None:
     started = time.process_time()
     mask_phones(text)
     assert time.process_time() - started < 2
 
 
-def test_a_long_list_becomes_several_lines_each_whole_in_itself():
+def test_a_long_list_becomes_several_lines_each_whole_in_itself() -> None:
     ids = [str(uuid4()) for _ in range(2000)]
     lines = line("accepted", home="spool", request_ids=ids).splitlines()
     assert len(lines) > 4
@@ -136,20 +136,20 @@ def test_a_long_list_becomes_several_lines_each_whole_in_itself():
 
 @modest
 @given(text=st.text(min_size=1, max_size=20), length=st.sampled_from([100, 20_000, 100_000]))
-def test_no_line_is_ever_too_long(text, length):
+def test_no_line_is_ever_too_long(text, length) -> None:
     long = text * (length // len(text))
     for extra in ({"reason": long}, {"nested": {"deep": [long]}}, {"list": [long, {"a": long}]}):
         lines = line("%s", long, **extra).splitlines()
         assert all(len(one) <= LONGEST and isinstance(orjson.loads(one), dict) for one in lines)
 
 
-def test_a_list_of_ids_with_a_phone_number_in_it_is_masked():
+def test_a_list_of_ids_with_a_phone_number_in_it_is_masked() -> None:
     said = line("seen", request_ids=[str(uuid4()), CANARY, f"is {CANARY}".ljust(36), str(uuid4())])
     assert said.count("***") == 2
     assert CANARY not in said
 
 
-def test_a_record_says_what_was_so_when_it_was_logged():
+def test_a_record_says_what_was_so_when_it_was_logged() -> None:
     facts = {"a": [1]}
     record = logging.LogRecord("test", logging.INFO, __file__, 1, "%s", (["a list"],), None)
     record.facts = facts
@@ -182,7 +182,7 @@ log = logging.getLogger("ours")
         yield process
 
 
-def test_a_reader_who_stalls_holds_up_nobody_and_is_told_how_many_lines_are_missing():
+def test_a_reader_who_stalls_holds_up_nobody_and_is_told_how_many_lines_are_missing() -> None:
     code = f"""
 for number in range({WAITING} + 3000):
     log.info("a line %d", number, extra={{"padding": "x" * 200}})
@@ -202,7 +202,7 @@ log.info("the last line")
     assert len(events) - 1 + confession["count"] == WAITING + 3001
 
 
-def test_a_process_ends_though_nobody_reads_its_lines():
+def test_a_process_ends_though_nobody_reads_its_lines() -> None:
     code = """
 for number in range(3000):
     log.info("a line", extra={"padding": "x" * 200})
@@ -212,14 +212,14 @@ for number in range(3000):
         assert process.stderr.read() == ""
 
 
-def test_the_last_line_is_written_whatever_way_a_process_ends():
+def test_the_last_line_is_written_whatever_way_a_process_ends() -> None:
     for end in ("", "sys.exit(0)", "logging.shutdown(); os._exit(0)"):
         with run(f'log.info("the last words")\n{end}') as process:
             said, _ = process.communicate(timeout=20)
         assert orjson.loads(said)["event"] == "the last words"
 
 
-def test_a_forked_process_writes_its_own_lines_and_no_other_ones():
+def test_a_forked_process_writes_its_own_lines_and_no_other_ones() -> None:
     code = """
 for number in range(100):
     log.info("parent")
@@ -234,7 +234,7 @@ os.wait()
     assert sorted(events) == ["child"] + ["parent"] * 100
 
 
-def test_a_line_that_cannot_be_written_keeps_no_later_one():
+def test_a_line_that_cannot_be_written_keeps_no_later_one() -> None:
     code = """
 handler.stream = open("/dev/full", "w")
 log.info("into nothing")
@@ -248,7 +248,7 @@ log.info("after it")
     assert errors == ""
 
 
-def test_a_stream_without_a_file_gets_its_lines():
+def test_a_stream_without_a_file_gets_its_lines() -> None:
     stream = io.StringIO()
     handler = ThreadedHandler(stream)
     handler.handle(logging.makeLogRecord({"msg": "hello"}))
@@ -261,7 +261,7 @@ SPELLINGS = [CANARY, "+98 919 876 5432", "۰۹۱۹۸۷۶۵۴۳۲", "989198765432
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_no_line_of_a_registration_says_whose_it_is(client, caplog, spelling):
+def test_no_line_of_a_registration_says_whose_it_is(client, caplog, spelling) -> None:
     caplog.set_level(logging.DEBUG)
     client.post("/api/register/", {"phone_number": spelling}, content_type="application/json")
     client.post("/api/register/", {"phone_number": f"{spelling}x"}, content_type="application/json")

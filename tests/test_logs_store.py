@@ -23,7 +23,7 @@ def mongo():
         yield client[settings.MONGODB_DB]["request_logs"]
 
 
-def test_a_document_is_found_by_its_request_id():
+def test_a_document_is_found_by_its_request_id() -> None:
     noon = datetime(2026, 3, 21, 12, tzinfo=UTC)
     kept = document(accepted_at=noon, registration_id=7)
     logs.log_request(kept)
@@ -31,14 +31,14 @@ def test_a_document_is_found_by_its_request_id():
     assert logs.find(str(uuid4())) is None
 
 
-def test_a_document_that_comes_twice_stays_as_it_was():
+def test_a_document_that_comes_twice_stays_as_it_was() -> None:
     first = document(referrer="https://first.example/")
     logs.log_request(first)
     logs.log_request(first | {"referrer": "https://second.example/"})
     assert logs.find(first["_id"])["referrer"] == "https://first.example/"
 
 
-def test_the_new_documents_among_known_ones_are_all_kept(mongo):
+def test_the_new_documents_among_known_ones_are_all_kept(mongo) -> None:
     known = [document() for _ in range(3)]
     logs.log_requests(known)
     new = [document() for _ in range(3)]
@@ -47,7 +47,7 @@ def test_the_new_documents_among_known_ones_are_all_kept(mongo):
     assert all(logs.find(one["_id"]) for one in new)
 
 
-def test_no_documents_are_nothing_to_do():
+def test_no_documents_are_nothing_to_do() -> None:
     logs.log_requests([])
 
 
@@ -63,31 +63,31 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_kept_as_the_text_it_is(text):
+def test_hostile_text_is_kept_as_the_text_it_is(text) -> None:
     kept = document(referrer=text, user_agent=text)
     logs.log_request(kept)
     assert logs.find(kept["_id"]) == kept
 
 
 @pytest.mark.parametrize("field", ["$where", "a.b", "$set.x"])
-def test_a_hostile_field_name_is_data_too(field):
+def test_a_hostile_field_name_is_data_too(field) -> None:
     kept = document(**{field: "x"})
     logs.log_request(kept)
     assert logs.find(kept["_id"])[field] == "x"
 
 
 @pytest.mark.parametrize("question", [{"$ne": None}, {"$gt": ""}, {"$where": "true"}])
-def test_a_request_id_that_is_a_query_finds_nothing(question):
+def test_a_request_id_that_is_a_query_finds_nothing(question) -> None:
     logs.log_request(document())
     assert logs.find(question) is None
 
 
-def test_what_mongodb_refuses_is_said(monkeypatch):
+def test_what_mongodb_refuses_is_said(monkeypatch) -> None:
     with pytest.raises(logs.StoreUnavailable):
         logs.log_request(document(referrer="x" * 17_000_000))
 
 
-def test_a_mongodb_that_is_away_is_said(settings):
+def test_a_mongodb_that_is_away_is_said(settings) -> None:
     settings.MONGODB_PORT, settings.MONGODB_TIMEOUT = 9, 0.2
     store = MongoStore()
     try:
@@ -99,7 +99,7 @@ def test_a_mongodb_that_is_away_is_said(settings):
         store._collection.database.client.close()
 
 
-def test_without_mongodb_the_last_ten_documents_are_remembered(settings, monkeypatch):
+def test_without_mongodb_the_last_ten_documents_are_remembered(settings, monkeypatch) -> None:
     settings.LOGS_STORE = "logs.stores.NoopStore"
     monkeypatch.setattr(stores, "_stores", {})
     NoopStore.last.clear()

@@ -5,7 +5,7 @@ import pytest
 from landing.door import openapi, problems
 
 
-def test_every_problem_says_when_it_comes():
+def test_every_problem_says_when_it_comes() -> None:
     assert list(openapi.WHEN) == list(problems.STATUSES)
 
 
@@ -16,7 +16,7 @@ def document():
     return SchemaGenerator().get_schema(request=None, public=True)
 
 
-def test_each_error_has_an_example_for_each_of_its_codes(document):
+def test_each_error_has_an_example_for_each_of_its_codes(document) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             for status, answer in operation["responses"].items():
@@ -27,7 +27,7 @@ def test_each_error_has_an_example_for_each_of_its_codes(document):
                     assert all(f"`{example['code']}`: " in answer["description"] for example in examples)
 
 
-def test_what_may_pass_later_says_how_long_to_wait(document):
+def test_what_may_pass_later_says_how_long_to_wait(document) -> None:
     answers = document["paths"]["/api/register/"]["post"]["responses"]
     assert [status for status, answer in answers.items() if "Retry-After" in answer.get("headers", {})] == [
         "429",

@@ -30,7 +30,7 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture(autouse=True)
-def _asked_anew(monkeypatch):
+def _asked_anew(monkeypatch) -> None:
     """No test is told what another was."""
     monkeypatch.setattr(probes, "FRESH", 0)
     metrics.take()
@@ -55,25 +55,25 @@ def submission(phone=PHONE, ago=0):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_who_is_not_logged_in_is_asked_to(client, page):
+def test_who_is_not_logged_in_is_asked_to(client, page) -> None:
     answer = client.get(page)
     assert answer.status_code == 302
     assert answer["Location"].startswith("/admin/login/?next=/ops/")
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_who_is_no_staff_is_asked_for_another_login(client, page):
+def test_who_is_no_staff_is_asked_for_another_login(client, page) -> None:
     client.force_login(get_user_model().objects.create_user("visitor"))
     assert client.get(page).status_code == 302
 
 
-def test_the_figures_are_refused_to_everybody_else(client):
+def test_the_figures_are_refused_to_everybody_else(client) -> None:
     assert client.get("/ops/state/").status_code == 403
     client.force_login(get_user_model().objects.create_user("visitor"))
     assert client.get("/ops/state/").status_code == 403
 
 
-def test_staff_without_the_permission_sees_figures_and_no_visitors(client):
+def test_staff_without_the_permission_sees_figures_and_no_visitors(client) -> None:
     client.force_login(get_user_model().objects.create_user("watcher", is_staff=True))
     assert client.get("/ops/").status_code == 200
     assert client.get("/ops/state/").status_code == 200
@@ -83,12 +83,12 @@ def test_staff_without_the_permission_sees_figures_and_no_visitors(client):
 
 
 @pytest.mark.parametrize("path", ["/ops/", "/ops/state/", "/ops/trace/"])
-def test_nothing_of_it_is_kept_by_a_cache(operator, path):
+def test_nothing_of_it_is_kept_by_a_cache(operator, path) -> None:
     assert "no-store" in operator.get(path)["Cache-Control"]
 
 
 @pytest.mark.parametrize(("language", "direction"), [("fa", "rtl"), ("en", "ltr"), ("<b>", "rtl")])
-def test_the_page_speaks_both_languages(operator, language, direction):
+def test_the_page_speaks_both_languages(operator, language, direction) -> None:
     page = operator.get("/ops/", {"lang": language}).content.decode()
     assert f'dir="{direction}"' in page
     assert "<b>" not in page.partition("<main>")[0]
@@ -97,7 +97,7 @@ def test_the_page_speaks_both_languages(operator, language, direction):
 # -- the figures
 
 
-def test_the_figures_are_those_that_were_counted(operator):
+def test_the_figures_are_those_that_were_counted(operator) -> None:
     metrics.count("accepted:rabbitmq", 7)
     metrics.count("refused:rate_limited", 2)
     metrics.observe("register_seconds", 0.004)
@@ -113,12 +113,12 @@ def test_the_figures_are_those_that_were_counted(operator):
 
 
 @pytest.mark.parametrize("since", ["", "-1", "x", "9" * 400, "٣", "1e9", "0x10", "99999999999"])
-def test_any_since_is_answered(operator, since):
+def test_any_since_is_answered(operator, since) -> None:
     assert operator.get("/ops/state/", {"since": since}).status_code == 200
 
 
 @pytest.mark.parametrize("away", [without, hung])
-def test_without_redis_the_page_says_what_is_not_known_and_shows_the_rest(operator, servers, away):
+def test_without_redis_the_page_says_what_is_not_known_and_shows_the_rest(operator, servers, away) -> None:
     with away(servers.redis):
         state = operator.get("/ops/state/").json()
     assert state["counts"] is None
@@ -130,7 +130,7 @@ def test_without_redis_the_page_says_what_is_not_known_and_shows_the_rest(operat
 
 
 @pytest.mark.parametrize("name", ["rabbitmq", "mongodb"])
-def test_a_server_that_hangs_does_not_hold_up_the_page(operator, servers, name):
+def test_a_server_that_hangs_does_not_hold_up_the_page(operator, servers, name) -> None:
     with hung(getattr(servers, name)):
         state = operator.get("/ops/state/").json()
         assert state["dependencies"].pop(name) != "ok"
@@ -139,7 +139,7 @@ def test_a_server_that_hangs_does_not_hold_up_the_page(operator, servers, name):
     eventually(lambda: operator.get("/ops/state/").json()["dependencies"][name] == "ok", within=20)
 
 
-def test_without_postgresql_an_open_page_goes_on_and_nobody_else_gets_in(client, operator, servers):
+def test_without_postgresql_an_open_page_goes_on_and_nobody_else_gets_in(client, operator, servers) -> None:
     given = operator.get("/ops/state/").json()["pass"]
     refused = signing.TimestampSigner(salt="other").sign("1")
     with hung(servers.postgres):
@@ -150,7 +150,7 @@ def test_without_postgresql_an_open_page_goes_on_and_nobody_else_gets_in(client,
     eventually(lambda: operator.get("/ops/state/").status_code == 200)
 
 
-def test_a_pass_is_nothing_while_postgresql_knows_better(operator):
+def test_a_pass_is_nothing_while_postgresql_knows_better(operator) -> None:
     given = operator.get("/ops/state/").json()["pass"]
     operator.logout()
     assert operator.get("/ops/state/", headers={"X-Ops-Pass": given}).status_code == 403
@@ -166,7 +166,7 @@ def _no_look():
 
 
 @pytest.mark.usefixtures("_no_look")
-def test_a_look_sees_how_far_the_workers_are_behind(monkeypatch):
+def test_a_look_sees_how_far_the_workers_are_behind(monkeypatch) -> None:
     counters.mark("stored_up_to", time.time() - 100)
     counters.announce(
         "worker a 1", {"role": "worker", "at": int(time.time()), "stored_up_to": time.time() - 50}
@@ -184,7 +184,7 @@ def test_a_look_sees_how_far_the_workers_are_behind(monkeypatch):
     assert time.time() - backlog.current().stored_up_to == pytest.approx(50, abs=10)
 
 
-def test_a_worker_without_work_does_not_put_back_what_another_has_stored():
+def test_a_worker_without_work_does_not_put_back_what_another_has_stored() -> None:
     idle, busy = (
         reporter.Reporter("worker", lambda moment=moment: {"stored_up_to": moment})
         for moment in (100.0, 200.0)
@@ -194,21 +194,21 @@ def test_a_worker_without_work_does_not_put_back_what_another_has_stored():
     assert counters.marks()["stored_up_to"] == 200
 
 
-def test_a_worker_that_ends_leaves_word_up_to_when_it_has_stored():
+def test_a_worker_that_ends_leaves_word_up_to_when_it_has_stored() -> None:
     worker = reporter.Reporter("worker", lambda: {"stored_up_to": 300.0})
     worker.stop()
     assert counters.marks()["stored_up_to"] == 300
     assert counters.processes() == {}
 
 
-def test_what_a_worker_holds_is_the_oldest_though_the_queue_is_empty():
+def test_what_a_worker_holds_is_the_oldest_though_the_queue_is_empty() -> None:
     now = time.time()
     counters.announce("worker a 1", {"role": "worker", "at": now, "in_hand": now - 40})
     counters.announce("worker a 2", {"role": "worker", "at": now - 60, "in_hand": now - 900})
     assert snapshot.now()["gauges"]["oldest"] == pytest.approx(40, abs=10)
 
 
-def test_the_oldest_of_joined_batches_counts():
+def test_the_oldest_of_joined_batches_counts() -> None:
     batches = [[[submission(ago=5).to_wire()], None], [[submission(ago=70).to_wire()], None]]
     reporter.note_start("a task", [batches], save_batches_async)
     try:
@@ -217,7 +217,7 @@ def test_the_oldest_of_joined_batches_counts():
         reporter.note_end("a task", "FAILURE", [batches], save_batches_async)
 
 
-def test_the_queues_head_came_after_the_last_that_was_stored():
+def test_the_queues_head_came_after_the_last_that_was_stored() -> None:
     counters.mark("stored_up_to", time.time() - 100)
     counters.mark("empty_at", time.time() - 30)
     assert snapshot.now()["gauges"]["oldest"] == 0
@@ -229,7 +229,7 @@ def test_the_queues_head_came_after_the_last_that_was_stored():
     assert snapshot.now()["gauges"]["oldest"] == pytest.approx(30, abs=10)
 
 
-def test_spools_of_several_machines_add_up_and_a_shared_one_counts_once(tmp_path, settings):
+def test_spools_of_several_machines_add_up_and_a_shared_one_counts_once(tmp_path, settings) -> None:
     settings.SPOOL_DIR = str(tmp_path)
     from lib import spool
 
@@ -268,18 +268,18 @@ def test_spools_of_several_machines_add_up_and_a_shared_one_counts_once(tmp_path
         "09123456789\n09123456780",
     ],
 )
-def test_a_hostile_question_finds_nothing_and_breaks_nothing(operator, asked):
+def test_a_hostile_question_finds_nothing_and_breaks_nothing(operator, asked) -> None:
     page = operator.post("/ops/trace/", {"asked": asked})
     assert page.status_code == 400
     assert "<script>alert" not in page.content.decode()
 
 
-def test_a_question_without_the_forms_token_is_refused(operator):
+def test_a_question_without_the_forms_token_is_refused(operator) -> None:
     operator.handler.enforce_csrf_checks = True
     assert operator.post("/ops/trace/", {"asked": PHONE}).status_code == 403
 
 
-def test_a_request_id_in_any_spelling_leads_to_its_timeline(operator):
+def test_a_request_id_in_any_spelling_leads_to_its_timeline(operator) -> None:
     stored = submission()
     registrations.store([stored])
     page = operator.post("/ops/trace/?lang=en", {"asked": f" {stored.request_id.upper()} "}, follow=True)
@@ -290,11 +290,11 @@ def test_a_request_id_in_any_spelling_leads_to_its_timeline(operator):
     assert PHONE not in shown
 
 
-def test_an_id_that_nobody_gave_out_is_not_known(operator):
+def test_an_id_that_nobody_gave_out_is_not_known(operator) -> None:
     assert "Nothing is known" in operator.get(f"/ops/trace/{uuid4()}/?lang=en").content.decode()
 
 
-def test_a_referrer_is_text_and_not_markup(operator):
+def test_a_referrer_is_text_and_not_markup(operator) -> None:
     stored = submission()
     registrations.store([stored])
     logs.log_request({"_id": stored.request_id, "referrer": "<img src=x onerror=alert(1)>"})
@@ -302,7 +302,7 @@ def test_a_referrer_is_text_and_not_markup(operator):
 
 
 @pytest.mark.parametrize("spelling", [PHONE, "+98 912 345 6789", "۰۹۱۲۳۴۵۶۷۸۹"])
-def test_a_phone_lists_its_submissions_and_is_not_shown(operator, spelling):
+def test_a_phone_lists_its_submissions_and_is_not_shown(operator, spelling) -> None:
     older, newer = submission(ago=60), submission()
     registrations.store([older, newer, submission("09351112233")])
     page = operator.post("/ops/trace/?lang=en", {"asked": spelling})
@@ -313,14 +313,14 @@ def test_a_phone_lists_its_submissions_and_is_not_shown(operator, spelling):
     assert spelling not in shown
 
 
-def test_a_phone_that_was_sent_very_often_lists_the_newest(operator):
+def test_a_phone_that_was_sent_very_often_lists_the_newest(operator) -> None:
     registrations.store([submission(ago=n) for n in range(60)])
     page = operator.post("/ops/trace/?lang=en", {"asked": PHONE})
     assert len(page.context["submissions"]) == 50
     assert "there may be more" in page.content.decode()
 
 
-def test_without_mongodb_the_trace_tells_what_postgresql_knows(operator, servers):
+def test_without_mongodb_the_trace_tells_what_postgresql_knows(operator, servers) -> None:
     stored = submission()
     registrations.store([stored])
     outbox.park([{"_id": stored.request_id}])
@@ -331,7 +331,7 @@ def test_without_mongodb_the_trace_tells_what_postgresql_knows(operator, servers
     assert "could not be asked" in page.content.decode()
 
 
-def test_a_dead_letter_is_a_hop_with_its_reason():
+def test_a_dead_letter_is_a_hop_with_its_reason() -> None:
     buried = submission()
     dead_lettering.bury(buried.to_wire(), "refused by PostgreSQL: a test")
     [hop] = [hop for hop in trace.of(UUID(buried.request_id)).hops if hop.name == "dead"]
@@ -339,7 +339,7 @@ def test_a_dead_letter_is_a_hop_with_its_reason():
     assert hop.time is not None
 
 
-def test_a_broker_that_is_away_is_asked_again_and_found_when_it_is_back(servers):
+def test_a_broker_that_is_away_is_asked_again_and_found_when_it_is_back(servers) -> None:
     with without(servers.rabbitmq):
         for _ in range(2):
             assert snapshot.now()["dependencies"]["rabbitmq"] != "ok"
@@ -348,7 +348,7 @@ def test_a_broker_that_is_away_is_asked_again_and_found_when_it_is_back(servers)
     eventually(lambda: snapshot.now()["gauges"]["queue"] == 0, within=20)
 
 
-def test_no_server_is_asked_for_a_stranger_with_a_session_of_nobody(client, monkeypatch):
+def test_no_server_is_asked_for_a_stranger_with_a_session_of_nobody(client, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(snapshot, "now", lambda: asked.append("five servers"))
     client.cookies["sessionid"] = "x" * 32

@@ -70,7 +70,7 @@ def batch_of(*phone_numbers):
 def in_a_worker(batch):
     """Work on a batch in a thread, as a worker does."""
 
-    def work():
+    def work() -> None:
         try:
             save_phones_async(batch)
         finally:
@@ -81,7 +81,7 @@ def in_a_worker(batch):
     return thread
 
 
-def test_without_postgresql_a_worker_keeps_its_batch_and_stores_it_afterwards(servers, caplog):
+def test_without_postgresql_a_worker_keeps_its_batch_and_stores_it_afterwards(servers, caplog) -> None:
     batch = batch_of("09123456789", "09351112233")
     with without(servers.postgres):
         work = in_a_worker(batch)
@@ -92,7 +92,7 @@ def test_without_postgresql_a_worker_keeps_its_batch_and_stores_it_afterwards(se
     assert all(logs.find(one[1]) for one in batch)
 
 
-def test_without_postgresql_registrations_are_accepted_and_their_state_is_told(client, servers):
+def test_without_postgresql_registrations_are_accepted_and_their_state_is_told(client, servers) -> None:
     with without(servers.postgres):
         accepted = post(client)
         assert accepted.status_code == 202
@@ -100,7 +100,7 @@ def test_without_postgresql_registrations_are_accepted_and_their_state_is_told(c
         assert client.get(f"/api/register/{uuid4()}/").status_code == 404
 
 
-def test_without_mongodb_registrations_are_stored_and_their_documents_follow_later(servers, caplog):
+def test_without_mongodb_registrations_are_stored_and_their_documents_follow_later(servers, caplog) -> None:
     batch = batch_of("09123456789", "09351112233")
     with without(servers.mongodb):
         save_phones_async(batch)
@@ -122,7 +122,7 @@ def test_without_mongodb_registrations_are_stored_and_their_documents_follow_lat
         assert document["accepted_at"].replace(microsecond=0) == stored.accepted_at.replace(microsecond=0)
 
 
-def test_a_parked_document_is_the_one_that_would_have_been_delivered(monkeypatch):
+def test_a_parked_document_is_the_one_that_would_have_been_delivered(monkeypatch) -> None:
     [one] = batch_of("09123456789")
     save_phones_async([one])
     delivered = logs.find(one[1])
@@ -143,7 +143,7 @@ def _unique_referrers():
 
 
 @pytest.mark.usefixtures("_unique_referrers")
-def test_a_document_that_mongodb_refuses_holds_up_no_other_and_waits_with_its_reason():
+def test_a_document_that_mongodb_refuses_holds_up_no_other_and_waits_with_its_reason() -> None:
     batch = [one | {"referrer": f"https://{place}.example/"} for place, one in enumerate(documents(5))]
     batch[3] |= {"referrer": batch[1]["referrer"]}
     outbox.park(batch)
@@ -163,7 +163,7 @@ def test_a_document_that_mongodb_refuses_holds_up_no_other_and_waits_with_its_re
 
 
 @pytest.mark.usefixtures("_unique_referrers")
-def test_a_document_that_mongodb_refuses_at_once_is_parked_and_stays_no_outage():
+def test_a_document_that_mongodb_refuses_at_once_is_parked_and_stays_no_outage() -> None:
     first, second = documents(2)
     outbox.deliver([first | {"referrer": "https://a.example/"}])
     outbox.deliver([second | {"referrer": "https://a.example/"}])
@@ -175,7 +175,7 @@ def documents(count):
     return [{"_id": str(uuid4()), "accepted_at": datetime.now(UTC)} for _ in range(count)]
 
 
-def test_without_redis_registrations_go_on_and_postgresql_tells_their_state(client, servers):
+def test_without_redis_registrations_go_on_and_postgresql_tells_their_state(client, servers) -> None:
     [stored] = batch_of("09123456789")
     with without(servers.redis):
         accepted = post(client, **{"x-forwarded-for": "203.0.113.50"})
@@ -186,12 +186,12 @@ def test_without_redis_registrations_go_on_and_postgresql_tells_their_state(clie
         assert client.get(f"/api/register/{uuid4()}/").status_code == 404
 
 
-def test_a_redis_that_hangs_does_not_stop_registrations(client, servers):
+def test_a_redis_that_hangs_does_not_stop_registrations(client, servers) -> None:
     with hung(servers.redis):
         assert post(client, **{"x-forwarded-for": "203.0.113.51"}).status_code == 202
 
 
-def test_a_redis_that_has_just_failed_is_not_waited_for_by_the_next_batch(servers, monkeypatch):
+def test_a_redis_that_has_just_failed_is_not_waited_for_by_the_next_batch(servers, monkeypatch) -> None:
     asked, redis = [], task_states._redis
     monkeypatch.setattr(task_states, "_redis", lambda: asked.append("a batch") or redis())
     with without(servers.redis):

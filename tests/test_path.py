@@ -13,7 +13,7 @@ from tests.workers import worker
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_registration_goes_from_the_post_to_both_databases(client):
+def test_a_registration_goes_from_the_post_to_both_databases(client) -> None:
     accepted = client.post(
         "/api/register/",
         {"phone_number": "۰۹۱۲ ۳۴۵ ۶۷۸۹"},

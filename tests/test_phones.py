@@ -14,19 +14,19 @@ modest = hypothesis_settings(deadline=None, max_examples=300)
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
-def test_each_spelling_of_the_senders_number_is_one_number(spelling):
+def test_each_spelling_of_the_senders_number_is_one_number(spelling) -> None:
     assert normalise(spelling) == SENDER
 
 
 @pytest.mark.parametrize(("raw", "reason"), REFUSALS.values(), ids=REFUSALS)
-def test_what_is_no_number_of_ours_is_refused_with_its_reason(raw, reason):
+def test_what_is_no_number_of_ours_is_refused_with_its_reason(raw, reason) -> None:
     with pytest.raises(InvalidPhone) as refused:
         normalise(raw)
     assert refused.value.reason == reason
 
 
 @pytest.mark.parametrize("spelling", LANDLINES.values(), ids=LANDLINES)
-def test_landlines_may_register_too(spelling):
+def test_landlines_may_register_too(spelling) -> None:
     assert normalise(spelling) == LANDLINE
 
 
@@ -55,14 +55,14 @@ def _in_script(letter, zero):
 
 @modest
 @given(spelled())
-def test_however_a_number_is_typed_it_stays_that_number(case):
+def test_however_a_number_is_typed_it_stays_that_number(case) -> None:
     number, spelling = case
     assert normalise(spelling) == number
 
 
 @modest
 @given(st.from_regex(r"[+0-9 \u06f0-\u06f9]{9,16}", fullmatch=True) | st.text())
-def test_whatever_is_typed_gives_eleven_ascii_digits_or_a_refusal(typed):
+def test_whatever_is_typed_gives_eleven_ascii_digits_or_a_refusal(typed) -> None:
     try:
         number = normalise(typed)
     except InvalidPhone:
@@ -87,11 +87,11 @@ def test_whatever_is_typed_gives_eleven_ascii_digits_or_a_refusal(typed):
     | st.from_regex(re.compile(PATTERN), fullmatch=True)
     | st.text()
 )
-def test_the_published_pattern_is_the_rule(typed):
+def test_the_published_pattern_is_the_rule(typed) -> None:
     assert bool(re.search(PATTERN, typed)) == is_taken(typed) or len(typed) > 64
 
 
-def is_taken(typed):
+def is_taken(typed) -> bool:
     try:
         normalise(typed)
     except InvalidPhone:
@@ -99,12 +99,12 @@ def is_taken(typed):
     return True
 
 
-def test_every_mark_that_is_taken_away_is_in_the_published_pattern():
+def test_every_mark_that_is_taken_away_is_in_the_published_pattern() -> None:
     for mark in map(chr, range(0x10000)):
         spelling = f"{mark}0912345{mark}6789"
         assert bool(re.search(PATTERN, spelling)) == is_taken(spelling), ascii(mark)
 
 
-def test_a_masked_number_cannot_be_called():
+def test_a_masked_number_cannot_be_called() -> None:
     assert mask(SENDER) == "0912***6789"
     assert mask("0912345") == "***"

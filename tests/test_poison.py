@@ -48,7 +48,7 @@ POISON = {
 }
 
 
-def publish(body, **properties):
+def publish(body, **properties) -> None:
     with current_app.connection_for_write() as connection:
         message = connection.default_channel.prepare_message(
             body,
@@ -58,7 +58,7 @@ def publish(body, **properties):
         connection.default_channel.basic_publish(message, exchange=queues.LIVE, routing_key=queues.LIVE)
 
 
-def test_every_culprit_is_a_dead_letter_and_every_neighbour_is_stored():
+def test_every_culprit_is_a_dead_letter_and_every_neighbour_is_stored() -> None:
     sound = Submission("09120000000", request_id_for("", "09120000000"), "", "", "", now())
     for body, properties in POISON.values():
         publish(body, **properties)

@@ -50,7 +50,7 @@ def kept(*_):
 
 
 @pytest.mark.parametrize(("request_", "status"), [(LIVEZ, b"200"), (REGISTER, b"202")])
-def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered(request_, status):
+def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered(request_, status) -> None:
     async def scene():
         async with connected() as (reader, writer, end):
             end.shutdown()
@@ -63,7 +63,7 @@ def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered(request_
     assert b"connection: close\r\n" in answer
 
 
-def test_how_long_a_registration_took_is_counted():
+def test_how_long_a_registration_took_is_counted() -> None:
     async def scene():
         async with connected() as (reader, writer, _):
             writer.write(REGISTER)
@@ -76,7 +76,7 @@ def test_how_long_a_registration_took_is_counted():
     assert sum(taken.get(bucket, 0) for bucket in metrics.buckets("register_seconds")[:-1]) == 1
 
 
-def test_a_connection_that_stays_idle_is_closed():
+def test_a_connection_that_stays_idle_is_closed() -> None:
     async def scene():
         async with connected() as (reader, _, end):
             end.shutdown()
@@ -85,7 +85,7 @@ def test_a_connection_that_stays_idle_is_closed():
     assert asyncio.run(scene()) == b""
 
 
-def test_pages_that_nobody_reads_do_not_pile_up_in_memory():
+def test_pages_that_nobody_reads_do_not_pile_up_in_memory() -> None:
     page = b"GET /fa/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
     async def scene():
@@ -99,7 +99,7 @@ def test_pages_that_nobody_reads_do_not_pile_up_in_memory():
         assert asyncio.run(scene()) < 2_000_000
 
 
-def test_requests_in_one_read_are_answered_in_their_order():
+def test_requests_in_one_read_are_answered_in_their_order() -> None:
     async def scene():
         async with connected() as (reader, writer, _):
             writer.write(LIVEZ + REGISTER + LIVEZ.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))

@@ -52,7 +52,7 @@ def may_open(folder, address):
 
 def test_by_default_private_networks_may_open_the_admin_and_what_docker_puts_in_a_visitors_place_may_not(
     started,
-):
+) -> None:
     done, folder = started()
     assert done.returncode == 0, done.stderr
     for ours in ("127.0.0.1", "192.168.1.20", "10.8.0.2", "172.31.5.5"):
@@ -61,7 +61,7 @@ def test_by_default_private_networks_may_open_the_admin_and_what_docker_puts_in_
         assert not may_open(folder, hidden), hidden
 
 
-def test_who_names_networks_gets_these_and_no_others(started):
+def test_who_names_networks_gets_these_and_no_others(started) -> None:
     _, folder = started(ADMIN_FROM="203.0.113.0/28,172.20.0.1")
     assert may_open(folder, "203.0.113.5")
     assert may_open(folder, "172.20.0.1")
@@ -82,7 +82,7 @@ def hsts_of(folder):
         ({"HSTS": "max-age=31536000; includeSubDomains"}, "max-age=31536000; includeSubDomains"),
     ],
 )
-def test_nginx_and_the_web_say_the_same_of_https(started, settings, header):
+def test_nginx_and_the_web_say_the_same_of_https(started, settings, header) -> None:
     done, folder = started(**settings)
     assert done.returncode == 0, done.stderr
     assert hsts_of(folder) == header
@@ -98,11 +98,11 @@ def test_nginx_and_the_web_say_the_same_of_https(started, settings, header):
 @pytest.mark.parametrize(
     "wrong", ["1 year", 'max-age=1"; evil', "max-age=1; includesubdomains", "max-age=-1", "on"]
 )
-def test_a_wrong_hsts_stops_the_start(started, wrong):
+def test_a_wrong_hsts_stops_the_start(started, wrong) -> None:
     done, _ = started(HSTS=wrong)
     assert done.returncode != 0
     assert "HSTS=" in done.stderr
 
 
-def test_without_hsts_no_browser_is_told_anything():
+def test_without_hsts_no_browser_is_told_anything() -> None:
     assert b"strict-transport-security" not in dict(SecurityHeaders(hsts="").of("/"))

@@ -32,8 +32,8 @@ def batch(count=1):
     return [Submission(f"0912{n:07}", str(uuid4()), "192.0.2.1", "", "", now) for n in range(count)]
 
 
-def publish(submissions):
-    async def once():
+def publish(submissions) -> None:
+    async def once() -> None:
         async with publisher() as one:
             await one.publish(submissions)
 
@@ -47,7 +47,7 @@ def messages():
         return list(iter(lambda: queue.get(no_ack=True), None))
 
 
-def queues_are_served():
+def queues_are_served() -> bool | None:
     """Tell whether RabbitMQ, which takes logins first after a restart, has come to its queues too."""
     try:
         with current_app.connection_for_write() as connection:
@@ -58,7 +58,7 @@ def queues_are_served():
         return False
 
 
-async def refuses(one):
+async def refuses(one) -> bool:
     """Tell whether a publish is refused as it should be: with NotConfirmed and nothing else."""
     with pytest.raises(NotConfirmed):
         await one.publish(batch())
@@ -75,7 +75,7 @@ async def recovers(one):
                 await asyncio.sleep(0.05)
 
 
-def test_a_batch_is_one_message_with_every_submission():
+def test_a_batch_is_one_message_with_every_submission() -> None:
     sent = batch(3)
     publish(sent)
     [message] = messages()
@@ -84,7 +84,7 @@ def test_a_batch_is_one_message_with_every_submission():
     assert datetime.fromisoformat(kwargs["queued_at"]).tzinfo
 
 
-def test_a_message_outlives_the_broker_and_hides_its_phones():
+def test_a_message_outlives_the_broker_and_hides_its_phones() -> None:
     publish(batch(3))
     [message] = messages()
     assert message.properties["delivery_mode"] == 2
@@ -92,7 +92,7 @@ def test_a_message_outlives_the_broker_and_hides_its_phones():
     assert "0912" not in repr(message.headers)
 
 
-def test_one_connection_serves_many_publishes():
+def test_one_connection_serves_many_publishes() -> None:
     async def many():
         async with publisher() as one:
             await asyncio.gather(*(one.publish(batch()) for _ in range(20)))
@@ -104,8 +104,8 @@ def test_one_connection_serves_many_publishes():
     assert len(messages()) == 21
 
 
-def test_a_message_without_a_queue_to_go_to_is_not_confirmed():
-    async def unroutable():
+def test_a_message_without_a_queue_to_go_to_is_not_confirmed() -> None:
+    async def unroutable() -> None:
         with current_app.connection_for_write() as connection:
             queues.live.bind(connection.default_channel).unbind_from(queues.live.exchange, queues.LIVE)
             async with publisher() as one:
@@ -119,8 +119,8 @@ def test_a_message_without_a_queue_to_go_to_is_not_confirmed():
     assert len(messages()) == 1
 
 
-def test_a_message_without_an_exchange_to_go_to_is_not_confirmed():
-    async def unroutable():
+def test_a_message_without_an_exchange_to_go_to_is_not_confirmed() -> None:
+    async def unroutable() -> None:
         with current_app.connection_for_write() as connection:
             queues.live.bind(connection.default_channel).exchange.delete()
             async with publisher() as one:
@@ -134,8 +134,8 @@ def test_a_message_without_an_exchange_to_go_to_is_not_confirmed():
     assert len(messages()) == 1
 
 
-def test_a_broker_that_is_killed_during_a_publish_has_confirmed_nothing(servers):
-    async def killed():
+def test_a_broker_that_is_killed_during_a_publish_has_confirmed_nothing(servers) -> None:
+    async def killed() -> None:
         async with publisher(timeout=20) as one:
             await one.publish(batch())
             # RabbitMQ 3 loses a quorum queue for good if it is killed within a second of the queue's making.
@@ -156,8 +156,8 @@ def test_a_broker_that_is_killed_during_a_publish_has_confirmed_nothing(servers)
     assert messages()
 
 
-def test_a_broker_that_hangs_has_confirmed_nothing_and_a_late_confirm_is_not_anothers(servers):
-    async def hung():
+def test_a_broker_that_hangs_has_confirmed_nothing_and_a_late_confirm_is_not_anothers(servers) -> None:
+    async def hung() -> None:
         async with publisher() as one:
             await one.publish(batch())
             servers.rabbitmq.pause()

@@ -85,7 +85,7 @@ def found(report):
     }
 
 
-def test_of_an_undamaged_run_nothing_is_said(reconcile):
+def test_of_an_undamaged_run_nothing_is_said(reconcile) -> None:
     ids = stored(5)
     for arguments, witness in (([], ids), (["--since", "1h"], None), (["--since", "1h"], ids)):
         code, report = reconcile(*arguments, accepted=witness)
@@ -93,11 +93,11 @@ def test_of_an_undamaged_run_nothing_is_said(reconcile):
         assert report["stored"] == 5
 
 
-def test_nothing_at_all_is_fine_too(reconcile):
+def test_nothing_at_all_is_fine_too(reconcile) -> None:
     assert reconcile("--since", "1h")[0] == 0
 
 
-def test_a_deleted_row_is_lost(reconcile):
+def test_a_deleted_row_is_lost(reconcile) -> None:
     ids = stored(5)
     StoredSubmission.objects.filter(pk=ids[2]).delete()
     code, report = reconcile(accepted=ids)
@@ -107,7 +107,7 @@ def test_a_deleted_row_is_lost(reconcile):
     assert report["stored"] == 4
 
 
-def test_a_deleted_row_is_told_by_its_document_when_there_is_no_witness(reconcile):
+def test_a_deleted_row_is_told_by_its_document_when_there_is_no_witness(reconcile) -> None:
     ids = stored(5)
     StoredSubmission.objects.filter(pk=ids[2]).delete()
     code, report = reconcile("--since", "1h")
@@ -115,7 +115,7 @@ def test_a_deleted_row_is_told_by_its_document_when_there_is_no_witness(reconcil
     assert found(report)["lost"] == [ids[2]]
 
 
-def test_what_a_purged_queue_held_is_lost(reconcile):
+def test_what_a_purged_queue_held_is_lost(reconcile) -> None:
     ids = stored(2) + new_ids(3)
     save_phones_async.delay(wires(ids[2:], start=2))
     code, report = reconcile(accepted=ids)
@@ -126,7 +126,7 @@ def test_what_a_purged_queue_held_is_lost(reconcile):
     assert (code, found(report)) == (1, {"lost": sorted(ids[2:])})
 
 
-def test_a_missing_document_is_found_and_repaired(reconcile):
+def test_a_missing_document_is_found_and_repaired(reconcile) -> None:
     ids = stored(5)
     logs.delete(ids[1:3])
     code, report = reconcile(accepted=ids)
@@ -143,7 +143,7 @@ def test_a_missing_document_is_found_and_repaired(reconcile):
 @pytest.mark.parametrize(
     "other_id", [lambda one: str(uuid4()), str.upper, lambda one: ObjectId(), lambda one: 7]
 )
-def test_a_doubled_document_is_found_whatever_its_id(reconcile, mongo, other_id):
+def test_a_doubled_document_is_found_whatever_its_id(reconcile, mongo, other_id) -> None:
     ids = stored(3)
     mongo.insert_one(logs.find(ids[1]) | {"_id": other_id(ids[1])})
     try:
@@ -153,7 +153,7 @@ def test_a_doubled_document_is_found_whatever_its_id(reconcile, mongo, other_id)
     assert (code, found(report)) == (1, {"duplicated": [ids[1]]})
 
 
-def test_a_doubled_row_is_found(reconcile):
+def test_a_doubled_row_is_found(reconcile) -> None:
     ids = stored(3)
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE landing_submission DROP CONSTRAINT landing_submission_pkey")
@@ -169,7 +169,7 @@ def test_a_doubled_row_is_found(reconcile):
             cursor.execute("ALTER TABLE landing_submission ADD PRIMARY KEY (request_id)")
 
 
-def test_a_foreign_row_and_a_foreign_document_are_unexpected(reconcile):
+def test_a_foreign_row_and_a_foreign_document_are_unexpected(reconcile) -> None:
     ids = stored(3)
     row, document = str(uuid4()), str(uuid4())
     registration = Registration.objects.first()
@@ -183,7 +183,7 @@ def test_a_foreign_row_and_a_foreign_document_are_unexpected(reconcile):
     assert set(found(report)["unexpected"]) == {row, document}
 
 
-def test_a_row_that_nobody_attempted_is_unexpected(reconcile, tmp_path):
+def test_a_row_that_nobody_attempted_is_unexpected(reconcile, tmp_path) -> None:
     ids = stored(3)
     (tmp_path / "attempted").write_text("\n".join(ids[:2]))
     code, report = reconcile("--attempted", str(tmp_path / "attempted"), accepted=ids[:1])
@@ -191,13 +191,13 @@ def test_a_row_that_nobody_attempted_is_unexpected(reconcile, tmp_path):
     assert found(report) == {"recovered": [ids[1]], "unexpected": [ids[2]]}
 
 
-def test_a_row_whose_answer_never_came_is_recovered_and_allowed(reconcile):
+def test_a_row_whose_answer_never_came_is_recovered_and_allowed(reconcile) -> None:
     ids = stored(3)
     code, report = reconcile(accepted=ids[:2])
     assert (code, found(report)) == (0, {"recovered": [ids[2]]})
 
 
-def test_pending_and_dead_ones_are_not_lost(reconcile):
+def test_pending_and_dead_ones_are_not_lost(reconcile) -> None:
     ids = stored(1) + new_ids(3)
     pending = wires(ids[1:], start=1)
     save_phones_async.delay(pending[:1])
@@ -212,7 +212,7 @@ def test_pending_and_dead_ones_are_not_lost(reconcile):
     assert (code, found(report)) == (0, {"queued": [ids[1]], "spooled": [ids[2]], "dead": [ids[3]]})
 
 
-def test_a_parked_document_is_pending(reconcile):
+def test_a_parked_document_is_pending(reconcile) -> None:
     ids = stored(2)
     outbox.park([logs.find(ids[0])])
     logs.delete(ids[:1])
@@ -220,7 +220,7 @@ def test_a_parked_document_is_pending(reconcile):
     assert (code, found(report)) == (0, {"parked": [ids[0]]})
 
 
-def test_what_was_removed_on_purpose_is_excused(reconcile, tmp_path):
+def test_what_was_removed_on_purpose_is_excused(reconcile, tmp_path) -> None:
     ids = stored(3)
     Registration.objects.filter(submissions=ids[0]).delete()
     (tmp_path / "excused").write_text(ids[0])
@@ -228,10 +228,10 @@ def test_what_was_removed_on_purpose_is_excused(reconcile, tmp_path):
     assert (code, found(report)) == (0, {"excused": [ids[0]]})
 
 
-def test_what_is_on_its_way_is_waited_for(reconcile):
+def test_what_is_on_its_way_is_waited_for(reconcile) -> None:
     ids = new_ids(2)
 
-    def work():
+    def work() -> None:
         time.sleep(1)
         save_phones_async(wires(ids))
         connection.close()
@@ -243,7 +243,7 @@ def test_what_is_on_its_way_is_waited_for(reconcile):
     assert (code, found(report), report["stored"]) == (0, {}, 2)
 
 
-def test_the_queue_is_looked_into_a_few_times_only_and_keeps_what_it_holds(reconcile):
+def test_the_queue_is_looked_into_a_few_times_only_and_keeps_what_it_holds(reconcile) -> None:
     ids = new_ids(2)
     save_phones_async.delay(wires(ids))
     for _ in range(5):
@@ -256,7 +256,7 @@ def test_the_queue_is_looked_into_a_few_times_only_and_keeps_what_it_holds(recon
         assert queues.live.bind(broker.default_channel).get(no_ack=True)
 
 
-def test_the_witness_may_speak_in_many_ways(reconcile, tmp_path):
+def test_the_witness_may_speak_in_many_ways(reconcile, tmp_path) -> None:
     ids = stored(5)
     lines = [
         ids[0],
@@ -276,7 +276,7 @@ def test_the_witness_may_speak_in_many_ways(reconcile, tmp_path):
     assert reconcile("--accepted", str(tmp_path / "log.gz"))[1]["accepted"] == 5
 
 
-def test_a_time_bounds_the_rows_and_documents(reconcile):
+def test_a_time_bounds_the_rows_and_documents(reconcile) -> None:
     ids = stored(2)
     StoredSubmission.objects.filter(pk=ids[0]).delete()
     assert reconcile("--since", "2020-01-01", "--until", "2020-01-02")[0] == 1  # the orphan is told always
@@ -285,12 +285,12 @@ def test_a_time_bounds_the_rows_and_documents(reconcile):
 
 
 @pytest.mark.parametrize("time", ["yesterday", "9999999d", "999999d", "2026-02-30", ""])
-def test_what_is_no_time_is_said(time):
+def test_what_is_no_time_is_said(time) -> None:
     with pytest.raises(CommandError, match=f"'{time}' is no time"):
         call_command("reconcile", "--since", time)
 
 
-def test_the_report_is_readable(tmp_path):
+def test_the_report_is_readable(tmp_path) -> None:
     ids = stored(2) + new_ids(1)
     (tmp_path / "accepted").write_text("\n".join(ids))
     out = StringIO()
@@ -301,7 +301,7 @@ def test_the_report_is_readable(tmp_path):
     assert ids[2] in out.getvalue()
 
 
-def test_what_cannot_be_read_is_said(reconcile, servers, tmp_path):
+def test_what_cannot_be_read_is_said(reconcile, servers, tmp_path) -> None:
     (tmp_path / "page.html").write_text("<html>\n")
     for arguments in (["--accepted", str(tmp_path / "page.html")], ["--accepted", "/nowhere"], []):
         with pytest.raises(CommandError) as error:
@@ -316,7 +316,7 @@ def test_what_cannot_be_read_is_said(reconcile, servers, tmp_path):
         servers.mongodb.start()
 
 
-def test_ids_are_sorted_in_parts_on_the_disk(monkeypatch):
+def test_ids_are_sorted_in_parts_on_the_disk(monkeypatch) -> None:
     monkeypatch.setattr(sorted_ids, "PART", 10)
     ids = [str(uuid4()) for _ in range(95)]
     assert list(in_order(ids + ids[:7])) == sorted(ids)

@@ -63,7 +63,7 @@ def rights():
 def become(monkeypatch):
     """Log the processes that a test starts in as one of the users."""
 
-    def become(user):
+    def become(user) -> None:
         monkeypatch.setenv("REDIS_USER", user)
         monkeypatch.setenv("REDIS_PASSWORD", PASSWORD)
 
@@ -95,7 +95,7 @@ def run(*command):
     )
 
 
-def test_web_and_worker_ask_redis_for_nothing_that_it_refuses(rights, become):
+def test_web_and_worker_ask_redis_for_nothing_that_it_refuses(rights, become) -> None:
     become("web")
     with web() as url:
         become("worker")
@@ -109,14 +109,14 @@ def test_web_and_worker_ask_redis_for_nothing_that_it_refuses(rights, become):
     assert rights.hlen("metrics:processes") == 0  # each has taken leave
 
 
-def test_the_live_page_asks_redis_for_nothing_that_it_refuses(rights, become):
+def test_the_live_page_asks_redis_for_nothing_that_it_refuses(rights, become) -> None:
     become("web")
     done = run("-c", LIVE_PAGE)
     assert done.returncode == 0, done.stderr
     assert refused(rights) == set()
 
 
-def test_flower_and_toolbox_ask_redis_for_nothing_that_it_refuses(rights, become):
+def test_flower_and_toolbox_ask_redis_for_nothing_that_it_refuses(rights, become) -> None:
     with web() as url, worker():
         task_id = registered(url)
     become("flower")
@@ -128,7 +128,7 @@ def test_flower_and_toolbox_ask_redis_for_nothing_that_it_refuses(rights, become
     assert refused(rights) == set()
 
 
-def test_a_command_that_a_user_lacks_is_found(rights):
+def test_a_command_that_a_user_lacks_is_found(rights) -> None:
     login = {"username": "web", "password": PASSWORD}
     with Redis(settings.REDIS_HOST, settings.REDIS_PORT, **login) as redis, pytest.raises(NoPermissionError):
         redis.flushall()

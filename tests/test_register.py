@@ -13,6 +13,7 @@ from landing.keeping.refusals import Unavailable
 from landing.submission import Submission
 from lib.texts import LONGEST_TEXT
 from tests.messages import kept
+from typing import Never
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,7 +38,7 @@ def queued():
     return [Submission.from_wire(raw) for raw in kept()]
 
 
-def test_an_accepted_registration_gets_a_receipt_and_waits_in_the_queue(client):
+def test_an_accepted_registration_gets_a_receipt_and_waits_in_the_queue(client) -> None:
     accepted = register(client)
     assert accepted.status_code == 202
     task_id = accepted.json()["task_id"]
@@ -54,13 +55,13 @@ def test_an_accepted_registration_gets_a_receipt_and_waits_in_the_queue(client):
     assert (submission.request_id, submission.phone_number) == (task_id, PHONE)
 
 
-def test_a_form_is_as_good_as_json(client):
+def test_a_form_is_as_good_as_json(client) -> None:
     accepted = send(client, "phone_number=%2B98+912+345+6789", "application/x-www-form-urlencoded")
     assert accepted.status_code == 202
     assert queued()[0].phone_number == PHONE
 
 
-def test_fields_that_nobody_asked_for_are_ignored(client):
+def test_fields_that_nobody_asked_for_are_ignored(client) -> None:
     body = {"phone_number": PHONE, "request_id": "mine", "status": "confirmed", "ip_address": "1.1.1.1"}
     accepted = send(client, orjson.dumps(body))
     assert accepted.status_code == 202
@@ -69,7 +70,7 @@ def test_fields_that_nobody_asked_for_are_ignored(client):
     assert submission.ip_address.startswith("2001:db8:")
 
 
-def test_the_metadata_of_a_request_travel_with_it(client):
+def test_the_metadata_of_a_request_travel_with_it(client) -> None:
     register(
         client,
         x_forwarded_for="198.51.100.1, 203.0.113.7",
@@ -87,7 +88,7 @@ def test_the_metadata_of_a_request_travel_with_it(client):
     "hostile",
     ["$where: 1", "a.b", "nul\x00", "a\r\nb", "\x1b[31m", "x" * 8192, "\xff\xfe", "\xed\xa0\x80", "\xc2\x85"],
 )
-def test_hostile_metadata_are_made_inert_and_never_an_error(client, hostile):
+def test_hostile_metadata_are_made_inert_and_never_an_error(client, hostile) -> None:
     accepted = register(client, referer=hostile, user_agent=hostile)
     assert accepted.status_code == 202
     [submission] = queued()
@@ -114,7 +115,7 @@ REFUSED_PHONES = [
 
 
 @pytest.mark.parametrize(("body", "code", "words"), REFUSED_PHONES)
-def test_a_refused_phone_is_told_why(client, body, code, words):
+def test_a_refused_phone_is_told_why(client, body, code, words) -> None:
     refused = send(client, orjson.dumps(body), accept_language="en")
     assert refused.status_code == 400
     assert refused["Content-Type"] == "application/problem+json"
@@ -124,7 +125,7 @@ def test_a_refused_phone_is_told_why(client, body, code, words):
 
 
 @pytest.mark.parametrize(("body", "code", "words"), REFUSED_PHONES)
-def test_and_in_persian(client, body, code, words):
+def test_and_in_persian(client, body, code, words) -> None:
     persian = send(client, orjson.dumps(body), accept_language="fa-IR,en;q=0.5").json()
     assert persian["errors"][0]["code"] == code
     assert persian["title"] == "شمارهٔ تلفن نادرست است"
@@ -176,7 +177,7 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize(("request_of", "status", "code"), PROBLEMS.values(), ids=PROBLEMS)
-def test_each_error_is_a_problem_document_in_the_visitors_language(client, request_of, status, code):
+def test_each_error_is_a_problem_document_in_the_visitors_language(client, request_of, status, code) -> None:
     english, persian = request_of(client, "en"), request_of(client, "fa")
     for answer in (english, persian):
         assert answer.status_code == status
@@ -189,12 +190,12 @@ def test_each_error_is_a_problem_document_in_the_visitors_language(client, reque
     assert english.json()["detail"] != persian.json()["detail"]
 
 
-def test_a_body_as_large_as_allowed_is_read(client):
+def test_a_body_as_large_as_allowed_is_read(client) -> None:
     body = b'{"phone_number": "09123456789"}'
     assert send(client, body.ljust(16 * 1024)).status_code == 202
 
 
-def test_who_sends_too_much_is_told_when_to_come_back(client):
+def test_who_sends_too_much_is_told_when_to_come_back(client) -> None:
     address = {"x_forwarded_for": "203.0.113.99"}
     assert {register(client, **address).status_code for _ in range(10)} == {202}
     refused = register(client, accept_language="en", **address)
@@ -203,8 +204,8 @@ def test_who_sends_too_much_is_told_when_to_come_back(client):
     assert len(queued()) == 10
 
 
-def test_what_nobody_can_keep_is_refused_and_not_promised(client, monkeypatch):
-    async def full(self, submission):
+def test_what_nobody_can_keep_is_refused_and_not_promised(client, monkeypatch) -> None:
+    async def full(self, submission) -> Never:
         raise Unavailable
 
     monkeypatch.setattr(intake.Intake, "accept", full)
@@ -214,28 +215,28 @@ def test_what_nobody_can_keep_is_refused_and_not_promised(client, monkeypatch):
     assert "task_id" not in refused.json()
 
 
-def test_a_repeat_with_the_same_key_gets_the_same_receipt(client):
+def test_a_repeat_with_the_same_key_gets_the_same_receipt(client) -> None:
     first, repeat = register(client, idempotency_key="spring"), register(client, idempotency_key="spring")
     assert repeat.json() == first.json()
     assert len({submission.request_id for submission in queued()}) == 1
 
 
-def test_the_same_key_with_another_phone_is_another_registration(client):
+def test_the_same_key_with_another_phone_is_another_registration(client) -> None:
     first = register(client, idempotency_key="spring")
     other = register(client, OTHER_PHONE, idempotency_key="spring")
     assert other.json()["task_id"] != first.json()["task_id"]
 
 
-def test_another_spelling_with_the_same_key_is_the_same_registration(client):
+def test_another_spelling_with_the_same_key_is_the_same_registration(client) -> None:
     first = register(client, idempotency_key="spring")
     assert register(client, "+98 912 345 6789", idempotency_key="spring").json() == first.json()
 
 
-def test_without_a_key_each_is_a_submission_of_its_own(client):
+def test_without_a_key_each_is_a_submission_of_its_own(client) -> None:
     assert register(client).json()["task_id"] != register(client).json()["task_id"]
 
 
-def test_a_known_phone_gets_the_same_answer_as_a_new_one(client):
+def test_a_known_phone_gets_the_same_answer_as_a_new_one(client) -> None:
     from landing.tasks import save_phones_async
 
     new = register(client)
@@ -247,7 +248,7 @@ def test_a_known_phone_gets_the_same_answer_as_a_new_one(client):
     assert sorted(known.headers) == sorted(new.headers)
 
 
-def test_the_state_goes_from_processing_to_registered_and_names_no_phone(client):
+def test_the_state_goes_from_processing_to_registered_and_names_no_phone(client) -> None:
     from landing.tasks import save_phones_async
 
     accepted = register(client)
@@ -257,7 +258,7 @@ def test_the_state_goes_from_processing_to_registered_and_names_no_phone(client)
     assert answer.json() == {"task_id": accepted.json()["task_id"], "status": "Registered"}
 
 
-def test_browsers_get_a_page_to_read(client):
+def test_browsers_get_a_page_to_read(client) -> None:
     page = client.get(URL, headers={"accept": "text/html"})
     assert page["Content-Type"].startswith("text/html")
     assert page.status_code == 405
@@ -267,14 +268,14 @@ def test_browsers_get_a_page_to_read(client):
 
 
 @pytest.mark.parametrize("charset", ["rot13", "hex", "utf-16", "idna", "no-such", "\xff"])
-def test_a_forms_odd_charset_is_never_our_error(client, charset):
+def test_a_forms_odd_charset_is_never_our_error(client, charset) -> None:
     answer = send(
         client, b"phone_number=09123456789", f"application/x-www-form-urlencoded; charset={charset}"
     )
     assert answer.status_code < 500
 
 
-def test_a_form_of_a_thousand_fields_is_never_our_error(client):
+def test_a_form_of_a_thousand_fields_is_never_our_error(client) -> None:
     answer = send(client, b"&".join([b"a=1"] * 4000), "application/x-www-form-urlencoded")
     assert answer.status_code == 400
     assert answer["Content-Type"] == "application/problem+json"
@@ -295,7 +296,7 @@ bodies = (
 @given(
     body=bodies, content_type=st.sampled_from([JSON, "application/x-www-form-urlencoded", "text/html", ""])
 )
-def test_no_body_whatever_it_holds_is_an_error_of_ours(body, content_type):
+def test_no_body_whatever_it_holds_is_an_error_of_ours(body, content_type) -> None:
     from django.test import Client
 
     answer = send(Client(), body, content_type)

@@ -36,11 +36,11 @@ def rows():
     )
 
 
-def empty_tables():
+def empty_tables() -> None:
     Registration.objects.all().delete()
 
 
-def test_a_submission_is_stored_with_its_registration():
+def test_a_submission_is_stored_with_its_registration() -> None:
     sent = submission()
     registration_ids = registrations.store([sent])
     stored = StoredSubmission.objects.get(request_id=sent.request_id)
@@ -50,18 +50,18 @@ def test_a_submission_is_stored_with_its_registration():
     assert stored.registration.status == Registration.Status.PENDING
 
 
-def test_nothing_is_stored_of_an_empty_batch():
+def test_nothing_is_stored_of_an_empty_batch() -> None:
     assert registrations.store([]) == {}
 
 
-def test_what_is_stored_twice_is_there_once():
+def test_what_is_stored_twice_is_there_once() -> None:
     batch = [submission(), submission(OTHER_PHONE, minute=1)]
     first, once = registrations.store(batch), rows()
     assert registrations.store([*batch, batch[0]]) == first
     assert rows() == once
 
 
-def test_the_order_of_the_batches_does_not_matter():
+def test_the_order_of_the_batches_does_not_matter() -> None:
     sent = [
         submission(minute=2),
         submission(minute=0),
@@ -79,7 +79,7 @@ def test_the_order_of_the_batches_does_not_matter():
     assert (len(outcomes[0][0]), len(outcomes[0][1])) == (4, 2)
 
 
-def test_a_repeat_that_overtakes_the_first_leaves_the_same_rows():
+def test_a_repeat_that_overtakes_the_first_leaves_the_same_rows() -> None:
     request_id = uuid4()
     first, repeat = submission(request_id=request_id), submission(request_id=request_id, minute=5)
     outcomes = []
@@ -91,7 +91,7 @@ def test_a_repeat_that_overtakes_the_first_leaves_the_same_rows():
     assert all(outcome == outcomes[0] for outcome in outcomes)
 
 
-def test_a_registration_knows_its_first_and_its_latest_submission():
+def test_a_registration_knows_its_first_and_its_latest_submission() -> None:
     for minute in (5, 1, 9, 3):
         registrations.store([submission(minute=minute)])
     known = Registration.objects.get()
@@ -99,14 +99,14 @@ def test_a_registration_knows_its_first_and_its_latest_submission():
     assert known.last_seen == SPRING + timedelta(minutes=9)
 
 
-def test_a_confirmed_phone_stays_confirmed_when_it_comes_again():
+def test_a_confirmed_phone_stays_confirmed_when_it_comes_again() -> None:
     registrations.store([submission()])
     Registration.objects.update(status=Registration.Status.CONFIRMED)
     registrations.store([submission()])
     assert Registration.objects.get().status == Registration.Status.CONFIRMED
 
 
-def test_a_hundred_phones_in_twenty_spellings_are_a_hundred_registrations():
+def test_a_hundred_phones_in_twenty_spellings_are_a_hundred_registrations() -> None:
     numbers = [f"912{n:07}" for n in range(100)]
     prefixes = ["0", "+98", "0098", "98", ""]
     looks = [str, _in_persian, "\u200e{}\u200c".format, lambda text: f"{text[:-4]} {text[-4:]}"]
@@ -115,14 +115,14 @@ def test_a_hundred_phones_in_twenty_spellings_are_a_hundred_registrations():
     assert (StoredSubmission.objects.count(), Registration.objects.count()) == (2000, 100)
 
 
-def test_workers_that_store_the_same_phones_at_once_neither_block_nor_double_them():
+def test_workers_that_store_the_same_phones_at_once_neither_block_nor_double_them() -> None:
     workers, rounds = 4, 10
     numbers = [f"0912{n:07}" for n in range(50)]
     batches = [[submission(number) for number in numbers] for _ in range(workers)]
     shared = [submission(number) for number in numbers]
     together = Barrier(workers)
 
-    def store(worker):
+    def store(worker) -> None:
         order = numbers if worker % 2 else numbers[::-1]
         by_phone = {one.phone_number: one for one in batches[worker]}
         batch = [by_phone[number] for number in order] + (shared if worker % 2 else shared[::-1])
@@ -139,7 +139,7 @@ def test_workers_that_store_the_same_phones_at_once_neither_block_nor_double_the
     assert StoredSubmission.objects.count() == len(numbers) * (workers + 1)
 
 
-def test_a_batch_that_is_refused_leaves_nothing_behind():
+def test_a_batch_that_is_refused_leaves_nothing_behind() -> None:
     from django.db import DataError
 
     with pytest.raises(DataError):
@@ -147,7 +147,7 @@ def test_a_batch_that_is_refused_leaves_nothing_behind():
     assert rows() == ([], [])
 
 
-def test_the_returned_ids_are_those_of_the_phones():
+def test_the_returned_ids_are_those_of_the_phones() -> None:
     batch = [submission(), submission(OTHER_PHONE), submission()]
     registration_ids = registrations.store(batch)
     for one in batch:
@@ -160,7 +160,7 @@ def _in_persian(text):
     return text.translate({ord(str(n)): chr(0x06F0 + n) for n in range(10)})
 
 
-def test_the_tables_have_the_indexes_that_something_uses_and_no_other():
+def test_the_tables_have_the_indexes_that_something_uses_and_no_other() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT indexname FROM pg_indexes WHERE tablename IN ('landing_registration', 'landing_submission')"
@@ -176,7 +176,7 @@ def test_the_tables_have_the_indexes_that_something_uses_and_no_other():
     ]
 
 
-def test_a_search_for_a_beginning_uses_the_unique_index():
+def test_a_search_for_a_beginning_uses_the_unique_index() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
         cursor.execute("EXPLAIN SELECT FROM landing_registration WHERE phone_number LIKE '0912345%'")

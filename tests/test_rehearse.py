@@ -72,7 +72,7 @@ def stored(phone_number, user_agent=""):
     return request_id
 
 
-def test_a_burst_is_accepted_stored_once_and_removed():
+def test_a_burst_is_accepted_stored_once_and_removed() -> None:
     visitor = stored("09123456789")
     with web() as url, worker():
         code, facts = rehearse("--url", url, "--rate", "200", "--count", "100", "--within", "60")
@@ -87,7 +87,7 @@ def test_a_burst_is_accepted_stored_once_and_removed():
     assert list(logs.ids()) == [visitor]
 
 
-def test_kept_rows_are_marked_and_removed_by_a_later_cleaning():
+def test_kept_rows_are_marked_and_removed_by_a_later_cleaning() -> None:
     visitor = stored("09123456789")
     with web() as url, worker():
         code, facts = rehearse("--url", url, "--count", "5", "--keep")
@@ -102,7 +102,7 @@ def test_kept_rows_are_marked_and_removed_by_a_later_cleaning():
     assert [str(one.pk) for one in StoredSubmission.objects.all()] == [visitor]
 
 
-def test_cleaning_spares_what_bears_no_mark_and_finds_parked_marks():
+def test_cleaning_spares_what_bears_no_mark_and_finds_parked_marks() -> None:
     real = stored("00097000001", "A browser")
     marked = stored("00097000002", "breakwater-rehearsal/x")
     parked = stored("00097000003", "breakwater-rehearsal/x")
@@ -117,7 +117,7 @@ def test_cleaning_spares_what_bears_no_mark_and_finds_parked_marks():
     assert ParkedLog.objects.count() == 0
 
 
-def test_the_rate_limit_ends_it_early_and_is_explained():
+def test_the_rate_limit_ends_it_early_and_is_explained() -> None:
     with web(TRUSTED_PROXIES="") as url, worker():
         code, facts = rehearse("--url", url, "--rate", "100", "--count", "500", "--within", "60")
     assert "RATE_LIMIT=off" in str(code)
@@ -126,14 +126,14 @@ def test_the_rate_limit_ends_it_early_and_is_explained():
     assert facts["sent"] < 500
 
 
-def test_without_a_worker_nothing_is_called_stored_and_nothing_lost():
+def test_without_a_worker_nothing_is_called_stored_and_nothing_lost() -> None:
     with web() as url:
         code, facts = rehearse("--url", url, "--count", "3", "--within", "1")
     assert code.returncode == 1
     assert (facts["stored"], facts["pending"], facts["lost"]) == (0, 3, 0)
 
 
-def test_a_lost_and_a_doubled_one_are_found():
+def test_a_lost_and_a_doubled_one_are_found() -> None:
     accepted = [stored("00097000001"), stored("00097000001"), request_ids.new(b"x")]
     report = rehearsal.arrival(accepted, within=0).report
     assert report.lost.ids == accepted[2:]
@@ -141,21 +141,21 @@ def test_a_lost_and_a_doubled_one_are_found():
     assert rehearsal.arrival(accepted[:1], within=0).report.recovered.ids == accepted[1:2]
 
 
-def test_a_dry_run_shows_the_first_request_and_sends_nothing():
+def test_a_dry_run_shows_the_first_request_and_sends_nothing() -> None:
     shown = rehearse("--dry-run", "--url", "http://127.0.0.1:9", "--rate", "50")[1]
     assert "1000 requests in 20.0 s" in shown
     assert "POST /api/register/ HTTP/1.1" in shown
     assert "00097000999" in shown
 
 
-def test_a_web_that_is_not_there_is_said():
+def test_a_web_that_is_not_there_is_said() -> None:
     for url in ("http://127.0.0.1:9", "127.0.0.1"):
         code, _ = rehearse("--url", url)
         assert code.returncode == 2
         assert "--url" in str(code)
 
 
-def test_requests_name_the_site_where_the_url_names_a_machine(settings):
+def test_requests_name_the_site_where_the_url_names_a_machine(settings) -> None:
     settings.ALLOWED_HOSTS = [".campaign.test", "localhost"]
     named = (
         "http://www.campaign.test",
@@ -167,7 +167,7 @@ def test_requests_name_the_site_where_the_url_names_a_machine(settings):
     assert hosts == ["www.campaign.test", "localhost:8000", "elsewhere.test", "campaign.test"]
 
 
-def test_no_iranian_number_is_synthetic_and_every_synthetic_one_is_taken():
+def test_no_iranian_number_is_synthetic_and_every_synthetic_one_is_taken() -> None:
     plan = rehearsal.plan("http://x", 1, rehearsal.MOST, "x")
     for number in (0, 7, rehearsal.MOST - 1):
         assert phones.normalise(plan.phone(number)) == plan.phone(number)

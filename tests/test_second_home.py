@@ -18,6 +18,7 @@ from lib.clock import now
 from lib.spool import SpoolFailed, SpoolFile, SpoolFull
 from tests.messages import ready
 from tests.waiting import eventually
+from typing import Never
 
 REAL_SEND = Publisher.send
 
@@ -42,7 +43,7 @@ def run(coroutine):
     return asyncio.run_coroutine_threadsafe(coroutine, intake.current().loop).result(30)
 
 
-async def close_spool(here):
+async def close_spool(here) -> None:
     await here.on_disk(here.spool.close)
 
 
@@ -62,22 +63,22 @@ def register(client, phone="09123456789"):
 def deaf_broker(process):
     """RabbitMQ takes everything and confirms nothing."""
 
-    async def send(self, batch):
+    async def send(self, batch) -> Never:
         raise NotConfirmed("silence")
 
     with patch.object(Publisher, "send", send):
         yield
 
 
-def test_a_registration_is_accepted_without_the_broker(client, process, deaf_broker):
+def test_a_registration_is_accepted_without_the_broker(client, process, deaf_broker) -> None:
     assert register(client).status_code == 202
     assert spool.waiting(process.spool.directory) == 1
 
 
-def test_the_broker_is_asked_once_and_then_left_alone(client, process):
+def test_the_broker_is_asked_once_and_then_left_alone(client, process) -> None:
     asked = []
 
-    async def send(self, batch):
+    async def send(self, batch) -> Never:
         asked.append(batch)
         raise NotConfirmed("silence")
 
@@ -87,7 +88,7 @@ def test_the_broker_is_asked_once_and_then_left_alone(client, process):
     assert len(asked) == 1
 
 
-def test_the_drainer_brings_it_to_the_queue_and_closes_the_breaker(client, process, deaf_broker):
+def test_the_drainer_brings_it_to_the_queue_and_closes_the_breaker(client, process, deaf_broker) -> None:
     accepted = register(client)
     with patch.object(Publisher, "send", REAL_SEND):
         assert run(drain(process)) == 1
@@ -98,7 +99,7 @@ def test_the_drainer_brings_it_to_the_queue_and_closes_the_breaker(client, proce
     assert spool.waiting(process.spool.directory) == 0
 
 
-def test_what_is_not_confirmed_stays_in_the_spool(client, process, deaf_broker):
+def test_what_is_not_confirmed_stays_in_the_spool(client, process, deaf_broker) -> None:
     register(client)
     with pytest.raises(NotConfirmed):
         run(drain(process))
@@ -106,17 +107,17 @@ def test_what_is_not_confirmed_stays_in_the_spool(client, process, deaf_broker):
     assert process.rabbitmq_outage.is_on
 
 
-def test_with_neither_broker_nor_spool_nothing_is_promised(client, process, deaf_broker):
+def test_with_neither_broker_nor_spool_nothing_is_promised(client, process, deaf_broker) -> None:
     with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
         refused = register(client)
     assert refused.status_code == 503
     assert 1 <= int(refused["Retry-After"]) <= 10
 
 
-def test_a_disk_that_was_late_is_asked_again_as_soon_as_it_answers(client, process, deaf_broker):
+def test_a_disk_that_was_late_is_asked_again_as_soon_as_it_answers(client, process, deaf_broker) -> None:
     append, answers = process.spool.append, threading.Event()
 
-    def append_late(bodies):
+    def append_late(bodies) -> None:
         assert answers.wait(30)
         append(bodies)
 
@@ -128,7 +129,7 @@ def test_a_disk_that_was_late_is_asked_again_as_soon_as_it_answers(client, proce
     assert register(client).status_code == 202
 
 
-def test_a_dead_process_is_drained_by_another(client, process, deaf_broker):
+def test_a_dead_process_is_drained_by_another(client, process, deaf_broker) -> None:
     register(client)
     run(close_spool(process))
     with patch.object(Publisher, "send", REAL_SEND):
@@ -144,14 +145,16 @@ def always_rehearsing(process, settings):
 
 
 @pytest.mark.parametrize("error", [SpoolFull("full"), SpoolFailed("read-only")])
-def test_a_spool_that_is_broken_alone_refuses_nobody(client, process, always_rehearsing, error):
+def test_a_spool_that_is_broken_alone_refuses_nobody(client, process, always_rehearsing, error) -> None:
     with patch.object(process.spool, "rehearse", side_effect=error):
         assert [register(client).status_code for _ in range(20)] == [202] * 20
         eventually(lambda: process.spool_outage.last_try_failed)
     assert len(ready(queues.live)) == 20
 
 
-def test_a_slow_disk_holds_up_nobody_whose_registration_rabbitmq_confirms(client, process, always_rehearsing):
+def test_a_slow_disk_holds_up_nobody_whose_registration_rabbitmq_confirms(
+    client, process, always_rehearsing
+) -> None:
     synced = threading.Event()
     with patch.object(process.spool, "rehearse", lambda bodies: synced.wait(30)):
         assert [register(client).status_code for _ in range(5)] == [202] * 5
@@ -159,7 +162,7 @@ def test_a_slow_disk_holds_up_nobody_whose_registration_rabbitmq_confirms(client
         synced.set()
 
 
-def test_a_rehearsal_leaves_nothing_to_drain(client, process, always_rehearsing):
+def test_a_rehearsal_leaves_nothing_to_drain(client, process, always_rehearsing) -> None:
     assert register(client).status_code == 202
     eventually(lambda: process._rehearsal is None)
     assert process.spool.own is not None
@@ -167,14 +170,14 @@ def test_a_rehearsal_leaves_nothing_to_drain(client, process, always_rehearsing)
     assert len(ready(queues.live)) == 1
 
 
-def test_a_broken_spool_is_known_to_work_again_at_the_next_registration(client, process):
+def test_a_broken_spool_is_known_to_work_again_at_the_next_registration(client, process) -> None:
     process.spool_outage.note_failure()
     eventually(lambda: not process.spool_outage.is_on)
     assert register(client).status_code == 202
     eventually(lambda: not process.spool_outage.last_try_failed)
 
 
-def test_a_full_spool_hands_on_to_a_broker_that_is_back(client, process):
+def test_a_full_spool_hands_on_to_a_broker_that_is_back(client, process) -> None:
     process.rabbitmq_outage.note_failure()
     with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
         assert register(client).status_code == 202
@@ -182,7 +185,7 @@ def test_a_full_spool_hands_on_to_a_broker_that_is_back(client, process):
     assert len(ready(queues.live)) == 1
 
 
-def test_a_refused_sender_has_lost_no_place_in_its_limit(client, process, deaf_broker):
+def test_a_refused_sender_has_lost_no_place_in_its_limit(client, process, deaf_broker) -> None:
     limiter = Limiter(limit=1, period=60, timeout=2)
     with patch.object(process, "limiter", limiter):
         with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
@@ -192,14 +195,16 @@ def test_a_refused_sender_has_lost_no_place_in_its_limit(client, process, deaf_b
     run(limiter.close())
 
 
-def test_refused_senders_are_asked_to_come_back_at_different_times(process, deaf_broker):
+def test_refused_senders_are_asked_to_come_back_at_different_times(process, deaf_broker) -> None:
     group = [Submission("09123456789", str(uuid4()), "192.0.2.1", "", "", now()) for _ in range(20)]
     with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
         refusals = run(process._accept_group(group))
     assert len({refusal.retry_after for refusal in refusals}) == 20
 
 
-def test_one_spool_that_cannot_be_read_does_not_stand_in_the_way_of_the_next(client, process, deaf_broker):
+def test_one_spool_that_cannot_be_read_does_not_stand_in_the_way_of_the_next(
+    client, process, deaf_broker
+) -> None:
     for _ in range(2):
         register(client)
         run(close_spool(process))
@@ -216,7 +221,7 @@ def test_one_spool_that_cannot_be_read_does_not_stand_in_the_way_of_the_next(cli
     assert list(process.spool.directory.glob("*.spool")) == [bad]
 
 
-def test_a_file_in_which_nothing_can_be_deleted_is_given_up(client, process, deaf_broker):
+def test_a_file_in_which_nothing_can_be_deleted_is_given_up(client, process, deaf_broker) -> None:
     register(client)
     with (
         patch.object(SpoolFile, "delete", side_effect=SpoolFailed("the disk gives an error")),
@@ -229,7 +234,7 @@ def test_a_file_in_which_nothing_can_be_deleted_is_given_up(client, process, dea
         assert run(drain(process)) == 1
 
 
-def test_the_broker_s_own_death_and_return(client, process, servers):
+def test_the_broker_s_own_death_and_return(client, process, servers) -> None:
     register(client)
     servers.rabbitmq.stop()
     assert register(client, "09120000001").status_code == 202

@@ -20,7 +20,7 @@ ROOT = settings.BASE_DIR
 
 
 @pytest.fixture(autouse=True)
-def _forgotten(monkeypatch):
+def _forgotten(monkeypatch) -> None:
     """What these tests read is no setting of Breakwater."""
     monkeypatch.setattr(env, "VARIABLES", {})
     monkeypatch.setattr(env, "_faults", [])
@@ -69,12 +69,12 @@ BAD = [
 
 
 @pytest.mark.parametrize(("kind", "value", "default", "expected"), GOOD)
-def test_a_variable_is_read_as_its_kind(monkeypatch, kind, value, default, expected):
+def test_a_variable_is_read_as_its_kind(monkeypatch, kind, value, default, expected) -> None:
     assert read(monkeypatch, kind, value, default) == expected
     env.raise_faults()
 
 
-def test_addresses_are_single_ones_and_ranges(monkeypatch):
+def test_addresses_are_single_ones_and_ranges(monkeypatch) -> None:
     proxies = read(monkeypatch, env.addresses, "127.0.0.1, 10.1.2.3/8", "")
     assert "127.0.0.1" in proxies
     assert "10.9.9.9" in proxies
@@ -84,20 +84,20 @@ def test_addresses_are_single_ones_and_ranges(monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "value", "default", "wanted"), BAD)
-def test_a_wrong_variable_is_named_with_what_it_should_be(monkeypatch, kind, value, default, wanted):
+def test_a_wrong_variable_is_named_with_what_it_should_be(monkeypatch, kind, value, default, wanted) -> None:
     read(monkeypatch, kind, value, default)
     with pytest.raises(ImproperlyConfigured) as fault:
         env.raise_faults()
     assert f"BW_TEST={value!r} is not {wanted}" in str(fault.value)
 
 
-def test_a_choice_is_one_of_its_options(monkeypatch):
+def test_a_choice_is_one_of_its_options(monkeypatch) -> None:
     assert read(monkeypatch, env.choice, "en", "fa", ("fa", "en")) == "en"
     read(monkeypatch, env.choice, "de", "fa", ("fa", "en"))
     assert env._faults == ["BW_TEST='de' is not fa or en."]
 
 
-def test_a_variable_may_stand_in_a_file(monkeypatch, tmp_path):
+def test_a_variable_may_stand_in_a_file(monkeypatch, tmp_path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("from the file\n")
     monkeypatch.setenv("BW_TEST_FILE", str(secret))
@@ -105,7 +105,7 @@ def test_a_variable_may_stand_in_a_file(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [env.text, env.integer])
-def test_a_file_that_cannot_be_read_is_a_fault_like_others(monkeypatch, tmp_path, kind):
+def test_a_file_that_cannot_be_read_is_a_fault_like_others(monkeypatch, tmp_path, kind) -> None:
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe\x00")
     for path in (binary, tmp_path, tmp_path / "missing"):
@@ -115,13 +115,13 @@ def test_a_file_that_cannot_be_read_is_a_fault_like_others(monkeypatch, tmp_path
     assert all(fault.startswith("BW_TEST_FILE=") for fault in env._faults)
 
 
-def test_what_has_no_default_must_be_set(monkeypatch):
+def test_what_has_no_default_must_be_set(monkeypatch) -> None:
     monkeypatch.setenv("BW_TEST", "")
     env.required("BW_TEST", "For a test.", "Set it so.")
     assert env._faults == ["BW_TEST is not set. Set it so."]
 
 
-def test_beside_a_running_stack_its_settings_count_and_the_environment_wins(monkeypatch, tmp_path):
+def test_beside_a_running_stack_its_settings_count_and_the_environment_wins(monkeypatch, tmp_path) -> None:
     (tmp_path / "stack.env").write_text("# of make run\nBW_ONE=stack\nBW_TWO=stack=2\nnonsense\n")
     monkeypatch.setenv("STATE_DIR", str(tmp_path))
     monkeypatch.setenv("BW_ONE", "environment")
@@ -131,14 +131,14 @@ def test_beside_a_running_stack_its_settings_count_and_the_environment_wins(monk
     assert "nonsense" not in os.environ
 
 
-def test_without_a_stack_the_environment_is_all_there_is(monkeypatch, tmp_path):
+def test_without_a_stack_the_environment_is_all_there_is(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("STATE_DIR", str(tmp_path))
     before = dict(os.environ)
     env.load_state()
     assert dict(os.environ) == before
 
 
-def test_a_server_does_not_look_for_a_stack_where_it_was_started(monkeypatch, tmp_path):
+def test_a_server_does_not_look_for_a_stack_where_it_was_started(monkeypatch, tmp_path) -> None:
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local" / "stack.env").write_text("BW_ONE=left behind\n")
     monkeypatch.chdir(tmp_path)
@@ -148,7 +148,7 @@ def test_a_server_does_not_look_for_a_stack_where_it_was_started(monkeypatch, tm
     assert "BW_ONE" not in os.environ
 
 
-def test_manage_finds_the_stack_that_runs_and_not_one_that_has_died(monkeypatch, tmp_path):
+def test_manage_finds_the_stack_that_runs_and_not_one_that_has_died(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(manage_py, "STATE_DIR", tmp_path)
     monkeypatch.setattr(os, "environ", {})
     manage_py.find_stack()
@@ -174,7 +174,7 @@ def manage(*arguments, **environment):
     )
 
 
-def test_all_faults_are_said_at_once():
+def test_all_faults_are_said_at_once() -> None:
     checked = manage("check", RATE_LIMIT="often", DEBUG="maybe", REDIS_PORT="x", POSTGRES_PASSWORD_FILE="/no")
     assert checked.returncode != 0
     for name in ("SECRET_KEY", "RATE_LIMIT", "DEBUG", "REDIS_PORT", "POSTGRES_PASSWORD_FILE"):
@@ -183,14 +183,14 @@ def test_all_faults_are_said_at_once():
     assert "Traceback" not in checked.stderr
 
 
-def test_a_short_secret_and_open_doors_are_found_by_check():
+def test_a_short_secret_and_open_doors_are_found_by_check() -> None:
     checked = manage("check", SECRET_KEY="short", ALLOWED_HOSTS="*", CORS_ALLOWED_ORIGINS="*")
     assert checked.returncode != 0
     for found in ("breakwater.E001", "breakwater.W001", "breakwater.E002", "HINT"):
         assert found in checked.stderr
 
 
-def test_good_settings_pass_the_check():
+def test_good_settings_pass_the_check() -> None:
     checked = manage("check", SECRET_KEY="x" * 50)
     assert checked.returncode == 0
     assert "no issues" in checked.stdout
@@ -205,7 +205,7 @@ def test_good_settings_pass_the_check():
     ],
     ids=["the page's file", "a check of ours", "a setting"],
 )
-def test_the_web_server_does_not_start_with_what_is_wrong(tmp_path, environment, said):
+def test_the_web_server_does_not_start_with_what_is_wrong(tmp_path, environment, said) -> None:
     (tmp_path / "page.toml").write_text('[colours]\naccent = "blue"\n')
     own = {name: value.format(here=tmp_path) for name, value in environment.items()}
     ended = subprocess.run(
@@ -228,13 +228,13 @@ def written(name):
     return (ROOT / name).read_text("utf-8")
 
 
-def test_the_documentation_of_the_settings_is_what_the_code_says(monkeypatch):
+def test_the_documentation_of_the_settings_is_what_the_code_says(monkeypatch) -> None:
     monkeypatch.setattr(env, "VARIABLES", settings_reference.VARIABLES)
     assert written(".env.example") == settings_reference.example()
     assert written("docs/configuration.md") == settings_reference.page()
 
 
-def test_every_variable_that_the_servers_read_is_documented():
+def test_every_variable_that_the_servers_read_is_documented() -> None:
     import re
 
     sources = [
@@ -249,6 +249,6 @@ def test_every_variable_that_the_servers_read_is_documented():
     assert read_directly <= known
 
 
-def test_a_catalogue_that_is_not_compiled_is_an_error(settings, tmp_path):
+def test_a_catalogue_that_is_not_compiled_is_an_error(settings, tmp_path) -> None:
     settings.LOCALE_PATHS = [tmp_path]
     assert [error.id for error in check_messages()] == ["breakwater.E004"]

@@ -38,7 +38,7 @@ def boss(django_user_model):
 
 
 @pytest.fixture(autouse=True)
-def _cheap_passwords(settings):
+def _cheap_passwords(settings) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
@@ -55,7 +55,7 @@ def deeds():
     return list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
 
 
-def test_the_eleventh_wrong_password_from_one_address_is_refused_on_a_page_in_either_language(boss):
+def test_the_eleventh_wrong_password_from_one_address_is_refused_on_a_page_in_either_language(boss) -> None:
     assert wrong(STRANGER, 11) == [200] * 10 + [429]
     refused = log_in(STRANGER, **{"accept-language": "en"})
     assert refused.status_code == 429
@@ -67,21 +67,21 @@ def test_the_eleventh_wrong_password_from_one_address_is_refused_on_a_page_in_ei
     assert 'dir="rtl"' in persian
 
 
-def test_the_right_person_is_let_in_from_another_address_meanwhile(boss):
+def test_the_right_person_is_let_in_from_another_address_meanwhile(boss) -> None:
     wrong(STRANGER, 12)
     assert log_in(HOME).status_code == 302
 
 
-def test_right_passwords_do_not_count(boss):
+def test_right_passwords_do_not_count(boss) -> None:
     assert [log_in(OFFICE).status_code for _ in range(25)] == [302] * 25
     assert wrong(OFFICE, 11) == [200] * 10 + [429]
 
 
-def test_one_address_may_not_go_through_many_accounts(boss):
+def test_one_address_may_not_go_through_many_accounts(boss) -> None:
     assert [log_in(STRANGER, name=f"account{n // 5}").status_code for n in range(31)] == [200] * 30 + [429]
 
 
-def test_a_browser_that_has_logged_in_before_is_not_kept_out_by_a_neighbour_at_its_address(boss):
+def test_a_browser_that_has_logged_in_before_is_not_kept_out_by_a_neighbour_at_its_address(boss) -> None:
     browser = Client()
     log_in(OFFICE, browser=browser)
     browser.post("/admin/logout/")
@@ -89,7 +89,7 @@ def test_a_browser_that_has_logged_in_before_is_not_kept_out_by_a_neighbour_at_i
     assert log_in(OFFICE, browser=browser).status_code == 302
 
 
-def test_a_browser_is_known_to_the_account_that_it_logged_in_to_alone(boss, django_user_model):
+def test_a_browser_is_known_to_the_account_that_it_logged_in_to_alone(boss, django_user_model) -> None:
     django_user_model.objects.create_user("helper", password=PASSWORD, is_staff=True)
     browser = Client()
     log_in(OFFICE, name="helper", browser=browser)
@@ -99,7 +99,7 @@ def test_a_browser_is_known_to_the_account_that_it_logged_in_to_alone(boss, djan
     assert log_in(OFFICE, browser=browser).status_code == 429
 
 
-def test_many_addresses_slow_down_strangers_and_lock_nobody_out(boss):
+def test_many_addresses_slow_down_strangers_and_lock_nobody_out(boss) -> None:
     known = Client()
     log_in(OFFICE, browser=known)
     for n in range(10):
@@ -110,14 +110,14 @@ def test_many_addresses_slow_down_strangers_and_lock_nobody_out(boss):
     assert log_in(OFFICE, browser=known).status_code == 302
 
 
-def test_changing_the_password_asks_for_the_old_one_no_more_than_that(client, boss):
+def test_changing_the_password_asks_for_the_old_one_no_more_than_that(client, boss) -> None:
     client.force_login(boss)
     form = {"old_password": "wrong", "new_password1": "another-one-5", "new_password2": "another-one-5"}
     codes = [client.post("/admin/password_change/", form).status_code for _ in range(11)]
     assert codes == [200] * 10 + [429]
 
 
-def test_a_refusal_is_in_the_audit_log_once_and_an_unknown_name_nowhere(boss, caplog):
+def test_a_refusal_is_in_the_audit_log_once_and_an_unknown_name_nowhere(boss, caplog) -> None:
     wrong(STRANGER, 14)
     assert deeds() == ["was refused: too many wrong passwords"]
     for _ in range(12):
@@ -127,7 +127,7 @@ def test_a_refusal_is_in_the_audit_log_once_and_an_unknown_name_nowhere(boss, ca
     assert "wrong password" in str([record.__dict__ for record in caplog.records])
 
 
-def test_without_redis_each_process_still_limits(boss, servers):
+def test_without_redis_each_process_still_limits(boss, servers) -> None:
     servers.redis.stop()
     try:
         assert wrong("203.0.113.200", 11) == [200] * 10 + [429]
@@ -138,7 +138,7 @@ def test_without_redis_each_process_still_limits(boss, servers):
 @pytest.mark.parametrize(("goes", "comes_back"), AWAY)
 def test_without_postgresql_the_door_says_so_on_a_page_and_keeps_nobody_waiting(
     boss, servers, goes, comes_back
-):
+) -> None:
     browser = Client()
     log_in(HOME, browser=browser)
     eventually(lambda: probes.answers("postgresql", within=3))
@@ -168,7 +168,7 @@ ADDRESSES = (f"2001:db8:{n:x}::1" for n in itertools.count())
 
 @effort(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(st.characters(exclude_categories=["Cs"]), max_size=300), password=st.text(max_size=50))
-def test_no_name_and_no_password_is_an_error_of_ours(boss, name, password):
+def test_no_name_and_no_password_is_an_error_of_ours(boss, name, password) -> None:
     answer = log_in(next(ADDRESSES), password.encode("utf-8", "replace").decode(), name=name)
     assert answer.status_code == 200
 
@@ -180,7 +180,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("typed", HOSTILE)
-def test_a_hostile_name_password_or_code_is_wrong_and_nothing_else(boss, typed):
+def test_a_hostile_name_password_or_code_is_wrong_and_nothing_else(boss, typed) -> None:
     answer = log_in(STRANGER, name=typed)
     assert answer.status_code == 200
     assert "<script>alert" not in answer.content.decode()
@@ -192,13 +192,13 @@ def test_a_hostile_name_password_or_code_is_wrong_and_nothing_else(boss, typed):
 @pytest.mark.parametrize(
     "raw", [b"username=%ED%A0%80&password=x", b"username=%FF%FE&password=%C0", b"\xff\xfe=\0"]
 )
-def test_bytes_that_are_no_text_are_wrong_and_nothing_else(boss, raw):
+def test_bytes_that_are_no_text_are_wrong_and_nothing_else(boss, raw) -> None:
     form = "application/x-www-form-urlencoded"
     assert Client().post(LOGIN, raw, content_type=form).status_code == 200
 
 
 @pytest.mark.parametrize("page", [LOGIN, CODE, OWN])
-def test_another_site_cannot_post_here(boss, page):
+def test_another_site_cannot_post_here(boss, page) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(boss)
     assert strict.post(page, {"username": "boss", "password": PASSWORD, "code": "1"}).status_code == 403
@@ -207,7 +207,7 @@ def test_another_site_cannot_post_here(boss, page):
 # -- the second factor
 
 
-def code_of(device, steps=0):
+def code_of(device, steps=0) -> str:
     totp = TOTP(device.bin_key)
     totp.time = time.time() + 30 * steps
     return f"{totp.token():06}"
@@ -232,7 +232,7 @@ def base32_to_hex(text):
     return b32decode(text.replace(" ", "")).hex()
 
 
-def test_who_has_a_second_factor_is_asked_for_it_at_both_doors(boss):
+def test_who_has_a_second_factor_is_asked_for_it_at_both_doors(boss) -> None:
     browser, device = with_device(boss)
     for page in (
         "/admin/",
@@ -252,7 +252,7 @@ def test_who_has_a_second_factor_is_asked_for_it_at_both_doors(boss):
     assert deeds() == ["logged in with a second factor"]
 
 
-def test_a_code_may_be_typed_in_persian_digits_and_is_good_for_one_time(boss):
+def test_a_code_may_be_typed_in_persian_digits_and_is_good_for_one_time(boss) -> None:
     browser, device = with_device(boss)
     code = code_of(device)
     persian = code.translate(str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹"))
@@ -262,7 +262,7 @@ def test_a_code_may_be_typed_in_persian_digits_and_is_good_for_one_time(boss):
     assert again.post(CODE, {"code": code}).status_code == 200
 
 
-def test_wrong_codes_are_limited_and_told_and_a_known_browser_is_not_refused_for_others(boss):
+def test_wrong_codes_are_limited_and_told_and_a_known_browser_is_not_refused_for_others(boss) -> None:
     browser, device = with_device(boss)
     tries = [
         browser.post(CODE, {"code": "000000"}, headers={"x-forwarded-for": STRANGER}).status_code
@@ -276,7 +276,7 @@ def test_wrong_codes_are_limited_and_told_and_a_known_browser_is_not_refused_for
     assert other.post(CODE, {"code": code_of(device)}, headers={"x-forwarded-for": HOME}).status_code == 302
 
 
-def test_codes_of_an_account_are_limited_over_all_addresses_too(boss):
+def test_codes_of_an_account_are_limited_over_all_addresses_too(boss) -> None:
     browser, device = with_device(boss)
     known = Client()
     known.force_login(boss)
@@ -292,7 +292,7 @@ def test_codes_of_an_account_are_limited_over_all_addresses_too(boss):
     assert known.post(CODE, {"code": code_of(device)}, headers={"x-forwarded-for": HOME}).status_code == 302
 
 
-def test_a_second_factor_is_set_up_with_a_qr_code_and_gives_backup_codes(boss):
+def test_a_second_factor_is_set_up_with_a_qr_code_and_gives_backup_codes(boss) -> None:
     browser = Client()
     log_in(OFFICE, browser=browser)
     page = browser.get(OWN, headers={"accept-language": "en"}).content.decode()
@@ -317,7 +317,7 @@ def test_a_second_factor_is_set_up_with_a_qr_code_and_gives_backup_codes(boss):
     assert third.post(CODE, {"code": backup[0]}).status_code == 200
 
 
-def test_where_it_is_required_an_account_without_one_can_do_nothing_but_set_it_up(boss, settings):
+def test_where_it_is_required_an_account_without_one_can_do_nothing_but_set_it_up(boss, settings) -> None:
     settings.ADMIN_SECOND_FACTOR = "required"
     browser = Client()
     assert log_in(OFFICE, browser=browser).status_code == 302
@@ -331,7 +331,7 @@ def test_where_it_is_required_an_account_without_one_can_do_nothing_but_set_it_u
     assert browser.get("/admin/").status_code == 200
 
 
-def test_a_session_from_before_must_give_a_code_once_there_is_a_device(boss):
+def test_a_session_from_before_must_give_a_code_once_there_is_a_device(boss) -> None:
     old = Client()
     old.force_login(boss)
     assert old.get("/admin/").status_code == 200
@@ -340,7 +340,7 @@ def test_a_session_from_before_must_give_a_code_once_there_is_a_device(boss):
     assert old.post(OWN, {"code": "1", "act": "remove"})["Location"].startswith(CODE)
 
 
-def test_a_session_changes_its_id_with_the_code(boss):
+def test_a_session_changes_its_id_with_the_code(boss) -> None:
     browser, device = with_device(boss)
     before = browser.session.session_key
     browser.post(CODE, {"code": code_of(device)})
@@ -350,7 +350,7 @@ def test_a_session_changes_its_id_with_the_code(boss):
     assert thief.get("/admin/").status_code == 302
 
 
-def test_it_is_changed_and_removed_with_a_code_only(boss):
+def test_it_is_changed_and_removed_with_a_code_only(boss) -> None:
     browser, device = with_device(boss)
     browser.post(CODE, {"code": code_of(device, -1)})
     assert browser.post(OWN, {"code": "000000", "act": "remove"}).status_code == 200
@@ -363,18 +363,18 @@ def test_it_is_changed_and_removed_with_a_code_only(boss):
     assert deeds()[-2:] == ["made new backup codes", "removed the second factor"]
 
 
-def test_keys_of_colleagues_are_nowhere_in_the_admin(admin_client):
+def test_keys_of_colleagues_are_nowhere_in_the_admin(admin_client) -> None:
     for page in ("otp_totp/totpdevice", "otp_static/staticdevice"):
         assert admin_client.get(f"/admin/{page}/").status_code == 404
 
 
-def test_the_way_back_leads_to_our_own_pages_only(boss):
+def test_the_way_back_leads_to_our_own_pages_only(boss) -> None:
     browser, device = with_device(boss)
     done = browser.post(f"{CODE}?next=https://evil.example/", {"code": code_of(device)})
     assert done["Location"] == "/admin/"
 
 
-def test_a_colleague_who_lost_the_phone_is_let_in_by_a_command(boss, capsys):
+def test_a_colleague_who_lost_the_phone_is_let_in_by_a_command(boss, capsys) -> None:
     with_device(boss)
     call_command("remove_second_factor", "boss", "--json")
     assert '"removed": true' in capsys.readouterr().out
@@ -386,7 +386,7 @@ def test_a_colleague_who_lost_the_phone_is_let_in_by_a_command(boss, capsys):
         assert refused.value.returncode == 1
 
 
-def test_the_rights_of_web_and_toolbox_in_the_container_stack_are_enough(boss):
+def test_the_rights_of_web_and_toolbox_in_the_container_stack_are_enough(boss) -> None:
     browser = Client()
     with container_roles("breakwater_web", "breakwater_worker", "breakwater_toolbox"):
         with rights_of("breakwater_web"):
@@ -402,6 +402,6 @@ def test_the_rights_of_web_and_toolbox_in_the_container_stack_are_enough(boss):
     assert not TOTPDevice.objects.exists()
 
 
-def test_only_what_keeps_staff_out_is_explained_so(rf):
+def test_only_what_keeps_staff_out_is_explained_so(rf) -> None:
     assert login.refusal(rf.get("/admin/"), ValueError()) is None
     assert login.refusal(rf.get("/admin/"), None) is None

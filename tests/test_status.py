@@ -68,7 +68,9 @@ def ask(*task_ids):
     return run(crowd())
 
 
-def test_an_id_that_is_newer_than_all_that_is_stored_is_answered_without_any_store(settings, servers, asked):
+def test_an_id_that_is_newer_than_all_that_is_stored_is_answered_without_any_store(
+    settings, servers, asked
+) -> None:
     backlog.note(behind(30, stored_seconds_ago=30))
     servers.redis.pause()
     try:
@@ -89,14 +91,14 @@ def test_an_id_that_is_newer_than_all_that_is_stored_is_answered_without_any_sto
         pytest.param(60, 60, 30, 20, id="the look is too old"),
     ],
 )
-def test_of_any_other_id_the_stores_are_asked(settings, waiting, stored, seen, made):
+def test_of_any_other_id_the_stores_are_asked(settings, waiting, stored, seen, made) -> None:
     task_id, now = id_made(made, settings), time.time()
     task_states.write([task_id], State.STORED)
     backlog.note(Backlog(now - waiting, stored and now - stored, now - seen))
     assert ask(task_id) == [State.STORED]
 
 
-def test_postgresql_is_asked_once_for_all_who_ask_together_and_not_again_at_once(settings, asked):
+def test_postgresql_is_asked_once_for_all_who_ask_together_and_not_again_at_once(settings, asked) -> None:
     crowd = [no_age(settings) for _ in range(100)]
     assert ask(*crowd) == [State.WAITING] * 100
     assert ask(*crowd) == [State.WAITING] * 100
@@ -104,12 +106,12 @@ def test_postgresql_is_asked_once_for_all_who_ask_together_and_not_again_at_once
     assert sum(map(len, asked)) == 100
 
 
-def test_a_young_id_costs_postgresql_nothing(settings, asked):
+def test_a_young_id_costs_postgresql_nothing(settings, asked) -> None:
     assert ask(id_made(2, settings)) == [State.WAITING]
     assert asked == []
 
 
-def test_what_redis_has_forgotten_postgresql_knows(settings):
+def test_what_redis_has_forgotten_postgresql_knows(settings) -> None:
     task_id = id_made(3600, settings)
     wire = Submission("09123456789", task_id, "192.0.2.1", "", "", datetime.now(UTC)).to_wire()
     save_phones_async([wire])
@@ -118,7 +120,7 @@ def test_what_redis_has_forgotten_postgresql_knows(settings):
     assert ask(task_id, str(uuid4())) == [State.STORED, None]
 
 
-def test_a_frozen_postgresql_is_waited_for_once_and_then_nobody_waits(settings, servers, asked):
+def test_a_frozen_postgresql_is_waited_for_once_and_then_nobody_waits(settings, servers, asked) -> None:
     ask(no_age(settings))  # there is a connection
     servers.postgres.pause()
     try:
@@ -130,7 +132,7 @@ def test_a_frozen_postgresql_is_waited_for_once_and_then_nobody_waits(settings, 
     assert len(asked) == 2
 
 
-def test_a_frozen_redis_is_waited_for_once_and_then_nobody_waits(settings, servers, asked):
+def test_a_frozen_redis_is_waited_for_once_and_then_nobody_waits(settings, servers, asked) -> None:
     servers.redis.pause()
     try:
         with patch.object(status._redis()._redis, "mget", wraps=status._redis()._redis.mget) as mget:
@@ -140,7 +142,7 @@ def test_a_frozen_redis_is_waited_for_once_and_then_nobody_waits(settings, serve
     assert mget.call_count == 1
 
 
-def test_who_waits_is_asked_to_come_back_later_the_longer_the_oldest_waits():
+def test_who_waits_is_asked_to_come_back_later_the_longer_the_oldest_waits() -> None:
     def waits():
         return {backlog.retry_after() for _ in range(200)}
 
@@ -153,12 +155,12 @@ def test_who_waits_is_asked_to_come_back_later_the_longer_the_oldest_waits():
     assert all(42 <= seconds <= 60 for seconds in waits())
 
 
-def test_a_look_that_is_old_counts_as_a_backlog_that_grows():
+def test_a_look_that_is_old_counts_as_a_backlog_that_grows() -> None:
     backlog.note(Backlog(seen_at=time.time() - 40))
     assert 28 <= backlog.retry_after() <= 41
 
 
-def test_a_waiting_answer_carries_the_time_to_wait_and_a_last_one_does_not(client, settings):
+def test_a_waiting_answer_carries_the_time_to_wait_and_a_last_one_does_not(client, settings) -> None:
     waiting, stored = id_made(1, settings), id_made(1, settings)
     task_states.write([stored], State.STORED)
     assert client.get(f"/api/register/{waiting}/")["Retry-After"] == "1"
@@ -173,7 +175,7 @@ def replica(settings):
         redis.replicaof("NO", "ONE")
 
 
-def test_a_thread_leaves_a_redis_that_was_demoted(replica):
+def test_a_thread_leaves_a_redis_that_was_demoted(replica) -> None:
     client = redis_clients.connect(timeout=2)
     before = client.client_id()
     replica.replicaof("127.0.0.1", 1)
@@ -183,7 +185,7 @@ def test_a_thread_leaves_a_redis_that_was_demoted(replica):
     client.close()
 
 
-def test_the_limiter_leaves_a_redis_that_was_demoted(replica):
+def test_the_limiter_leaves_a_redis_that_was_demoted(replica) -> None:
     limiter = Limiter(limit=10, period=60, timeout=2)
 
     async def ids():

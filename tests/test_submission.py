@@ -42,21 +42,21 @@ SENT = Submission(
 
 @modest
 @given(submissions)
-def test_a_submission_comes_off_the_wire_as_it_went_on(submission):
+def test_a_submission_comes_off_the_wire_as_it_went_on(submission) -> None:
     wire = orjson.loads(orjson.dumps(submission.to_wire()))
     assert Submission.from_wire(wire) == submission
 
 
 @modest
 @given(json_values | st.lists(json_values, min_size=6, max_size=6))
-def test_whatever_else_comes_off_the_wire_is_called_malformed(raw):
+def test_whatever_else_comes_off_the_wire_is_called_malformed(raw) -> None:
     with pytest.raises(MalformedSubmission):
         Submission.from_wire(raw)
 
 
 @modest
 @given(position=st.integers(0, 5), value=json_values)
-def test_one_hostile_field_is_made_harmless_or_called_malformed(position, value):
+def test_one_hostile_field_is_made_harmless_or_called_malformed(position, value) -> None:
     wire = SENT.to_wire()
     wire[position] = value
     try:
@@ -78,14 +78,14 @@ def test_one_hostile_field_is_made_harmless_or_called_malformed(position, value)
         ("accepted_at", "0001-01-01T00:00:00+23:00", "request id or time"),
     ],
 )
-def test_the_reason_tells_what_is_wrong_without_saying_whose_it_is(field, value, reason):
+def test_the_reason_tells_what_is_wrong_without_saying_whose_it_is(field, value, reason) -> None:
     wire = dict(zip(Submission.__slots__, SENT.to_wire(), strict=True)) | {field: value}
     with pytest.raises(MalformedSubmission) as refused:
         Submission.from_wire(list(wire.values()))
     assert str(refused.value) == reason
 
 
-def test_another_spelling_on_the_wire_is_the_same_submission():
+def test_another_spelling_on_the_wire_is_the_same_submission() -> None:
     wire = SENT.to_wire()
     wire[0], wire[1] = "+98 912 345 6789", wire[1].upper()
     wire[5] = SENT.accepted_at.astimezone(timezone(timedelta(hours=3, minutes=30))).isoformat()
@@ -93,29 +93,29 @@ def test_another_spelling_on_the_wire_is_the_same_submission():
     assert Submission.from_wire(wire).accepted_at.tzinfo is UTC
 
 
-def test_hostile_text_is_made_inert():
+def test_hostile_text_is_made_inert() -> None:
     assert inert("a\x00b\r\nc\x1b[31m\u2028\x85\ud800") == "a\ufffdb\ufffd\ufffdc\ufffd[31m\ufffd\ufffd\ufffd"
 
 
 @modest
 @given(any_text)
-def test_inert_text_is_one_line_that_every_store_takes(text):
+def test_inert_text_is_one_line_that_every_store_takes(text) -> None:
     line = inert(text)
     assert len(line.splitlines()) <= 1
     assert len(line) == len(text)
     assert inert(line.encode().decode()) == line
 
 
-def test_long_text_is_cut_not_refused():
+def test_long_text_is_cut_not_refused() -> None:
     long = "x" * 8192
     assert inert(long) == header_text(long.encode()) == "x" * LONGEST_TEXT
     assert Submission.from_wire(replace(SENT, user_agent=long).to_wire()).user_agent == "x" * LONGEST_TEXT
 
 
-def test_a_headers_bytes_become_text_whatever_they_are():
+def test_a_headers_bytes_become_text_whatever_they_are() -> None:
     assert header_text("پاییز".encode()) == "پاییز"
     assert header_text(b"\xff\xfe ok") == "\ufffd\ufffd ok"
 
 
-def test_a_time_of_ours_says_that_it_is_utc():
+def test_a_time_of_ours_says_that_it_is_utc() -> None:
     assert now().tzinfo is UTC

@@ -43,7 +43,7 @@ def dead_letters():
     return letters
 
 
-def test_the_call_that_the_document_names_stores_a_registration():
+def test_the_call_that_the_document_names_stores_a_registration() -> None:
     request_id = str(uuid4())
     result = save_phone_async.delay("09123456789", request_id, "192.0.2.1", "https://campaign.example/")
     with worker():
@@ -53,7 +53,7 @@ def test_the_call_that_the_document_names_stores_a_registration():
     assert AsyncResult(request_id, app=app).state == "SUCCESS"
 
 
-def test_a_batch_is_stored_with_a_document_for_each():
+def test_a_batch_is_stored_with_a_document_for_each() -> None:
     batch = [wire(), wire("09351112233")]
     save_phones_async(batch, queued_at=NOON.isoformat())
     for phone_number, request_id, *_ in batch:
@@ -65,13 +65,13 @@ def test_a_batch_is_stored_with_a_document_for_each():
         assert status.of(request_id) is State.STORED
 
 
-def test_a_document_holds_no_phone_number():
+def test_a_document_holds_no_phone_number() -> None:
     one = wire()
     save_phones_async([one])
     assert "09123456789" not in repr(logs.find(one[1]))
 
 
-def test_a_batch_that_is_delivered_twice_changes_nothing():
+def test_a_batch_that_is_delivered_twice_changes_nothing() -> None:
     one = wire()
     save_phones_async([one])
     document = logs.find(one[1])
@@ -90,21 +90,21 @@ def test_a_batch_that_is_delivered_twice_changes_nothing():
         ([*wire()[:5], "yesterday"], "malformed: request id or time"),
     ],
 )
-def test_a_bad_registration_becomes_a_dead_letter_and_its_neighbours_are_stored(bad, reason):
+def test_a_bad_registration_becomes_a_dead_letter_and_its_neighbours_are_stored(bad, reason) -> None:
     before, after = wire(), wire("09351112233")
     save_phones_async([before, bad, after])
     assert dead_letters() == [(bad, reason)]
     assert {str(stored.pk) for stored in StoredSubmission.objects.all()} == {before[1], after[1]}
 
 
-def test_a_dead_registration_is_told_as_failed(client):
+def test_a_dead_registration_is_told_as_failed(client) -> None:
     bad = wire("0912")
     save_phones_async([bad])
     assert client.get(f"/api/register/{bad[1]}/").json()["status"] == "Failed"
     assert AsyncResult(bad[1], app=app).state == "FAILURE"
 
 
-def test_what_postgresql_refuses_becomes_a_dead_letter_and_its_neighbours_are_stored():
+def test_what_postgresql_refuses_becomes_a_dead_letter_and_its_neighbours_are_stored() -> None:
     from django.db import connection
 
     batch = [wire("09123456789"), wire("09350000000"), wire("09351112233")]
@@ -123,7 +123,7 @@ def test_what_postgresql_refuses_becomes_a_dead_letter_and_its_neighbours_are_st
     assert status.of(batch[1][1]) is State.DEAD
 
 
-def test_a_dead_letter_is_a_task_that_can_be_sent_again():
+def test_a_dead_letter_is_a_task_that_can_be_sent_again() -> None:
     bad = wire("0912")
     save_phones_async([bad])
     with app.connection_for_write() as connection:
@@ -134,7 +134,7 @@ def test_a_dead_letter_is_a_task_that_can_be_sent_again():
     assert "0912" not in letter.headers["argsrepr"]
 
 
-def test_a_message_that_is_no_batch_becomes_a_dead_letter_and_the_worker_goes_on():
+def test_a_message_that_is_no_batch_becomes_a_dead_letter_and_the_worker_goes_on() -> None:
     good = wire()
     save_phones_async.delay(7)
     save_phones_async.delay([good])
@@ -144,12 +144,12 @@ def test_a_message_that_is_no_batch_becomes_a_dead_letter_and_the_worker_goes_on
         assert queues.dead.bind(connection.default_channel).get(no_ack=True).payload[0] == [7]
 
 
-def test_a_redelivered_registration_that_was_dead_is_told_as_registered_once_it_is_stored():
+def test_a_redelivered_registration_that_was_dead_is_told_as_registered_once_it_is_stored() -> None:
     one = wire()
     task_states.write([one[1]], State.DEAD)
     save_phones_async([one])
     assert status.of(one[1]) is State.STORED
 
 
-def test_a_dead_letter_that_rabbitmq_refuses_is_an_outage_to_be_waited_out():
+def test_a_dead_letter_that_rabbitmq_refuses_is_an_outage_to_be_waited_out() -> None:
     assert tasks._is_outage(MessageNacked())

@@ -95,12 +95,12 @@ def answers(settings):
     return json.loads(said.stdout.splitlines()[-1])
 
 
-def test_every_client_speaks_to_a_server_that_the_authority_vouches_for(encrypted, authority):
+def test_every_client_speaks_to_a_server_that_the_authority_vouches_for(encrypted, authority) -> None:
     paths = {f"{name}_CA_PATH": str(authority[0]) for name in SERVERS}
     assert answers(encrypted | paths) == dict.fromkeys(ALL, "answered")
 
 
-def test_no_client_speaks_to_a_server_with_another_name(encrypted, authority):
+def test_no_client_speaks_to_a_server_with_another_name(encrypted, authority) -> None:
     paths = {f"{name}_CA_PATH": str(authority[0]) for name in SERVERS}
     elsewhere = {f"{name}_HOST": "127.0.0.1" for name in SERVERS}
     assert answers(encrypted | paths | elsewhere) == dict.fromkeys(ALL, "refused")

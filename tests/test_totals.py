@@ -11,6 +11,7 @@ import pytest
 from dashboard.live import counters
 from lib import metrics
 from tests.test_outages import hung, without
+from typing import Never
 
 PROCESS = """
 import django; django.setup()
@@ -25,7 +26,7 @@ for _ in range(50):
 
 
 @pytest.fixture(autouse=True)
-def _nothing_counted():
+def _nothing_counted() -> None:
     metrics.take()
 
 
@@ -34,7 +35,7 @@ def adder():
     return counters.Adder()
 
 
-def test_what_several_processes_count_at_once_adds_up():
+def test_what_several_processes_count_at_once_adds_up() -> None:
     processes = [subprocess.Popen([sys.executable, "-c", PROCESS], env=os.environ) for _ in range(3)]
     assert [process.wait(60) for process in processes] == [0, 0, 0]
     found = counters.totals()
@@ -44,7 +45,7 @@ def test_what_several_processes_count_at_once_adds_up():
     assert sum(counts.get("accepted:rabbitmq", 0) for counts in in_the_last_hour) == 3 * 50 * 7
 
 
-def test_what_is_counted_while_redis_is_away_is_added_when_it_is_back(adder, servers):
+def test_what_is_counted_while_redis_is_away_is_added_when_it_is_back(adder, servers) -> None:
     with without(servers.redis):
         for _ in range(3):
             metrics.count("stored", 2)
@@ -54,11 +55,11 @@ def test_what_is_counted_while_redis_is_away_is_added_when_it_is_back(adder, ser
     assert counters.totals() == {"stored": 6}
 
 
-def test_an_addition_whose_answer_was_lost_is_not_made_twice(adder, monkeypatch):
+def test_an_addition_whose_answer_was_lost_is_not_made_twice(adder, monkeypatch) -> None:
     pipeline = type(counters.redis().pipeline())
     execute = pipeline.execute
 
-    def lose_the_answer(self, *args, **kwargs):
+    def lose_the_answer(self, *args, **kwargs) -> Never:
         execute(self, *args, **kwargs)
         raise TimeoutError
 
@@ -73,7 +74,7 @@ def test_an_addition_whose_answer_was_lost_is_not_made_twice(adder, monkeypatch)
     assert counters.totals() == {"stored": 6}
 
 
-def test_a_redis_that_hangs_counts_each_once_when_it_goes_on(adder, servers):
+def test_a_redis_that_hangs_counts_each_once_when_it_goes_on(adder, servers) -> None:
     metrics.count("stored", 5)
     with hung(servers.redis):
         for _ in range(2):
@@ -83,7 +84,7 @@ def test_a_redis_that_hangs_counts_each_once_when_it_goes_on(adder, servers):
     assert counters.totals() == {"stored": 5}
 
 
-def test_counts_stand_in_the_ten_seconds_in_which_they_were_taken(adder, monkeypatch):
+def test_counts_stand_in_the_ten_seconds_in_which_they_were_taken(adder, monkeypatch) -> None:
     now = counters.bucket_of(time.time())
     for ago in (30, 10):
         metrics.count("stored")
@@ -96,7 +97,7 @@ def test_counts_stand_in_the_ten_seconds_in_which_they_were_taken(adder, monkeyp
     }
 
 
-def test_a_long_absence_of_redis_takes_no_more_memory_than_an_hour(adder, monkeypatch):
+def test_a_long_absence_of_redis_takes_no_more_memory_than_an_hour(adder, monkeypatch) -> None:
     now = counters.bucket_of(time.time())
     monkeypatch.setattr(counters.Adder, "_add", lambda *_: (_ for _ in ()).throw(ConnectionError))
     for step in range(500):
@@ -110,11 +111,11 @@ def test_a_long_absence_of_redis_takes_no_more_memory_than_an_hour(adder, monkey
     assert counters.totals() == {"stored": 500}
 
 
-def test_a_bucket_is_sampled_by_one_process():
+def test_a_bucket_is_sampled_by_one_process() -> None:
     assert [counters.is_mine(100) for _ in range(3)] == [True, False, False]
 
 
-def test_what_redis_was_told_of_a_process_is_what_it_said():
+def test_what_redis_was_told_of_a_process_is_what_it_said() -> None:
     counters.announce("web a 1", {"role": "web", "at": 5})
     assert counters.processes() == {"web a 1": json.loads('{"role": "web", "at": 5}')}
     counters.forget(["web a 1"])

@@ -18,7 +18,7 @@ from tests.workers import worker
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def send():
+def send() -> None:
     submission = Submission("09120000000", request_id_for("", "09120000000"), "", "", "", now())
     save_phones_async.delay([submission.to_wire()])
 
@@ -28,7 +28,7 @@ def consumers():
         return broker.default_channel.queue_declare(queues.LIVE, passive=True).consumer_count
 
 
-def test_a_worker_that_waits_for_postgresql_gives_its_batch_back_and_ends(servers):
+def test_a_worker_that_waits_for_postgresql_gives_its_batch_back_and_ends(servers) -> None:
     connection.close()
     servers.postgres.stop()
     try:
@@ -43,7 +43,7 @@ def test_a_worker_that_waits_for_postgresql_gives_its_batch_back_and_ends(server
     eventually(lambda: depth(queues.live) == 1)
 
 
-def test_a_worker_that_hears_nothing_ends_to_be_started_again(monkeypatch):
+def test_a_worker_that_hears_nothing_ends_to_be_started_again(monkeypatch) -> None:
     monkeypatch.setitem(os.environ, "WORKER_DEAF_AFTER", "1")
     with worker() as process:
         eventually(lambda: consumers() == 1, within=30)

@@ -10,7 +10,7 @@ import sys
 SERVERS = ("RABBITMQ", "REDIS", "POSTGRES", "MONGODB")
 
 
-async def main():
+async def main() -> None:
     """Print the settings that lead through the proxies, and serve until ended."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*sys.argv[1:3])
@@ -25,7 +25,7 @@ async def main():
 async def _proxy(name, context):
     plain = (os.environ[f"{name}_HOST"], int(os.environ[f"{name}_PORT"]))
 
-    async def serve(reader, writer):
+    async def serve(reader, writer) -> None:
         if name == "POSTGRES":  # its clients ask first, and go over to TLS on the same connection
             await reader.readexactly(8)
             writer.write(b"S")
@@ -39,7 +39,7 @@ async def _proxy(name, context):
     return server.sockets[0].getsockname()[1]
 
 
-async def _pour(reader, writer):
+async def _pour(reader, writer) -> None:
     with contextlib.suppress(OSError, asyncio.CancelledError):
         while data := await reader.read(65536):
             writer.write(data)

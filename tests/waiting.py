@@ -1,7 +1,7 @@
 import time
 
 
-def eventually(condition, within=10.0):
+def eventually(condition, within=10.0) -> None:
     """Wait until the condition holds, and fail if it does not in time (seconds)."""
     end = time.monotonic() + within
     while not condition():
