@@ -5,6 +5,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 WHEEL = "axe-playwright-python==0.1.8"
 """Carries axe-core 4.12.1. Unpacked, not installed: it would bring Playwright along."""
@@ -28,7 +29,7 @@ def fetch() -> None:
     draft.replace(SCRIPT)
 
 
-def violations(browser):
+def violations(browser: Any) -> Any:
     """Return what axe finds on the page as it is shown: rule, help and place of each."""
     # By the debugger, which the page's content policy does not bind.
     browser.execute_cdp_cmd("Runtime.evaluate", {"expression": SCRIPT.read_text("utf-8")})

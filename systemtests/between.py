@@ -3,8 +3,9 @@
 import http.client
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
-from systemtests.stack import new_sender
+from systemtests.stack import Stack, new_sender
 
 OF_A_CONNECTION = {"connection", "content-length", "keep-alive", "transfer-encoding"}
 
@@ -12,12 +13,12 @@ OF_A_CONNECTION = {"connection", "content-length", "keep-alive", "transfer-encod
 class Between:
     """A proxy before a stack. Each is an origin of its own, for which no browser keeps anything yet."""
 
-    def __init__(self, stack, port=0) -> None:
+    def __init__(self, stack: Stack, port: int = 0) -> None:
         self.stack = stack
         self.sender = new_sender()
         self.rewrite = None  # what it makes of a page's HTML
         self.keeps_policy = True  # whether it hands the content policy on
-        self.answer = lambda method, path, headers: None  # its own (status, headers, body), or None
+        self.answer: Any = lambda method, path, headers: None  # its own (status, headers, body), or None
         between = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -43,22 +44,22 @@ class Between:
 
             do_POST = do_OPTIONS = do_HEAD = do_GET  # noqa: N815  the names that BaseHTTPRequestHandler wants
 
-            def log_message(self, *_) -> None:
+            def log_message(self, *_: Any) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> Any:
         self.server.shutdown()
         self.server.server_close()
 
-    def ask(self, method, path, headers, body):
+    def ask(self, method: Any, path: str, headers: Any, body: Any) -> Any:
         """Ask the site, and return its answer as this proxy hands it on."""
         own = {"Accept-Encoding": "identity", "X-Forwarded-For": self.sender}
         asked = {name: value for name, value in headers.items() if name.title() not in own} | own

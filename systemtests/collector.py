@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gzip import decompress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -67,7 +68,7 @@ def collecting() -> Iterator[Collector]:
         server.shutdown()
 
 
-def _span(service: str, raw) -> Span:
+def _span(service: str, raw: Any) -> Span:
     return Span(
         service,
         raw.name,
@@ -82,5 +83,5 @@ def _span(service: str, raw) -> Span:
     )
 
 
-def _texts(attributes) -> dict[str, str]:
+def _texts(attributes: Any) -> dict[str, str]:
     return {one.key: one.value.string_value or str(one.value.int_value) for one in attributes}

@@ -5,6 +5,7 @@ import json
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 from lib import load
@@ -59,7 +60,7 @@ async def ask_until_accepted(port: int, visitor: Visitor) -> str:
 
 
 def all_at_once(port: int, visitors: Sequence[Visitor]) -> list[Answer]:
-    async def crowd():
+    async def crowd() -> Any:
         sender = _sender(port)
         return await asyncio.gather(*(sender.ask(visitor.request) for visitor in visitors))
 

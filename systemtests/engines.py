@@ -7,6 +7,7 @@ import subprocess
 import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import websocket
@@ -21,7 +22,7 @@ from systemtests.visitor import open_browser
 MINI_BROWSER = "usr/lib/*/webkit2gtk-4.*/MiniBrowser"
 
 
-def end(process) -> None:
+def end(process: Any) -> None:
     with process:  # which closes its pipes and waits
         process.terminate()
 
@@ -29,13 +30,13 @@ def end(process) -> None:
 class Engine:
     """One browser with one tab."""
 
-    def press(self, selector) -> None:
+    def press(self, selector: str) -> None:
         self.run("document.querySelector(arguments[0]).click()", selector)
 
-    def text(self, selector):
+    def text(self, selector: str) -> Any:
         return self.run("return document.querySelector(arguments[0])?.innerText", selector)
 
-    def wait_for(self, state, within=20) -> None:
+    def wait_for(self, state: Any, within: float = 20) -> None:
         shown = f'#progress[data-state="{state}"]:not([hidden])'
         eventually(lambda: self.run("return !!document.querySelector(arguments[0])", shown), within)
 
@@ -43,20 +44,20 @@ class Engine:
 class BySelenium(Engine):
     """A browser that has a WebDriver."""
 
-    def __init__(self, driver, display=None) -> None:
+    def __init__(self, driver: Any, display: Any = None) -> None:
         self.driver = driver
         self.display = display
 
-    def open(self, url) -> None:
+    def open(self, url: str) -> None:
         self.driver.get(url)
 
-    def run(self, script, *values):
+    def run(self, script: Any, *values: Any) -> Any:
         try:
             return self.driver.execute_script(script, *values)
         except (JavascriptException, WebDriverException):  # the next page is on its way
             return None
 
-    def type(self, selector, text) -> None:
+    def type(self, selector: str, text: str) -> None:
         self.driver.find_element(By.CSS_SELECTOR, selector).send_keys(text)
 
     def back(self) -> None:
@@ -71,7 +72,7 @@ class BySelenium(Engine):
 class Firefox(Engine):
     """Firefox by its own WebDriver BiDi: Debian has no geckodriver."""
 
-    def __init__(self, home) -> None:
+    def __init__(self, home: Any) -> None:
         home.mkdir()
         command = ["firefox-esr", "--headless", "--no-remote", "--profile", str(home)]
         self.process = subprocess.Popen(
@@ -91,7 +92,7 @@ class Firefox(Engine):
         self.call("session.new", capabilities={})
         self.tab = self.call("browsingContext.getTree")["contexts"][0]["context"]
 
-    def call(self, method, **params):
+    def call(self, method: Any, **params: Any) -> Any:
         number = next(self.ids)
         self.socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while (answer := json.loads(self.socket.recv())).get("id") != number:
@@ -99,10 +100,10 @@ class Firefox(Engine):
         assert answer["type"] == "success", answer
         return answer["result"]
 
-    def open(self, url) -> None:
+    def open(self, url: str) -> None:
         self.call("browsingContext.navigate", context=self.tab, url=url, wait="complete")
 
-    def run(self, script, *values):
+    def run(self, script: Any, *values: Any) -> Any:
         try:
             answer = self.call(
                 "script.callFunction",
@@ -116,7 +117,7 @@ class Firefox(Engine):
             return None
         return json.loads(answer["result"].get("value", "null")) if answer["type"] == "success" else None
 
-    def type(self, selector, text) -> None:
+    def type(self, selector: str, text: str) -> None:
         self.run("document.querySelector(arguments[0]).focus()", selector)
         strokes = [{"type": kind, "value": key} for key in text for kind in ("keyDown", "keyUp")]
         keyboard = {"type": "key", "id": "keyboard", "actions": strokes}
@@ -130,11 +131,11 @@ class Firefox(Engine):
         end(self.process)
 
 
-def chromium(home):
+def chromium(home: Any) -> Any:
     return BySelenium(open_browser(home))
 
 
-def webkit(home):
+def webkit(home: Any) -> Any:
     """MiniBrowser, on a screen of its own that nobody sees: WebKitGTK has no headless mode."""
     display = subprocess.Popen(
         ["Xvfb", "-displayfd", "1", "-nolisten", "tcp"],
@@ -163,7 +164,7 @@ def webkit(home):
 ENGINES = {"chromium": chromium, "firefox": Firefox, "webkit": webkit}
 
 
-def start(name, home):
+def start(name: str, home: Any) -> Any:
     if platform.system() == "Darwin" and name != "chromium":
         pytest.skip("installed on Debian and Ubuntu only")
     return ENGINES[name](home)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -37,7 +38,7 @@ def new_sender() -> str:
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
-def eventually(condition, within=15.0):
+def eventually(condition: Any, within: float = 15.0) -> Any:
     """Return the condition's value once it holds; fail if it does not in time (seconds)."""
     end = time.monotonic() + within
     while not (value := condition()):
@@ -121,7 +122,7 @@ class Stack:
 
     # -- over HTTP
 
-    def register(self, phone="", sender="", headers=None) -> httpx.Response:
+    def register(self, phone: str = "", sender: Any = "", headers: Any = None) -> httpx.Response:
         return self.http.post(
             REGISTER,
             json={"phone_number": phone or new_phone()},
@@ -131,7 +132,7 @@ class Stack:
     def status_of(self, task_id: str) -> str:
         return self.http.get(f"{REGISTER}{task_id}/").json().get("status")
 
-    def registered(self, phone="", headers=None) -> str:
+    def registered(self, phone: str = "", headers: Any = None) -> str:
         """Register, wait until it is stored, and return the id."""
         answer = self.register(phone, headers=headers)
         assert answer.status_code == 202, answer.text
@@ -157,7 +158,7 @@ class Stack:
             eventually(self.is_well, within=40)
             self.is_disturbed = False
 
-    def flower(self, path: str, **options) -> httpx.Response:
+    def flower(self, path: str, **options: Any) -> httpx.Response:
         url = f"http://127.0.0.1:{self.flower_port}{path}"
         return httpx.get(url, timeout=20, trust_env=False, **options)
 
@@ -165,7 +166,7 @@ class Stack:
     def flower_login(self) -> tuple[str, str]:
         return self.settings["FLOWER_USER"], self.settings["FLOWER_PASSWORD"]
 
-    def raw(self, data: bytes, silence=1.5) -> bytes:
+    def raw(self, data: bytes, silence: Any = 1.5) -> bytes:
         """Send bytes as they are, and return what comes back until the end or a silence (seconds)."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=silence) as connection:
             connection.sendall(data)
@@ -184,7 +185,7 @@ class Stack:
         lines = (self.state_dir / "stack.env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)
 
-    def rows(self, query: str, *values) -> list[tuple]:
+    def rows(self, query: str, *values: Any) -> list[tuple]:
         login = {
             name: self.settings[f"POSTGRES_{name.upper()}"] for name in ("host", "port", "user", "password")
         }
@@ -197,7 +198,7 @@ class Stack:
         except psycopg.OperationalError:
             return False
 
-    def count(self, query: str, *values) -> int:
+    def count(self, query: str, *values: Any) -> int:
         return self.rows(f"SELECT count(*) FROM {query}", *values)[0][0]
 
     def submissions_of(self, phone: str) -> int:
@@ -209,7 +210,7 @@ class Stack:
     @cached_property
     def mongo(self) -> pymongo.database.Database:
         login = {"username": self.settings["MONGODB_USER"], "password": self.settings["MONGODB_PASSWORD"]}
-        client = pymongo.MongoClient(
+        client: pymongo.MongoClient[Any] = pymongo.MongoClient(
             self.settings["MONGODB_HOST"], int(self.settings["MONGODB_PORT"]), **login
         )
         return client[self.settings["MONGODB_DB"]]

@@ -1,40 +1,42 @@
 """The admin in a real browser, as an operator uses it, with a worker that writes the exports."""
 
 import csv
+from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium.webdriver.common.by import By
 
-from systemtests.stack import eventually, new_phone, new_sender
+from systemtests.stack import Stack, eventually, new_phone, new_sender
 from systemtests.visitor import open_browser
 
 
 class Admin:
     """What an operator does and sees."""
 
-    def __init__(self, browser, stack) -> None:
+    def __init__(self, browser: Any, stack: Stack) -> None:
         self.browser = browser
         self.stack = stack
 
-    def open(self, path="/admin/"):
+    def open(self, path: str = "/admin/") -> Any:
         self.browser.get(f"{self.stack.url}{path}")
         return self
 
-    def all(self, selector):
+    def all(self, selector: str) -> Any:
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
 
-    def click(self, selector):
+    def click(self, selector: str) -> Any:
         self.browser.find_element(By.CSS_SELECTOR, selector).click()
         return self
 
-    def type(self, selector, text):
+    def type(self, selector: str, text: str) -> Any:
         self.browser.find_element(By.CSS_SELECTOR, selector).send_keys(text)
         return self
 
-    def text(self):
+    def text(self) -> Any:
         return self.browser.execute_script("return document.body.innerText")
 
-    def language(self):
+    def language(self) -> Any:
         return self.browser.execute_script("return document.documentElement.lang")
 
     def log_in(self) -> None:
@@ -43,13 +45,13 @@ class Admin:
         self.open().type("#id_username", "admin").type("#id_password", password)
         self.click("#login-form [type=submit]")
 
-    def complaints(self):
+    def complaints(self) -> Any:
         """What the console has said: errors, refusals by the CSP."""
         return [one["message"] for one in self.browser.get_log("browser") if one["level"] != "INFO"]
 
 
 @pytest.fixture(scope="module")
-def admin(stack, tmp_path_factory):
+def admin(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Any:
     browser = open_browser(tmp_path_factory.mktemp("admin"))
     admin = Admin(browser, stack)
     admin.log_in()
@@ -57,7 +59,7 @@ def admin(stack, tmp_path_factory):
     browser.quit()
 
 
-def test_the_language_can_be_switched_and_stays(admin) -> None:
+def test_the_language_can_be_switched_and_stays(admin: Any) -> None:
     before = admin.open().language()
     admin.click("#language-form button")
     eventually(lambda: admin.language() != before)
@@ -66,7 +68,7 @@ def test_the_language_can_be_switched_and_stays(admin) -> None:
     assert admin.complaints() == []
 
 
-def test_a_phone_is_found_masked_and_revealed(admin) -> None:
+def test_a_phone_is_found_masked_and_revealed(admin: Any) -> None:
     phone = new_phone()
     admin.stack.registered(phone)
     admin.open(f"/admin/landing/registration/?q={phone}").click("#result_list th a")
@@ -80,7 +82,7 @@ def test_a_phone_is_found_masked_and_revealed(admin) -> None:
     assert admin.complaints() == []
 
 
-def test_an_export_is_written_in_the_background_and_downloaded(admin, tmp_path) -> None:
+def test_an_export_is_written_in_the_background_and_downloaded(admin: Any, tmp_path: Path) -> None:
     phone = new_phone()
     admin.stack.registered(phone)
     admin.browser.execute_cdp_cmd(
@@ -96,7 +98,7 @@ def test_an_export_is_written_in_the_background_and_downloaded(admin, tmp_path) 
     assert admin.complaints() == []
 
 
-def test_the_qr_code_of_a_second_factor_is_shown_in_both_languages_and_nothing_is_blocked(admin) -> None:
+def test_the_qr_code_of_a_second_factor_is_shown_in_both_languages_and_nothing_is_blocked(admin: Any) -> None:
     admin.open("/admin/second-factor/own/")
     first = admin.language()
     assert admin.all(".qr svg path")
@@ -109,7 +111,7 @@ def test_the_qr_code_of_a_second_factor_is_shown_in_both_languages_and_nothing_i
     eventually(lambda: admin.language() == first)
 
 
-def test_the_eleventh_wrong_password_is_refused_on_a_page(stack) -> None:
+def test_the_eleventh_wrong_password_is_refused_on_a_page(stack: Stack) -> None:
     stack.http.get("/admin/login/")
     form = {"csrfmiddlewaretoken": stack.http.cookies["csrftoken"], "username": "admin", "password": "wrong"}
     sender = {"X-Forwarded-For": new_sender()}

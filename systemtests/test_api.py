@@ -5,22 +5,23 @@ import re
 import socket
 import time
 from contextlib import ExitStack
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from systemtests.crowd import Visitor, all_at_once
-from systemtests.stack import CAMPAIGN, REGISTER, eventually, new_phone, new_sender
+from systemtests.stack import CAMPAIGN, REGISTER, Stack, eventually, new_phone, new_sender
 
 JSON = {"Content-Type": "application/json"}
 GOOD = json.dumps({"phone_number": "09120000000"})
 
 
-def body(phone):
+def body(phone: str) -> Any:
     return json.dumps({"phone_number": phone})
 
 
-def problem(answer, status, code):
+def problem(answer: Any, status: Any, code: Any) -> Any:
     """Check that an answer is the problem document of this status and code, and return it."""
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -37,7 +38,7 @@ def problem(answer, status, code):
 # -- accepted
 
 
-def test_an_accepted_number_is_registered_in_both_databases_soon(stack) -> None:
+def test_an_accepted_number_is_registered_in_both_databases_soon(stack: Stack) -> None:
     phone, sender = new_phone(), new_sender()
     answer = stack.register(phone, sender, {"Referer": f"{CAMPAIGN}/?utm=1", "User-Agent": "Firefox/1"})
     assert answer.status_code == 202
@@ -67,7 +68,7 @@ def test_an_accepted_number_is_registered_in_both_databases_soon(stack) -> None:
     assert phone not in repr(document)
 
 
-def test_a_form_registers_as_json_does(stack) -> None:
+def test_a_form_registers_as_json_does(stack: Stack) -> None:
     phone = new_phone()
     answer = stack.http.post(
         REGISTER, data={"phone_number": phone}, headers={"X-Forwarded-For": new_sender()}
@@ -76,7 +77,7 @@ def test_a_form_registers_as_json_does(stack) -> None:
     eventually(lambda: stack.submissions_of(phone) == 1)
 
 
-def test_an_accepted_id_is_never_unknown_and_its_answer_holds_no_number(stack) -> None:
+def test_an_accepted_id_is_never_unknown_and_its_answer_holds_no_number(stack: Stack) -> None:
     phone = new_phone()
     task_id = stack.register(phone).json()["task_id"]
     seen = set()
@@ -90,7 +91,7 @@ def test_an_accepted_id_is_never_unknown_and_its_answer_holds_no_number(stack) -
     assert seen <= {"Processing", "Registered"}
 
 
-def test_a_known_and_a_new_number_get_the_same_answer(stack) -> None:
+def test_a_known_and_a_new_number_get_the_same_answer(stack: Stack) -> None:
     phone = new_phone()
     stack.registered(phone)
     known, new = stack.register(phone), stack.register()
@@ -99,7 +100,7 @@ def test_a_known_and_a_new_number_get_the_same_answer(stack) -> None:
     assert known.headers.keys() == new.headers.keys()
 
 
-def test_repeats_with_one_key_are_one_registration_whichever_process_takes_them(stack) -> None:
+def test_repeats_with_one_key_are_one_registration_whichever_process_takes_them(stack: Stack) -> None:
     phone, key = new_phone(), str(uuid4())
     answers = all_at_once(stack.port, [Visitor(phone, new_sender(), key, form=n % 2) for n in range(20)])
     assert {answer.status for answer in answers} == {202}
@@ -109,7 +110,7 @@ def test_repeats_with_one_key_are_one_registration_whichever_process_takes_them(
     assert stack.submissions_of(phone) == 1
 
 
-def test_one_key_with_another_number_is_another_registration(stack) -> None:
+def test_one_key_with_another_number_is_another_registration(stack: Stack) -> None:
     key = {"Idempotency-Key": str(uuid4())}
     assert stack.register(headers=key).json()["task_id"] != stack.register(headers=key).json()["task_id"]
 
@@ -139,18 +140,18 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_what_is_no_registration_is_refused_with_its_reason(stack, name) -> None:
+def test_what_is_no_registration_is_refused_with_its_reason(stack: Stack, name: str) -> None:
     content, status, code, reason = REFUSALS[name]
     told = problem(stack.http.post(REGISTER, content=content, headers=JSON), status, code)
     assert [error["code"] for error in told.get("errors", [])] == ([reason] if reason else [])
 
 
-def test_a_body_without_a_length_is_bounded_too(stack) -> None:
+def test_a_body_without_a_length_is_bounded_too(stack: Stack) -> None:
     chunks = (b"x" * 1000 for _ in range(20))
     problem(stack.http.post(REGISTER, content=chunks, headers=JSON), 413, "too_large")
 
 
-def test_a_body_without_a_length_registers(stack) -> None:
+def test_a_body_without_a_length_registers(stack: Stack) -> None:
     answer = stack.http.post(
         REGISTER,
         content=iter([b'{"phone_number":', b'"09120000001"}']),
@@ -164,34 +165,34 @@ def test_a_body_without_a_length_registers(stack) -> None:
     [{"Content-Type": "text/plain"}, {"Content-Type": "multipart/form-data; boundary=x"}, {}],
     ids=["text", "multipart", "none"],
 )
-def test_other_kinds_of_body_are_refused(stack, headers) -> None:
+def test_other_kinds_of_body_are_refused(stack: Stack, headers: Any) -> None:
     problem(stack.http.post(REGISTER, content=GOOD, headers=headers), 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate"])
-def test_a_compressed_body_is_refused_unread(stack, coding) -> None:
+def test_a_compressed_body_is_refused_unread(stack: Stack, coding: Any) -> None:
     answer = stack.http.post(REGISTER, content=b"\x1f\x8b", headers=JSON | {"Content-Encoding": coding})
     problem(answer, 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_another_method_is_refused_with_those_allowed(stack, method) -> None:
+def test_another_method_is_refused_with_those_allowed(stack: Stack, method: Any) -> None:
     answer = stack.http.request(method, REGISTER)
     problem(answer, 405, "method_not_allowed")
     assert "POST" in answer.headers["Allow"]
 
 
 @pytest.mark.parametrize("path", ["/nothing", f"{REGISTER}{uuid4()}/", f"{REGISTER}1/", "/api/register"])
-def test_unknown_addresses_and_ids_are_not_found(stack, path) -> None:
+def test_unknown_addresses_and_ids_are_not_found(stack: Stack, path: str) -> None:
     problem(stack.http.get(path), 404, "not_found")
 
 
-def test_a_key_that_is_too_long_is_refused(stack) -> None:
+def test_a_key_that_is_too_long_is_refused(stack: Stack) -> None:
     answer = stack.register(headers={"Idempotency-Key": "k" * 256})
     problem(answer, 400, "invalid_idempotency_key")
 
 
-def test_a_foreign_host_is_refused(stack) -> None:
+def test_a_foreign_host_is_refused(stack: Stack) -> None:
     for answer in (
         stack.register(headers={"Host": "evil.example"}),
         stack.http.get("/", headers={"Host": "evil.example"}),
@@ -199,8 +200,8 @@ def test_a_foreign_host_is_refused(stack) -> None:
         problem(answer, 400, "bad_request")
 
 
-def test_problems_speak_the_visitors_language(stack) -> None:
-    def refused(language):
+def test_problems_speak_the_visitors_language(stack: Stack) -> None:
+    def refused(language: str) -> Any:
         headers = JSON | {"Accept-Language": language}
         answer = stack.http.post(REGISTER, content=body("1"), headers=headers)
         assert answer.headers["Content-Language"] == language[:2]
@@ -213,7 +214,7 @@ def test_problems_speak_the_visitors_language(stack) -> None:
 # -- headers
 
 
-def answers_of_every_kind(stack):
+def answers_of_every_kind(stack: Stack) -> Any:
     sender = new_sender()
     yield 202, stack.register(sender=sender)
     for _ in range(9):
@@ -237,7 +238,7 @@ def answers_of_every_kind(stack):
     yield 415, stack.http.post(REGISTER, content=GOOD, headers={"Content-Type": "text/plain"})
 
 
-def test_every_answer_carries_the_security_headers(stack) -> None:
+def test_every_answer_carries_the_security_headers(stack: Stack) -> None:
     for status, answer in answers_of_every_kind(stack):
         assert answer.status_code == status, answer.url
         headers = answer.headers
@@ -256,7 +257,7 @@ OF_TRACING_AGENTS = (
 )
 
 
-def preflight(stack, origin):
+def preflight(stack: Stack, origin: Any) -> Any:
     return stack.http.options(
         REGISTER,
         headers={
@@ -267,7 +268,7 @@ def preflight(stack, origin):
     ).headers
 
 
-def test_the_campaigns_page_may_call_the_api(stack) -> None:
+def test_the_campaigns_page_may_call_the_api(stack: Stack) -> None:
     allowed = preflight(stack, CAMPAIGN)
     assert allowed["Access-Control-Allow-Origin"] == CAMPAIGN
     assert "POST" in allowed["Access-Control-Allow-Methods"]
@@ -279,7 +280,7 @@ def test_the_campaigns_page_may_call_the_api(stack) -> None:
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", f"{CAMPAIGN}.evil.example", "null"])
-def test_no_other_page_may_call_the_api(stack, origin) -> None:
+def test_no_other_page_may_call_the_api(stack: Stack, origin: Any) -> None:
     assert "Access-Control-Allow-Origin" not in preflight(stack, origin)
     assert "Access-Control-Allow-Origin" not in stack.register(headers={"Origin": origin}).headers
 
@@ -287,7 +288,7 @@ def test_no_other_page_may_call_the_api(stack, origin) -> None:
 # -- metadata
 
 
-def stored_agent(stack, agent):
+def stored_agent(stack: Stack, agent: Any) -> Any:
     answer = stack.register(headers={"User-Agent": agent})
     assert answer.status_code == 202
     return eventually(lambda: stack.document(answer.json()["task_id"]))["user_agent"]
@@ -307,11 +308,11 @@ def stored_agent(stack, agent):
     ],
     ids=["$where", "dots", "Persian", "not UTF-8", "surrogate", "8-bit CSI", "line separator", "8 KB"],
 )
-def test_a_hostile_user_agent_is_stored_as_inert_text(stack, agent, stored) -> None:
+def test_a_hostile_user_agent_is_stored_as_inert_text(stack: Stack, agent: Any, stored: Any) -> None:
     assert stored_agent(stack, agent) == stored
 
 
-def test_only_the_proxys_word_on_the_sender_is_believed(stack) -> None:
+def test_only_the_proxys_word_on_the_sender_is_believed(stack: Stack) -> None:
     sender = new_sender()
     task_id = stack.register(sender=f"1.1.1.1, 2.2.2.2, {sender}", headers={"X_Forwarded_For": "3.3.3.3"})
     document = eventually(lambda: stack.document(task_id.json()["task_id"]))
@@ -321,7 +322,7 @@ def test_only_the_proxys_word_on_the_sender_is_believed(stack) -> None:
 # -- below HTTP
 
 
-def request(*headers, content=GOOD):
+def request(*headers: Any, content: Any = GOOD) -> Any:
     lines = [f"POST {REGISTER} HTTP/1.1", "Host: localhost", "Content-Type: application/json", *headers]
     return "\r\n".join([*lines, "", content]).encode("latin-1")
 
@@ -348,13 +349,13 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_bad_http_gets_one_answer_that_refuses_it(stack, name) -> None:
+def test_bad_http_gets_one_answer_that_refuses_it(stack: Stack, name: str) -> None:
     answer = stack.raw(MALFORMED[name])
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
-def test_two_requests_in_one_packet_get_two_answers(stack) -> None:
+def test_two_requests_in_one_packet_get_two_answers(stack: Stack) -> None:
     sender = f"X-Forwarded-For: {new_sender()}"
     one = request(LENGTH, sender)
     last = request(LENGTH, sender, "Connection: close")
@@ -364,7 +365,7 @@ def test_two_requests_in_one_packet_get_two_answers(stack) -> None:
 SLOW = {REGISTER: "application/json", "/fa/": "application/x-www-form-urlencoded"}
 
 
-def test_slow_senders_keep_nobody_waiting_and_are_shown_out(stack) -> None:
+def test_slow_senders_keep_nobody_waiting_and_are_shown_out(stack: Stack) -> None:
     heads = [
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 50\r\n\r\np"
         for path, kind in SLOW.items()

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from uuid import uuid4
 
-from systemtests.stack import ROOT, eventually, new_phone
+from systemtests.stack import ROOT, Stack, eventually, new_phone
 
 
-def test_trace_prints_every_hop(stack) -> None:
+def test_trace_prints_every_hop(stack: Stack) -> None:
     phone = new_phone()
     task_id = stack.registered(phone, headers={"User-Agent": b"\xc2\x9b2J[bold]"})
     printed = stack.manage("trace", task_id)
@@ -20,7 +20,7 @@ def test_trace_prints_every_hop(stack) -> None:
     assert "\x9b" not in printed.stdout
 
 
-def test_trace_as_json_names_the_rows_of_both_databases(stack) -> None:
+def test_trace_as_json_names_the_rows_of_both_databases(stack: Stack) -> None:
     task_id = stack.registered()
     hops = {hop["name"]: hop for hop in json.loads(stack.manage("trace", task_id, "--json").stdout)}
     assert list(hops) == ["accepted", "queued", "stored", "logged", "state"]
@@ -32,28 +32,28 @@ def test_trace_as_json_names_the_rows_of_both_databases(stack) -> None:
     assert hops["state"]["facts"]["status"] == "Registered"
 
 
-def test_trace_of_what_nobody_knows_says_so_and_fails(stack) -> None:
+def test_trace_of_what_nobody_knows_says_so_and_fails(stack: Stack) -> None:
     done = stack.manage("trace", str(uuid4()))
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_the_settings_pass_their_checks(stack) -> None:
+def test_the_settings_pass_their_checks(stack: Stack) -> None:
     done = stack.manage("check")
     assert done.returncode == 0, done.stderr
 
 
-def test_the_doctor_finds_no_fault_in_a_sound_stack(stack) -> None:
+def test_the_doctor_finds_no_fault_in_a_sound_stack(stack: Stack) -> None:
     done = stack.manage("doctor")
     assert done.returncode == 0, done.stdout
 
 
-def test_declaring_the_queues_again_is_harmless(stack) -> None:
+def test_declaring_the_queues_again_is_harmless(stack: Stack) -> None:
     assert stack.manage("declare_queues").returncode == 0
     stack.registered()
 
 
-def test_a_worker_of_greenlets_stores_beside_one_of_processes(stack) -> None:
+def test_a_worker_of_greenlets_stores_beside_one_of_processes(stack: Stack) -> None:
     log = stack.state_dir / "logs" / "gevent.log"
     command = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "-E", "-P", "gevent"]
     with log.open("wb") as out:

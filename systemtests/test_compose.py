@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -45,7 +46,7 @@ PORTS = {
 class Stack:
     """The project's containers."""
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder: Any) -> None:
         self.secrets = folder / "secrets"
         self.env_file = folder / "env"
         self.url = f"http://localhost:{free_port()}"
@@ -70,67 +71,73 @@ class Stack:
         }
         self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=20)
 
-    def compose(self, *arguments, files=("docker-compose.yml",), check=True, text=None):
+    def compose(
+        self,
+        *arguments: Any,
+        files: Any = ("docker-compose.yml",),
+        check: Any = True,
+        text: str | None = None,
+    ) -> Any:
         command = ["docker", "compose", "-p", PROJECT, "--env-file", str(self.env_file), "--profile", "tools"]
         for file in files:
             command += ["-f", str(file)]
         return run(*command, *arguments, env=self.environment, check=check, text=text)
 
-    def up(self, *arguments) -> None:
+    def up(self, *arguments: Any) -> None:
         self.compose("up", "-d", "--wait", "--wait-timeout", "240", *arguments)
 
-    def config(self, *files):
+    def config(self, *files: Any) -> Any:
         everything = ("--profile", "toolbox", "config", "--format", "json")
         return json.loads(self.compose(*everything, files=files or ("docker-compose.yml",)))
 
-    def python(self, service, code):
+    def python(self, service: Any, code: Any) -> Any:
         """Run Python in a service's container, as its user and with its secrets."""
         if service == "toolbox":  # which has a container only while a command runs
             return self.compose("run", "--rm", "-T", "--entrypoint", "python", service, "-", text=code)
         return self.compose("exec", "-T", service, "python", "-", text=code)
 
-    def toolbox(self, *command, check=True, text=""):
+    def toolbox(self, *command: Any, check: Any = True, text: str = "") -> Any:
         """Run an operator's command and return what it prints."""
         return self.compose("run", "--rm", "-T", "toolbox", *command, check=check, text=text)
 
-    def sql(self, query):
+    def sql(self, query: Any) -> Any:
         psql = ["psql", "-U", "postgres", "-d", "breakwater", "-Atc", query]
         return self.compose("exec", "-T", "postgres", *psql).split()
 
-    def secret(self, name):
+    def secret(self, name: str) -> Any:
         return (self.secrets / name).read_text().strip()
 
-    def register(self, phone=None, **headers):
+    def register(self, phone: str | None = None, **headers: Any) -> Any:
         return self.http.post(
             "/api/register/", json={"phone_number": phone or random_phone()}, headers=headers
         )
 
-    def status(self, task_id):
+    def status(self, task_id: Any) -> Any:
         return self.http.get(f"/api/register/{task_id}/").json()["status"]
 
-    def logs(self, *services):
+    def logs(self, *services: Any) -> Any:
         ids = self.compose("ps", "-aq", *services).split()
         return "".join(run("docker", "logs", one, stderr=subprocess.STDOUT) for one in ids)
 
-    def witness(self):
+    def witness(self) -> Any:
         """The lines of nginx's access log."""
         return [json.loads(line) for line in self.logs("nginx").splitlines() if line.startswith("{")]
 
-    def witnessed(self, request_id):
+    def witnessed(self, request_id: Any) -> Any:
         """The line of one request, when nginx has written it."""
         [line] = wait_until(
             lambda: [line for line in self.witness() if line["request_id"] == request_id], seconds=5
         )
         return line
 
-    def containers(self, *services):
+    def containers(self, *services: Any) -> Any:
         ids = self.compose("ps", "-aq", *services).split()
         return json.loads(run("docker", "inspect", *ids))
 
-    def stored(self):
+    def stored(self) -> Any:
         return set(self.sql("SELECT request_id FROM landing_submission"))
 
-    def logged(self):
+    def logged(self) -> Any:
         return self.python("web", READ_LOGS).split()
 
 
@@ -142,7 +149,9 @@ for document in utils._store()._collection.find({}, {"_id": 1}):
 """
 
 
-def run(*command, check=True, text=None, env=None, stderr=subprocess.PIPE):
+def run(
+    *command: Any, check: Any = True, text: str | None = None, env: Any = None, stderr: Any = subprocess.PIPE
+) -> Any:
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -160,7 +169,7 @@ def run(*command, check=True, text=None, env=None, stderr=subprocess.PIPE):
     return done.stdout
 
 
-def free_port():
+def free_port() -> Any:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -170,7 +179,7 @@ def random_phone() -> str:
     return f"09{uuid4().int % 10**9:09d}"
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition: Any, seconds: float = 60) -> Any:
     until = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < until, f"not within {seconds} s"
@@ -179,7 +188,7 @@ def wait_until(condition, seconds=60):
 
 
 @pytest.fixture(scope="module")
-def composed(tmp_path_factory):
+def composed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     composed = Stack(tmp_path_factory.mktemp("compose"))
     run("docker/make_secrets.sh", env={**os.environ, "SECRETS_DIR": str(composed.secrets)})
     composed.compose("down", "-v", "--remove-orphans")
@@ -193,7 +202,7 @@ def composed(tmp_path_factory):
 
 
 @contextmanager
-def load(composed, threads=4, pause=0.1):
+def load(composed: Any, threads: Any = 4, pause: Any = 0.1) -> Any:
     """Send registrations as long as the block lasts; the list it gives holds the ids of the accepted ones."""
     accepted, stop = [], threading.Event()
 
@@ -217,7 +226,7 @@ def load(composed, threads=4, pause=0.1):
             stop.set()
 
 
-def assert_kept(composed, accepted) -> None:
+def assert_kept(composed: Any, accepted: Any) -> None:
     """Each accepted id is in PostgreSQL and in MongoDB; both hold the same ids, each once."""
     assert len(accepted) > 100, "the load was too small to tell anything"
     wait_until(lambda: set(accepted) <= composed.stored(), 240)
@@ -230,7 +239,7 @@ def assert_kept(composed, accepted) -> None:
 # The stack as it is used
 
 
-def test_a_registration_through_nginx_ends_as_registered(composed) -> None:
+def test_a_registration_through_nginx_ends_as_registered(composed: Any) -> None:
     answer = composed.register()
     assert answer.status_code == 202
     assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
@@ -238,7 +247,7 @@ def test_a_registration_through_nginx_ends_as_registered(composed) -> None:
     assert composed.http.get("/readyz").json()["status"] == "ready"
 
 
-def test_limits_and_states_are_kept_in_redis(composed) -> None:
+def test_limits_and_states_are_kept_in_redis(composed: Any) -> None:
     answer = composed.register()
     wait_until(lambda: composed.status(answer.json()["task_id"]) == "Registered", 20)
     keys = redis_as_admin(composed, "keys", "*").split()
@@ -247,7 +256,7 @@ def test_limits_and_states_are_kept_in_redis(composed) -> None:
     assert "without Redis" not in composed.logs("web")
 
 
-def redis_as_admin(composed, *command):
+def redis_as_admin(composed: Any, *command: Any) -> Any:
     login = 'redis-cli --no-auth-warning --user admin --pass "$(cat /run/secrets/redis_admin)" "$@"'
     return composed.compose("exec", "-T", "redis", "sh", "-c", login, "sh", *command)
 
@@ -260,7 +269,7 @@ def redis_as_admin(composed, *command):
         ("http://mongo-express:8081/", "mongo_express_password"),
     ],
 )
-def test_monitoring_pages_want_their_login(composed, address, secret) -> None:
+def test_monitoring_pages_want_their_login(composed: Any, address: Any, secret: Any) -> None:
     ask = f"""
 import base64, urllib.request, urllib.error
 for login in (None, "admin:", "admin:admin", "admin:pass", "admin:{composed.secret(secret)}"):
@@ -275,16 +284,16 @@ for login in (None, "admin:", "admin:admin", "admin:pass", "admin:{composed.secr
     assert composed.python("web", ask).split() == ["401", "401", "401", "401", "200"]
 
 
-def test_flower_does_not_start_without_a_login(composed) -> None:
+def test_flower_does_not_start_without_a_login(composed: Any) -> None:
     started = composed.compose("run", "--rm", "--no-deps", "-T", "-e", "FLOWER_USER=", "flower", check=False)
     assert "Visit me" not in started
 
 
-def test_scaled_out_nginx_balances_over_all_web_containers(composed) -> None:
+def test_scaled_out_nginx_balances_over_all_web_containers(composed: Any) -> None:
     try:
         composed.up("--no-recreate", "--scale", "web=2", "--scale", "worker=2")
 
-        def both():
+        def both() -> Any:
             for _ in range(20):
                 composed.http.get("/api/register/")
             lines = composed.logs("nginx").splitlines()[-40:]
@@ -298,8 +307,8 @@ def test_scaled_out_nginx_balances_over_all_web_containers(composed) -> None:
         composed.up("--no-recreate", "--scale", "web=1", "--scale", "worker=1")
 
 
-def test_connections_to_the_web_are_kept(composed) -> None:
-    def opened():
+def test_connections_to_the_web_are_kept(composed: Any) -> None:
+    def opened() -> Any:
         [names, values] = [
             line.split()
             for line in composed.compose("exec", "-T", "web", "cat", "/proc/net/snmp").splitlines()
@@ -313,7 +322,7 @@ def test_connections_to_the_web_are_kept(composed) -> None:
     assert opened() - before < 20  # health checks open one each
 
 
-def test_no_visitor_sees_that_one_of_two_webs_is_killed(composed) -> None:
+def test_no_visitor_sees_that_one_of_two_webs_is_killed(composed: Any) -> None:
     try:
         composed.up("--no-recreate", "--scale", "web=2")
         before = len(composed.witness())
@@ -334,7 +343,7 @@ def test_no_visitor_sees_that_one_of_two_webs_is_killed(composed) -> None:
 
 
 @contextmanager
-def visitors(composed):
+def visitors(composed: Any) -> Any:
     """Ask for the page, register with a key as the page does, and poll.
 
     Gives the ids of the accepted registrations and the statuses of all answers.
@@ -362,12 +371,12 @@ def visitors(composed):
         one.result()
 
 
-def test_nginx_follows_a_web_that_is_made_anew(composed) -> None:
+def test_nginx_follows_a_web_that_is_made_anew(composed: Any) -> None:
     composed.compose("up", "-d", "--wait", "--force-recreate", "--no-deps", "web")
     wait_until(lambda: composed.register().status_code == 202, 5)
 
 
-def test_without_mongodb_the_worker_starts_stores_and_parks_documents(composed) -> None:
+def test_without_mongodb_the_worker_starts_stores_and_parks_documents(composed: Any) -> None:
     override = composed.env_file.with_name("no-mongodb.yml")
     override.write_text("services: {mongodb: {entrypoint: [sh, -c, exit 132]}}")
     files = ("docker-compose.yml", override)
@@ -383,7 +392,7 @@ def test_without_mongodb_the_worker_starts_stores_and_parks_documents(composed) 
     wait_until(lambda: request_id in composed.logged())
 
 
-def test_doctor_finds_no_fault_and_names_a_variable_that_differs(composed) -> None:
+def test_doctor_finds_no_fault_and_names_a_variable_that_differs(composed: Any) -> None:
     assert doctor(composed) == []
     try:
         override = composed.env_file.with_name("differs.yml")
@@ -396,7 +405,7 @@ def test_doctor_finds_no_fault_and_names_a_variable_that_differs(composed) -> No
         composed.compose(*recreate)
 
 
-def doctor(composed):
+def doctor(composed: Any) -> Any:
     """What doctor calls a fault."""
     found = json.loads(composed.toolbox("doctor", "--json", check=False))
     return [json.dumps(one) for one in found if one["verdict"] == "fault"]
@@ -422,20 +431,20 @@ print(request_id)
 """A registration, for a line that does with it what no visitor can."""
 
 
-def new(composed, service, line):
+def new(composed: Any, service: Any, line: Any) -> Any:
     """Make a registration in a service's container, do the line, and return its request_id."""
     request_id, *_ = composed.python(service, NEW % random_phone() + line).splitlines()
     return request_id
 
 
-def registered(composed):
+def registered(composed: Any) -> Any:
     """Register and return the request_id when it is in both stores."""
     request_id = composed.register().json()["request_id"]
     wait_until(lambda: request_id in composed.stored() & set(composed.logged()))
     return request_id
 
 
-def test_the_toolbox_lists_replays_and_discards_dead_letters(composed) -> None:
+def test_the_toolbox_lists_replays_and_discards_dead_letters(composed: Any) -> None:
     kept, given_up = (new(composed, "worker", "bury(wire, 'refused by a test')") for _ in range(2))
     listed = composed.toolbox("dead_letters", "list")
     assert kept in listed
@@ -447,7 +456,7 @@ def test_the_toolbox_lists_replays_and_discards_dead_letters(composed) -> None:
     assert json.loads(composed.toolbox("dead_letters", "list", "--json"))["count"] == 0
 
 
-def test_an_installation_from_before_the_toolbox_is_updated_and_gets_its_role_later(composed) -> None:
+def test_an_installation_from_before_the_toolbox_is_updated_and_gets_its_role_later(composed: Any) -> None:
     composed.sql("DROP OWNED BY breakwater_toolbox; DROP ROLE breakwater_toolbox")
     try:
         composed.compose("run", "--rm", "-T", "migrate")
@@ -458,13 +467,13 @@ def test_an_installation_from_before_the_toolbox_is_updated_and_gets_its_role_la
     wait_until(lambda: doctor(composed) == [], seconds=150)
 
 
-def test_the_toolbox_traces_a_registration(composed) -> None:
+def test_the_toolbox_traces_a_registration(composed: Any) -> None:
     hops = json.loads(composed.toolbox("trace", registered(composed), "--json"))
     assert [hop["name"] for hop in hops] == ["accepted", "queued", "stored", "logged", "state"]
     assert hops[-1]["facts"]["celery"] == "SUCCESS"
 
 
-def test_nginx_log_piped_into_the_toolbox_proves_that_nothing_is_missing(composed) -> None:
+def test_nginx_log_piped_into_the_toolbox_proves_that_nothing_is_missing(composed: Any) -> None:
     composed.witnessed(registered(composed))
     witness = composed.compose("logs", "--no-log-prefix", "nginx")
     report = json.loads(composed.toolbox("reconcile", "--accepted", "-", "--json", text=witness))
@@ -472,7 +481,9 @@ def test_nginx_log_piped_into_the_toolbox_proves_that_nothing_is_missing(compose
     assert report["accepted"] == report["stored"] > 0
 
 
-def test_the_toolbox_looks_for_a_missing_one_in_queue_and_spool_before_it_calls_it_lost(composed) -> None:
+def test_the_toolbox_looks_for_a_missing_one_in_queue_and_spool_before_it_calls_it_lost(
+    composed: Any,
+) -> None:
     lost = new(composed, "toolbox", "")
     told = composed.toolbox("reconcile", "--accepted", "-", "--settle", "0", "--json", check=False, text=lost)
     report = json.loads(told)
@@ -480,7 +491,7 @@ def test_the_toolbox_looks_for_a_missing_one_in_queue_and_spool_before_it_calls_
     assert report["in_hand"] is not None  # which RabbitMQ's management tells, some seconds late
 
 
-def test_the_toolbox_writes_a_document_that_mongodb_lacks(composed) -> None:
+def test_the_toolbox_writes_a_document_that_mongodb_lacks(composed: Any) -> None:
     request_id = registered(composed)
     new(composed, "toolbox", f"logs.delete(['{request_id}'])")
     assert request_id not in composed.logged()
@@ -489,13 +500,13 @@ def test_the_toolbox_writes_a_document_that_mongodb_lacks(composed) -> None:
     assert request_id in composed.logged()
 
 
-def test_a_rehearsal_from_the_toolbox_is_stored_and_removed(composed) -> None:
+def test_a_rehearsal_from_the_toolbox_is_stored_and_removed(composed: Any) -> None:
     wave = ("rehearse", "--rate", "100", "--count", "500", "--url", "http://web:8000", "--json")
     facts = json.loads(composed.toolbox(*wave))
     assert facts["accepted"] == facts["stored"] == facts["removed"] == 500
 
 
-def test_a_rehearsal_from_the_toolbox_comes_from_many_addresses(composed) -> None:
+def test_a_rehearsal_from_the_toolbox_comes_from_many_addresses(composed: Any) -> None:
     composed.toolbox("rehearse", "--count", "20", "--keep", "--url", "http://web:8000")
     find = """
 import django; django.setup()
@@ -508,14 +519,14 @@ for document in logs.find_many(list(logs.ids())):
     assert "20 synthetic registrations removed" in composed.toolbox("rehearse", "--clean")
 
 
-def test_the_toolbox_exports_to_standard_output(composed) -> None:
+def test_the_toolbox_exports_to_standard_output(composed: Any) -> None:
     registered(composed)
     header, *rows = composed.toolbox("export", "--format", "csv", "--referrer", "--output", "-").splitlines()
     assert header.lstrip("\ufeff").startswith("id,phone_number,")
     assert len(rows) == int(composed.sql("SELECT count(*) FROM landing_registration")[0]) > 0
 
 
-def test_the_toolbox_drains_the_spool_of_a_web_that_has_gone(composed) -> None:
+def test_the_toolbox_drains_the_spool_of_a_web_that_has_gone(composed: Any) -> None:
     composed.compose("stop", "web")
     try:
         put = "spool.create(Path(settings.SPOOL_DIR)).append([orjson.dumps(wire)])"
@@ -529,7 +540,7 @@ def test_the_toolbox_drains_the_spool_of_a_web_that_has_gone(composed) -> None:
 # The promise under faults
 
 
-def test_nothing_accepted_is_lost_when_workers_are_killed_and_rabbitmq_restarts(composed) -> None:
+def test_nothing_accepted_is_lost_when_workers_are_killed_and_rabbitmq_restarts(composed: Any) -> None:
     with load(composed) as accepted:
         time.sleep(2)
         composed.compose("kill", "worker")
@@ -541,7 +552,7 @@ def test_nothing_accepted_is_lost_when_workers_are_killed_and_rabbitmq_restarts(
     assert_kept(composed, accepted)
 
 
-def test_nothing_accepted_is_lost_when_the_stack_goes_down_under_load(composed) -> None:
+def test_nothing_accepted_is_lost_when_the_stack_goes_down_under_load(composed: Any) -> None:
     with load(composed) as accepted:
         time.sleep(3)
         composed.compose("down")
@@ -549,7 +560,7 @@ def test_nothing_accepted_is_lost_when_the_stack_goes_down_under_load(composed) 
     assert_kept(composed, accepted)
 
 
-def test_nothing_accepted_is_lost_when_a_database_is_away(composed) -> None:
+def test_nothing_accepted_is_lost_when_a_database_is_away(composed: Any) -> None:
     with load(composed) as accepted:
         for database in ("postgres", "mongodb"):
             composed.compose("kill", database)
@@ -559,7 +570,7 @@ def test_nothing_accepted_is_lost_when_a_database_is_away(composed) -> None:
     assert_kept(composed, accepted)
 
 
-def test_pages_stay_and_registrations_are_refused_clearly_while_the_web_is_away(composed) -> None:
+def test_pages_stay_and_registrations_are_refused_clearly_while_the_web_is_away(composed: Any) -> None:
     pages = ("/", "/fa/", "/en/", "/fa/?utm_source=somewhere")
     for page in pages:
         assert composed.http.get(page).status_code == 200
@@ -581,7 +592,7 @@ def test_pages_stay_and_registrations_are_refused_clearly_while_the_web_is_away(
         composed.up("--no-recreate")
 
 
-def test_no_server_has_refused_what_the_product_asked(composed) -> None:
+def test_no_server_has_refused_what_the_product_asked(composed: Any) -> None:
     """Up to here nothing was attacked: each process has done its work, with its own rights."""
     composed.toolbox("doctor", check=False)
     assert composed.http.get("/readyz").json()["status"] == "ready"
@@ -594,7 +605,7 @@ def test_no_server_has_refused_what_the_product_asked(composed) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "fa"])
-def test_nginx_refuses_large_bodies_in_the_words_of_the_web(composed, language) -> None:
+def test_nginx_refuses_large_bodies_in_the_words_of_the_web(composed: Any, language: str) -> None:
     from_nginx = composed.http.post(
         "/api/register/", content=b" " * 16385, headers={"Accept-Language": language}
     )
@@ -623,7 +634,9 @@ except urllib.error.HTTPError as error:
         (413, "too_large", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n"),
     ],
 )
-def test_nginx_own_errors_are_problems_with_all_security_headers(composed, status, code, raw) -> None:
+def test_nginx_own_errors_are_problems_with_all_security_headers(
+    composed: Any, status: Any, code: Any, raw: Any
+) -> None:
     with socket.create_connection(
         ("127.0.0.1", int(composed.url.rpartition(":")[2])), timeout=15
     ) as connection:
@@ -641,7 +654,7 @@ def test_nginx_own_errors_are_problems_with_all_security_headers(composed, statu
     assert headers["referrer-policy"]
 
 
-def test_a_visitor_cannot_choose_address_or_request_id(composed) -> None:
+def test_a_visitor_cannot_choose_address_or_request_id(composed: Any) -> None:
     forged = {
         "X-Forwarded-For": "203.0.113.9",
         "X-Real-IP": "203.0.113.9",
@@ -658,13 +671,13 @@ def test_a_visitor_cannot_choose_address_or_request_id(composed) -> None:
     assert composed.python("web", find).strip() == witness["ip"] != "203.0.113.9"
 
 
-def test_the_access_log_names_each_accepted_request(composed) -> None:
+def test_the_access_log_names_each_accepted_request(composed: Any) -> None:
     answer = composed.register()
     witness = composed.witnessed(answer.json()["request_id"])
     assert (witness["status"], witness["method"], witness["path"]) == ("202", "POST", "/api/register/")
 
 
-def test_the_access_log_has_registrations_and_errors_and_no_line_for_pages_and_polls(composed) -> None:
+def test_the_access_log_has_registrations_and_errors_and_no_line_for_pages_and_polls(composed: Any) -> None:
     before = len(composed.witness())
     for _ in range(5):
         composed.http.get("/fa/")
@@ -677,7 +690,7 @@ def test_the_access_log_has_registrations_and_errors_and_no_line_for_pages_and_p
     assert [line["status"] for line in composed.witness()[before:]] == ["202", "404"]
 
 
-def test_a_nginx_that_is_killed_has_written_what_was_accepted_before_the_last_moment(composed) -> None:
+def test_a_nginx_that_is_killed_has_written_what_was_accepted_before_the_last_moment(composed: Any) -> None:
     accepted = [composed.register().json()["request_id"] for _ in range(30)]
     time.sleep(0.5)  # five times its flush
     composed.compose("kill", "-s", "KILL", "nginx")
@@ -685,7 +698,7 @@ def test_a_nginx_that_is_killed_has_written_what_was_accepted_before_the_last_mo
     assert {line["request_id"] for line in composed.witness()} >= set(accepted)
 
 
-def test_a_slow_operator_gets_the_whole_of_an_export_that_is_larger_than_nginx_disk(composed) -> None:
+def test_a_slow_operator_gets_the_whole_of_an_export_that_is_larger_than_nginx_disk(composed: Any) -> None:
     composed.sql("""
         WITH one AS (
             INSERT INTO dashboard_export (format, status, referrer, requested_by, state, finished_at, rows, bytes)
@@ -721,7 +734,7 @@ print([cookie.value for name, cookie in client.cookies.items() if name.endswith(
 """
 
 
-def test_slow_clients_are_hung_up_on_and_do_not_hinder_others(composed) -> None:
+def test_slow_clients_are_hung_up_on_and_do_not_hinder_others(composed: Any) -> None:
     address = ("127.0.0.1", int(composed.url.rpartition(":")[2]))
     slow = [socket.create_connection(address, timeout=20) for _ in range(200)]
     try:
@@ -738,7 +751,7 @@ def test_slow_clients_are_hung_up_on_and_do_not_hinder_others(composed) -> None:
             connection.close()
 
 
-def hung_up(connection):
+def hung_up(connection: Any) -> Any:
     try:
         return connection.recv(4096) == b""
     except ConnectionResetError:
@@ -748,7 +761,7 @@ def hung_up(connection):
 # Closed doors
 
 
-def test_only_nginx_has_a_port_on_the_host(composed) -> None:
+def test_only_nginx_has_a_port_on_the_host(composed: Any) -> None:
     published = {
         (one["Config"]["Labels"]["com.docker.compose.service"], binding["HostIp"])
         for one in composed.containers()
@@ -758,7 +771,7 @@ def test_only_nginx_has_a_port_on_the_host(composed) -> None:
     assert published == {("nginx", "127.0.0.1")}
 
 
-def test_from_another_network_nothing_is_found(composed) -> None:
+def test_from_another_network_nothing_is_found(composed: Any) -> None:
     addresses = [
         (one["Config"]["Labels"]["com.docker.compose.service"], network["IPAddress"])
         for one in composed.containers()
@@ -793,7 +806,7 @@ list(ThreadPoolExecutor(16).map(reach, {targets}))
     assert found == ""
 
 
-def test_no_container_but_nginx_reaches_out(composed) -> None:
+def test_no_container_but_nginx_reaches_out(composed: Any) -> None:
     networks = {
         one["Config"]["Labels"]["com.docker.compose.service"]: set(one["NetworkSettings"]["Networks"])
         for one in composed.containers()
@@ -952,11 +965,13 @@ TOOLBOX_TOO = [
         ("toolbox", EVERYBODY + TOOLBOX_TOO),
     ],
 )
-def test_a_taken_over_process_can_do_no_more_than_its_own_work(composed, service, attacks) -> None:
+def test_a_taken_over_process_can_do_no_more_than_its_own_work(
+    composed: Any, service: Any, attacks: Any
+) -> None:
     assert json.loads(composed.python(service, f"NAMES = {attacks!r}\n{ATTACK}")) == []
 
 
-def test_default_passwords_open_nothing(composed) -> None:
+def test_default_passwords_open_nothing(composed: Any) -> None:
     attempt = """
 import amqp, psycopg, pymongo, redis
 def opens(login):
@@ -997,7 +1012,7 @@ if opens(lambda: pymongo.MongoClient("mongodb").breakwater.request_logs.find_one
     assert composed.python("web", attempt) == ""
 
 
-def test_no_secret_is_in_an_image_an_environment_a_command_or_a_log(composed) -> None:
+def test_no_secret_is_in_an_image_an_environment_a_command_or_a_log(composed: Any) -> None:
     canary = random_phone()
     for answer in (composed.register(canary), composed.http.get("/", params={"phone_number": canary})):
         assert answer.status_code in (200, 202)
@@ -1017,7 +1032,7 @@ def test_no_secret_is_in_an_image_an_environment_a_command_or_a_log(composed) ->
 # The files themselves
 
 
-def test_every_service_is_confined(composed) -> None:
+def test_every_service_is_confined(composed: Any) -> None:
     services = composed.config()["services"]
     assert set(services) == SERVICES | {"mongo-express", "toolbox"}
     one_shot = ("migrate", "toolbox")
@@ -1038,23 +1053,23 @@ def test_every_service_is_confined(composed) -> None:
         assert ":" in one["image"], name
 
 
-def test_the_web_processes_fit_into_their_container_whatever_the_machine_has(composed) -> None:
+def test_the_web_processes_fit_into_their_container_whatever_the_machine_has(composed: Any) -> None:
     web = composed.config()["services"]["web"]
     assert int(web["environment"]["WEB_CONCURRENCY"]) * (180 << 20) <= int(web["mem_limit"])
 
 
-def test_no_container_waits_for_a_log(composed) -> None:
+def test_no_container_waits_for_a_log(composed: Any) -> None:
     for name, one in composed.config()["services"].items():
         assert one["logging"]["options"]["mode"] == "non-blocking", name
 
 
-def test_no_process_runs_as_root(composed) -> None:
+def test_no_process_runs_as_root(composed: Any) -> None:
     for one in composed.containers():
         user = one["Config"]["User"].partition(":")[0]
         assert user not in ("", "0", "root"), one["Name"]
 
 
-def test_code_cannot_be_written_and_no_compiler_is_there(composed) -> None:
+def test_code_cannot_be_written_and_no_compiler_is_there(composed: Any) -> None:
     look = """
 import os, shutil
 for folder, _, files in os.walk("/app"):
@@ -1072,7 +1087,7 @@ for program in ("gcc", "cc", "make", "g++", "git", "psql"):
     ("service", "own"),
     [("web", {"BIND", "PORT", "LANDING_DIR", "WEB_CONCURRENCY"}), ("toolbox", set())],
 )
-def test_web_worker_and_toolbox_share_their_settings(composed, service, own) -> None:
+def test_web_worker_and_toolbox_share_their_settings(composed: Any, service: Any, own: Any) -> None:
     services = composed.config()["services"]
     one, worker = services[service]["environment"], services["worker"]["environment"]
     differ = {name for name in one.keys() | worker.keys() if one.get(name) != worker.get(name)}
@@ -1084,7 +1099,7 @@ def test_web_worker_and_toolbox_share_their_settings(composed, service, own) -> 
     assert differ == logins | own
 
 
-def test_settings_name_services_and_files_and_never_localhost_or_a_password(composed) -> None:
+def test_settings_name_services_and_files_and_never_localhost_or_a_password(composed: Any) -> None:
     for name, one in composed.config()["services"].items():
         own = one.get("environment", {}).items() - composed.settings.items()  # not what .env holds
         for variable, value in own:
@@ -1093,7 +1108,7 @@ def test_settings_name_services_and_files_and_never_localhost_or_a_password(comp
                 assert str(value).startswith("/run/secrets/"), (name, variable)
 
 
-def test_development_ports_are_on_this_machine_only(composed) -> None:
+def test_development_ports_are_on_this_machine_only(composed: Any) -> None:
     services = composed.config("docker-compose.yml", "docker-compose.dev.yml")["services"]
     for name, ports in PORTS.items():
         published = [
@@ -1103,7 +1118,7 @@ def test_development_ports_are_on_this_machine_only(composed) -> None:
 
 
 @cache
-def compose_text():
+def compose_text() -> Any:
     return (ROOT / "docker-compose.yml").read_text()
 
 

@@ -4,8 +4,11 @@ import itertools
 import json
 import socket
 from http.client import parse_headers
+from typing import Any
 
 import pytest
+
+from systemtests.stack import Stack
 
 BODY = b'{"phone_number": "09123456789"}'
 senders = itertools.count(1)
@@ -14,22 +17,22 @@ senders = itertools.count(1)
 class Sender:
     """One connection, and what comes back on it."""
 
-    def __init__(self, stack) -> None:
+    def __init__(self, stack: Stack) -> None:
         self.socket = socket.create_connection(("127.0.0.1", stack.port), timeout=20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.stream = self.socket.makefile("rb")
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> Any:
         self.stream.close()
         self.socket.close()
 
-    def send(self, request) -> None:
+    def send(self, request: Any) -> None:
         self.socket.sendall(request)
 
-    def answer(self):
+    def answer(self) -> Any:
         """Status and body of the next answer."""
         status = int(self.stream.readline().split()[1])
         headers = parse_headers(self.stream)
@@ -37,7 +40,7 @@ class Sender:
         return status, json.loads(body) if "json" in headers.get("Content-Type", "") else body
 
 
-def post(*headers, version="1.1", body=BODY):
+def post(*headers: Any, version: Any = "1.1", body: Any = BODY) -> Any:
     number = next(senders)
     lines = [
         f"POST /api/register/ HTTP/{version}",
@@ -50,7 +53,7 @@ def post(*headers, version="1.1", body=BODY):
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def test_pipelined_requests_are_answered_in_their_order(stack) -> None:
+def test_pipelined_requests_are_answered_in_their_order(stack: Stack) -> None:
     livez = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with Sender(stack) as sender:
         sender.send(post() + livez + post() + post(body=b"{}") + post())
@@ -62,7 +65,7 @@ def test_pipelined_requests_are_answered_in_their_order(stack) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 40, 190])
-def test_a_registration_may_come_in_pieces(stack, size) -> None:
+def test_a_registration_may_come_in_pieces(stack: Stack, size: Any) -> None:
     request = post()
     with Sender(stack) as sender:
         for start in range(0, len(request), size):
@@ -73,14 +76,14 @@ def test_a_registration_may_come_in_pieces(stack, size) -> None:
 
 
 @pytest.mark.parametrize("request_", [post("Connection: close"), post(version="1.0")], ids=["close", "1.0"])
-def test_a_sender_that_wants_the_connection_closed_is_answered_first(stack, request_) -> None:
+def test_a_sender_that_wants_the_connection_closed_is_answered_first(stack: Stack, request_: Any) -> None:
     with Sender(stack) as sender:
         sender.send(request_)
         assert sender.answer()[0] == 202
         assert sender.stream.read() == b""
 
 
-def test_a_sender_that_asks_whether_to_go_on_is_told_so(stack) -> None:
+def test_a_sender_that_asks_whether_to_go_on_is_told_so(stack: Stack) -> None:
     request = post("Expect: 100-continue")
     with Sender(stack) as sender:
         sender.send(request[: -len(BODY)])
@@ -97,13 +100,13 @@ def test_a_sender_that_asks_whether_to_go_on_is_told_so(stack) -> None:
         b"no header\r\n\r\n",
     ],
 )
-def test_a_broken_request_is_refused_and_its_connection_closed(stack, tail) -> None:
+def test_a_broken_request_is_refused_and_its_connection_closed(stack: Stack, tail: Any) -> None:
     with Sender(stack) as sender:
         sender.send(b"POST /api/register/ HTTP/1.1\r\nHost: 127.0.0.1\r\n" + tail)
         assert sender.answer()[0] == 400
 
 
-def test_senders_that_hang_up_harm_nobody(stack) -> None:
+def test_senders_that_hang_up_harm_nobody(stack: Stack) -> None:
     for _ in range(50):
         with Sender(stack) as sender:
             sender.send(post())

@@ -3,8 +3,10 @@
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from selenium.webdriver.chrome.webdriver import WebDriver
 
 from systemtests.documents import (
     DOCUMENTS,
@@ -16,7 +18,7 @@ from systemtests.documents import (
     name_of,
     names_in_the_code,
 )
-from systemtests.stack import ROOT, new_sender
+from systemtests.stack import ROOT, Stack, new_sender
 
 MANAGE = re.compile(r"\bmanage\.py ([a-z]\w*)((?: [^|>#;`]+)?)")
 OF_DJANGO = {"help", "check", "migrate", "makemigrations", "createsuperuser", "shell", "collectstatic", "spectacular"}  # fmt: skip
@@ -28,12 +30,12 @@ curl() { command curl --fail-with-body --silent --show-error -H "X-Forwarded-For
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 
 
-def as_here(text, stack):
+def as_here(text: str, stack: Stack) -> Any:
     """A document's code, with the addresses of this stack."""
     return text.replace("http://127.0.0.1:8000", stack.url).replace(".venv/bin/python", sys.executable)
 
 
-def run(command, stack, text):
+def run(command: Any, stack: Stack, text: str) -> Any:
     environment = stack.shell | {"SENDER": new_sender(), "PYTHONUNBUFFERED": "1"}
     done = subprocess.run(
         [*command, text], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110, check=False
@@ -45,22 +47,22 @@ def run(command, stack, text):
 @pytest.mark.parametrize(
     "document", [one for one in DOCUMENTS if any(f.is_run for f in fences_of(one))], ids=name_of
 )
-def test_what_a_document_tells_to_type_works(document, stack) -> None:
+def test_what_a_document_tells_to_type_works(document: Any, stack: Stack) -> None:
     script = "".join(fence.text for fence in fences_of(document) if fence.is_run)
     run(["bash", "-euo", "pipefail", "-c"], stack, PRELUDE + as_here(script, stack))
 
 
-def test_the_readme_s_second_command_prints_a_trace(stack) -> None:
+def test_the_readme_s_second_command_prints_a_trace(stack: Stack) -> None:
     hops = run(["sh", "-c"], stack, "make try").splitlines()
     assert [line.split()[0] for line in hops[3:]] == ["accepted", "queued", "stored", "logged", "state"], hops
 
 
-def test_the_python_to_copy_registers(stack) -> None:
+def test_the_python_to_copy_registers(stack: Stack) -> None:
     [fence] = [fence for fence in fences_of(ROOT / "docs/api.md") if fence.language == "py"]
     assert run([sys.executable, "-c"], stack, as_here(fence.text, stack)).endswith(" Registered\n")
 
 
-def test_the_javascript_to_copy_registers(stack, chromium) -> None:
+def test_the_javascript_to_copy_registers(stack: Stack, chromium: WebDriver) -> None:
     [fence] = [fence for fence in fences_of(ROOT / "docs/api.md") if fence.language == "js"]
     chromium.get(f"{stack.url}/en/")
     script = "const done = arguments[0]; const console = {log: done};" + as_here(fence.text, stack)
@@ -68,7 +70,7 @@ def test_the_javascript_to_copy_registers(stack, chromium) -> None:
     assert stack.status_of(task_id) in ("Processing", "Registered")
 
 
-def test_the_code_to_copy_is_the_same_in_the_document_and_in_the_api_docs(stack) -> None:
+def test_the_code_to_copy_is_the_same_in_the_document_and_in_the_api_docs(stack: Stack) -> None:
     shown = stack.http.get("/api/schema/?format=json").json()["paths"]["/api/register/"]["post"][
         "description"
     ]
@@ -78,7 +80,7 @@ def test_the_code_to_copy_is_the_same_in_the_document_and_in_the_api_docs(stack)
 
 
 @documents
-def test_each_block_says_whether_it_is_run(document) -> None:
+def test_each_block_says_whether_it_is_run(document: Any) -> None:
     for fence in fences_of(document):
         assert fence.language, f"a block without a language: {fence.text}"
         if fence.language == "sh":
@@ -90,7 +92,7 @@ def test_each_block_says_whether_it_is_run(document) -> None:
 
 
 @documents
-def test_its_links_lead_somewhere(document) -> None:
+def test_its_links_lead_somewhere(document: Any) -> None:
     for link in links_of(document):
         path, _, anchor = link.partition("#")
         target = (document.parent / path).resolve() if path else document
@@ -99,14 +101,14 @@ def test_its_links_lead_somewhere(document) -> None:
 
 
 @documents
-def test_the_files_that_it_names_exist(document) -> None:
+def test_the_files_that_it_names_exist(document: Any) -> None:
     for code in code_of(document):
         if re.fullmatch(rf"(?:{'|'.join(OUR_FOLDERS)})/[\w./*-]*", code):
             assert list(ROOT.glob(code.rstrip("/"))), code
 
 
 @documents
-def test_the_make_targets_that_it_names_exist(document) -> None:
+def test_the_make_targets_that_it_names_exist(document: Any) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {
         name for code in code_of(document) for name in re.findall(r"^(?:[A-Z_]+=\S+ )*make ([a-z-]+)", code)
@@ -115,7 +117,7 @@ def test_the_make_targets_that_it_names_exist(document) -> None:
 
 
 @documents
-def test_the_settings_that_it_names_exist(document) -> None:
+def test_the_settings_that_it_names_exist(document: Any) -> None:
     for code in code_of(document):
         for name in re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_\*|\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", code):
             prefix = name.removesuffix("*")
@@ -123,7 +125,7 @@ def test_the_settings_that_it_names_exist(document) -> None:
             assert name in known or (name != prefix and any(one.startswith(prefix) for one in known)), code
 
 
-def test_the_commands_that_they_name_exist_with_their_options(stack) -> None:
+def test_the_commands_that_they_name_exist_with_their_options(stack: Stack) -> None:
     known = set(stack.manage("help", "--commands").stdout.split())
     calls = {call for document in DOCUMENTS for code in code_of(document) for call in MANAGE.findall(code)}
     assert {name for name, _ in calls} <= known

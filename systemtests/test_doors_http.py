@@ -8,9 +8,12 @@ import http.client
 import itertools
 import json
 import re
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from systemtests.stack import Stack
 
 UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # The server's own words on the connection, and the time.
@@ -46,7 +49,9 @@ headers = st.fixed_dictionaries(
     body=bodies,
     chunked=st.booleans(),
 )
-def test_both_doors_answer_alike_over_http(stack, method, headers, body, chunked) -> None:
+def test_both_doors_answer_alike_over_http(
+    stack: Stack, method: Any, headers: Any, body: Any, chunked: Any
+) -> None:
     straight = answer(stack.port, method, headers, body, chunked, whole=True)
     in_pieces = answer(stack.port, method, headers, body, chunked)
     drf = answer(stack.port, method, headers | {"Authorization": "Basic eDp5"}, body, chunked)
@@ -55,13 +60,13 @@ def test_both_doors_answer_alike_over_http(stack, method, headers, body, chunked
     assert straight[0] < 500
 
 
-def answer(port, method, headers, body, chunked, *, whole=False):
+def answer(port: int, method: Any, headers: Any, body: Any, chunked: Any, *, whole: Any = False) -> Any:
     """Status, headers and body of one answer, ids and times aside."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.connect()
-    pieces = []
+    pieces: list[bytes] = []
     if whole:
-        connection.send = pieces.append
+        connection.send = pieces.append  # type: ignore[assignment,method-assign]
     number = next(senders)
     address = {"X-Forwarded-For": f"198.18.{number // 250 % 250}.{number % 250}"}
     encoded = {name: value.encode("latin-1") for name, value in (headers | address).items()}

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +26,7 @@ FAULTS = [
 
 
 @pytest.mark.timeout(400)
-def test_a_202_means_kept_under_faults(tmp_path) -> None:
+def test_a_202_means_kept_under_faults(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     only = [argument for fault in FAULTS for argument in ("--only", fault)]
     # The machine of the tests is busy with the tests: it is the answers that are judged here, not their times.
@@ -59,7 +61,7 @@ def test_a_202_means_kept_under_faults(tmp_path) -> None:
         assert sum(row["kinds"][kind]["good"] for row in seen["rows"]) > 5, kind
 
 
-def judged(tmp_path, *answers, client=KEPT, times=True):
+def judged(tmp_path: Path, *answers: Any, client: frozenset[int | str] = KEPT, times: Any = True) -> Any:
     """Judge one fault, from second 10 to 20 (healed at 15), with these answers: (at, took, kind, status)."""
     fault = Pause("postgres")
     fault.client = client
@@ -71,7 +73,7 @@ def judged(tmp_path, *answers, client=KEPT, times=True):
     return report.judge(outcome, times=times).failures
 
 
-def test_a_drill_fails_on_each_answer_that_the_readme_does_not_allow(tmp_path) -> None:
+def test_a_drill_fails_on_each_answer_that_the_readme_does_not_allow(tmp_path: Path) -> None:
     good = [(11, 0.1, kind, next(iter(report.GOOD[kind]))) for kind in KINDS]
     assert judged(tmp_path, *good) == []
     assert judged(tmp_path, (11, 0.1, "json", 503)) == ["pause-postgres: json: 1 × 503"]
@@ -82,17 +84,17 @@ def test_a_drill_fails_on_each_answer_that_the_readme_does_not_allow(tmp_path) -
     assert judged(tmp_path, (5, 0.1, "poll", 404)) == ["(between faults): poll: 1 × 404"]
 
 
-def test_a_fault_explains_what_was_asked_before_it_and_answered_in_it(tmp_path) -> None:
+def test_a_fault_explains_what_was_asked_before_it_and_answered_in_it(tmp_path: Path) -> None:
     assert judged(tmp_path, (9, 2, "page", CUT), client=BROKEN) == []
     assert judged(tmp_path, (8, 1, "page", CUT), client=BROKEN) == ["(between faults): page: 1 × cut"]
 
 
-def test_where_nothing_can_be_kept_only_registrations_are_refused(tmp_path) -> None:
+def test_where_nothing_can_be_kept_only_registrations_are_refused(tmp_path: Path) -> None:
     refused = [(11, 0.1, kind, 503) for kind in ("json", "form", "poll")]
     assert judged(tmp_path, *refused, client=REFUSED) == ["pause-postgres: poll: 1 × 503"]
 
 
-def test_a_drill_fails_on_slow_answers_where_visitors_should_notice_nothing(tmp_path) -> None:
+def test_a_drill_fails_on_slow_answers_where_visitors_should_notice_nothing(tmp_path: Path) -> None:
     slow = (11, 1.5, "poll", 200)
     assert judged(tmp_path, slow) == ["pause-postgres: poll: one took 1.50 s"]
     assert judged(tmp_path, slow, times=False) == judged(tmp_path, slow, client=BROKEN) == []

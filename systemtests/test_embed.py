@@ -2,6 +2,7 @@
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from selenium.webdriver.common.by import By
@@ -21,14 +22,14 @@ FORM = """<!doctype html><html lang="{language}"><meta charset="utf-8"><title>A 
 class Host:
     """A page on a server of its own, which allows itself nothing but Breakwater's script and API."""
 
-    def __init__(self, page) -> None:
+    def __init__(self, page: Any) -> None:
         self.browser = page.browser
         self.stack = page.stack
         self.page = page
         # One for all: a connection that Chromium opened early may still lead to an earlier test's server.
         Host.html = FORM.format(site=self.stack.url, language="en", words="")
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         host = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,30 +43,30 @@ class Host:
                 self.end_headers()
                 self.wfile.write(Host.html.encode())
 
-            def log_message(self, *_) -> None:
+            def log_message(self, *_: Any) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", self.stack.host_port), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> Any:
         self.server.shutdown()
         self.server.server_close()
 
-    def open(self):
+    def open(self) -> Any:
         self.browser.get(self.stack.host)
         return self
 
-    def send(self, phone) -> None:
+    def send(self, phone: str) -> None:
         self.browser.find_element(By.ID, "phone").send_keys(phone)
         self.browser.find_element(By.CSS_SELECTOR, "button").click()
 
     @property
-    def status(self):
+    def status(self) -> Any:
         return self.page.text("[role=status]")
 
-    def assert_registered_once(self, phone, within=40) -> None:
+    def assert_registered_once(self, phone: str, within: float = 40) -> None:
         eventually(lambda: self.status == "You are registered.", within)
         self.stack.registered()
         assert self.stack.submissions_of(phone) == 1
@@ -73,7 +74,7 @@ class Host:
 
 
 @pytest.fixture
-def host(page):
+def host(page: Any) -> Any:
     with Host(page) as host:
         # A header that the API does not know would be refused in a preflight, so all come from one address.
         page.browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
@@ -84,24 +85,24 @@ def host(page):
 
 
 @pytest.fixture
-def phone():
+def phone() -> Any:
     return new_phone()
 
 
-def test_a_page_elsewhere_registers_under_its_own_strict_policy(host, phone) -> None:
+def test_a_page_elsewhere_registers_under_its_own_strict_policy(host: Any, phone: str) -> None:
     host.send(phone)
     host.assert_registered_once(phone)
     assert host.page.find("form").get_attribute("data-state") == "registered"
     assert [line for line in host.page.complaints() if "favicon" not in line] == []
 
 
-def test_a_wrong_number_is_refused_in_the_sites_words(host) -> None:
+def test_a_wrong_number_is_refused_in_the_sites_words(host: Any) -> None:
     host.send("0912")
     assert "too short" in eventually(lambda: "Sending" not in host.status and host.status)
     assert host.page.kept() == ""
 
 
-def test_a_cut_network_and_a_reload(host, phone) -> None:
+def test_a_cut_network_and_a_reload(host: Any, phone: str) -> None:
     host.page.cut_network()
     host.send(phone)
     eventually(lambda: "Not there yet" in host.status)
@@ -111,14 +112,14 @@ def test_a_cut_network_and_a_reload(host, phone) -> None:
     host.assert_registered_once(phone)
 
 
-def test_a_site_that_restarts(host, phone) -> None:
+def test_a_site_that_restarts(host: Any, phone: str) -> None:
     host.stack.kill(*family_of(host.stack.leader("web")))
     host.send(phone)
     eventually(lambda: "Not there yet" in host.status)
     host.assert_registered_once(phone)
 
 
-def test_another_number_instead_while_the_first_waits(host, phone) -> None:
+def test_another_number_instead_while_the_first_waits(host: Any, phone: str) -> None:
     other = new_phone()
     host.page.cut_network()
     host.send(phone)
@@ -134,7 +135,7 @@ def test_another_number_instead_while_the_first_waits(host, phone) -> None:
     assert host.stack.submissions_of(phone) == 0
 
 
-def test_a_pages_own_words_and_its_event(host, phone) -> None:
+def test_a_pages_own_words_and_its_event(host: Any, phone: str) -> None:
     Host.html = FORM.format(site=host.stack.url, language="en", words="See you there")
     host.open()
     host.browser.execute_script(
@@ -149,7 +150,7 @@ def test_a_pages_own_words_and_its_event(host, phone) -> None:
     ]
 
 
-def test_an_input_event_without_another_number_cancels_nothing(host, phone) -> None:
+def test_an_input_event_without_another_number_cancels_nothing(host: Any, phone: str) -> None:
     host.page.cut_network()
     host.send(phone)
     eventually(lambda: "Not there yet" in host.status)
@@ -164,7 +165,7 @@ def test_an_input_event_without_another_number_cancels_nothing(host, phone) -> N
 @pytest.mark.parametrize(
     "element", ["", '</form><p role="status"></p><form>'], ids=["gone", "outside the form"]
 )
-def test_an_editor_took_the_words_away(host, phone, element) -> None:
+def test_an_editor_took_the_words_away(host: Any, phone: str, element: Any) -> None:
     Host.html = Host.html.replace('<p role="status"></p>', element)
     host.open()
     assert any("role=status" in line for line in host.page.complaints())
@@ -173,13 +174,13 @@ def test_an_editor_took_the_words_away(host, phone, element) -> None:
     assert host.stack.submissions_of(phone) == 1
 
 
-def test_a_form_without_the_number_s_field_is_left_alone(host) -> None:
+def test_a_form_without_the_number_s_field_is_left_alone(host: Any) -> None:
     Host.html = Host.html.replace('name="phone_number"', "")
     host.open()
     assert any("phone_number" in line for line in host.page.complaints())
 
 
-def test_the_script_twice_on_a_page(host, phone) -> None:
+def test_the_script_twice_on_a_page(host: Any, phone: str) -> None:
     script = Host.html[Host.html.index("<script") :]
     Host.html += script
     host.open()
@@ -191,7 +192,7 @@ def test_the_script_twice_on_a_page(host, phone) -> None:
     assert host.browser.execute_script("return window.seen") == ["sending", "processing", "registered"]
 
 
-def test_all_numbers_that_earlier_visits_left_are_sent(host) -> None:
+def test_all_numbers_that_earlier_visits_left_are_sent(host: Any) -> None:
     first, second = new_phone(), new_phone()
     host.page.cut_network()
     host.browser.execute_script(
@@ -205,7 +206,7 @@ def test_all_numbers_that_earlier_visits_left_are_sent(host) -> None:
     eventually(lambda: host.page.kept() == "")
 
 
-def test_a_page_that_is_not_allowed_is_told_so_by_the_browser(host, phone) -> None:
+def test_a_page_that_is_not_allowed_is_told_so_by_the_browser(host: Any, phone: str) -> None:
     stranger = host.stack.host.replace("127.0.0.1", "localhost")
     host.browser.get(stranger)
     host.send(phone)
@@ -214,7 +215,7 @@ def test_a_page_that_is_not_allowed_is_told_so_by_the_browser(host, phone) -> No
     assert host.stack.submissions_of(phone) == 0
 
 
-def test_without_scripts_the_form_leads_to_the_sites_own_page(plain_page, phone) -> None:
+def test_without_scripts_the_form_leads_to_the_sites_own_page(plain_page: Any, phone: str) -> None:
     with Host(plain_page) as host:
         host.open().send(phone)
         plain_page.wait_for("Registered")

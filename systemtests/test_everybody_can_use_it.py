@@ -1,5 +1,7 @@
 """No violation that axe knows, on each page, in each state, language and colour scheme; and what a screen reader says."""
 
+from typing import Any
+
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -18,7 +20,7 @@ def _axe() -> None:
 
 
 @pytest.fixture(params=[(language, scheme) for language in LANGUAGES for scheme in SCHEMES], ids="-".join)
-def view(request, page):
+def view(request: Any, page: Any) -> Any:
     """A page, its language, and its colours."""
     language, scheme = request.param
     features = [
@@ -31,7 +33,7 @@ def view(request, page):
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-def test_every_state_of_the_form_and_of_a_registration(view) -> None:
+def test_every_state_of_the_form_and_of_a_registration(view: Any) -> None:
     browser, (offline, short) = view.browser, SENTENCES[view.language]
     assert axe.violations(browser) == []
     view.type("0912")
@@ -52,7 +54,7 @@ def test_every_state_of_the_form_and_of_a_registration(view) -> None:
     assert axe.violations(browser) == []
 
 
-def test_a_registration_on_its_way(view) -> None:
+def test_a_registration_on_its_way(view: Any) -> None:
     with view.stack.paused("worker"):
         view.type(new_phone())
         view.press()
@@ -64,14 +66,14 @@ def test_a_registration_on_its_way(view) -> None:
     view.wait_for("Registered")
 
 
-def shown_words(page):
+def shown_words(page: Any) -> Any:
     """The name of the words that the progress shows."""
     ask = "const texts = JSON.parse(document.getElementById('texts').textContent);"
     ask += "return Object.keys(texts).filter((name) => texts[name].heading === arguments[0])"
     return page.browser.execute_script(ask, page.text("#progress-heading"))
 
 
-def test_a_screen_reader_hears_each_step_once(page) -> None:
+def test_a_screen_reader_hears_each_step_once(page: Any) -> None:
     page.open("/en/")
     page.browser.execute_script(
         """
@@ -97,7 +99,7 @@ def test_a_screen_reader_hears_each_step_once(page) -> None:
     assert page.browser.switch_to.active_element.get_attribute("id") == "progress-heading"
 
 
-def test_the_keyboard_alone_is_enough(page) -> None:
+def test_the_keyboard_alone_is_enough(page: Any) -> None:
     page.open("/en/")
     phone = new_phone()
     ActionChains(page.browser).send_keys(Keys.TAB, Keys.ENTER).perform()  # "Go to the registration form"

@@ -1,19 +1,20 @@
 """/livez and /readyz, and what a visitor gets, while one server after the other hangs or dies."""
 
 import time
+from typing import Any
 
 import pytest
 
-from systemtests.stack import children_of, eventually, new_phone
+from systemtests.stack import Stack, children_of, eventually, new_phone
 
 
-def timed(ask):
+def timed(ask: Any) -> Any:
     started = time.monotonic()
     answer = ask()
     return answer, time.monotonic() - started
 
 
-def test_a_sound_stack_is_alive_and_ready(stack) -> None:
+def test_a_sound_stack_is_alive_and_ready(stack: Stack) -> None:
     assert stack.http.get("/livez").json() == {"status": "alive"}
     assert stack.ready() == {
         "status": "ready",
@@ -23,7 +24,9 @@ def test_a_sound_stack_is_alive_and_ready(stack) -> None:
 
 
 @pytest.mark.parametrize(("server", "check"), [("redis", "redis"), ("postgres", "postgresql")])
-def test_a_server_that_hangs_degrades_readiness_and_stops_nobody(stack, server, check) -> None:
+def test_a_server_that_hangs_degrades_readiness_and_stops_nobody(
+    stack: Stack, server: Any, check: Any
+) -> None:
     with stack.paused(server):
         # An answer may be a second old, in each of the two web processes; eight connections meet both.
         eventually(lambda: all(stack.ready()["status"] == "degraded" for _ in range(8)))
@@ -40,7 +43,7 @@ def test_a_server_that_hangs_degrades_readiness_and_stops_nobody(stack, server, 
 
 
 @pytest.mark.parametrize("server", ["postgres", "redis", "rabbitmq"])
-def test_a_probe_that_asks_again_and_again_is_answered_each_time(stack, server) -> None:
+def test_a_probe_that_asks_again_and_again_is_answered_each_time(stack: Stack, server: Any) -> None:
     with stack.paused(server):
         for _ in range(40):
             answer, seconds = timed(lambda: stack.http.get("/readyz"))
@@ -48,7 +51,7 @@ def test_a_probe_that_asks_again_and_again_is_answered_each_time(stack, server) 
             assert seconds < 3
 
 
-def test_readiness_returns_when_postgresql_was_killed(stack) -> None:
+def test_readiness_returns_when_postgresql_was_killed(stack: Stack) -> None:
     killed = stack.leader("postgres")
     task_id = stack.register().json()["task_id"]
     stack.kill(killed)
@@ -61,14 +64,14 @@ def test_readiness_returns_when_postgresql_was_killed(stack) -> None:
     stack.recover()
 
 
-def test_a_mongodb_that_hangs_holds_nobody_up_and_its_documents_come_later(stack) -> None:
+def test_a_mongodb_that_hangs_holds_nobody_up_and_its_documents_come_later(stack: Stack) -> None:
     with stack.paused("mongodb"):
         task_id = stack.register().json()["task_id"]
         eventually(lambda: stack.status_of(task_id) == "Registered", within=20)
     eventually(lambda: stack.document(task_id), within=30)
 
 
-def test_what_is_accepted_while_the_broker_hangs_is_stored_once_it_is_back(stack) -> None:
+def test_what_is_accepted_while_the_broker_hangs_is_stored_once_it_is_back(stack: Stack) -> None:
     with stack.paused("rabbitmq"):
         task_ids = []
         for _ in range(12):
@@ -89,7 +92,7 @@ def test_what_is_accepted_while_the_broker_hangs_is_stored_once_it_is_back(stack
     stack.registered()
 
 
-def test_a_web_process_that_dies_while_the_broker_hangs_loses_nothing(stack) -> None:
+def test_a_web_process_that_dies_while_the_broker_hangs_loses_nothing(stack: Stack) -> None:
     with stack.paused("rabbitmq"):
         task_ids = [stack.register().json()["task_id"] for _ in range(12)]
         stack.kill(*children_of(stack.leader("web")))

@@ -1,16 +1,17 @@
 """Rate limits, seen by the limited: exact, for whole networks, and never in the way when Valkey is gone."""
 
 from collections import Counter
+from typing import Any
 
 from systemtests.crowd import Visitor, all_at_once
-from systemtests.stack import eventually, new_phone, new_sender
+from systemtests.stack import Stack, eventually, new_phone, new_sender
 
 
-def crowd_of(stack, count, sender):
+def crowd_of(stack: Stack, count: int, sender: Any) -> Any:
     return all_at_once(stack.port, [Visitor(new_phone(), sender, form=n % 4 == 3) for n in range(count)])
 
 
-def test_of_200_at_once_from_one_address_exactly_ten_are_accepted(stack) -> None:
+def test_of_200_at_once_from_one_address_exactly_ten_are_accepted(stack: Stack) -> None:
     answers = crowd_of(stack, 200, new_sender())
     assert Counter(answer.status for answer in answers) == {202: 10, 429: 190}
     for answer in answers:
@@ -19,13 +20,13 @@ def test_of_200_at_once_from_one_address_exactly_ten_are_accepted(stack) -> None
             assert 1 <= answer.retry_after <= 60
 
 
-def test_addresses_of_one_ipv6_network_share_a_limit(stack) -> None:
+def test_addresses_of_one_ipv6_network_share_a_limit(stack: Stack) -> None:
     statuses = [stack.register(sender=f"2001:db8:1:2::{n:x}").status_code for n in range(1, 12)]
     assert statuses == [202] * 10 + [429]
     assert stack.register(sender="2001:db8:1:3::1").status_code == 202
 
 
-def test_the_form_of_the_page_counts_too(stack) -> None:
+def test_the_form_of_the_page_counts_too(stack: Stack) -> None:
     sender = {"X-Forwarded-For": new_sender()}
     statuses = [
         stack.http.post("/en/", data={"phone_number": new_phone()}, headers=sender).status_code
@@ -35,13 +36,13 @@ def test_the_form_of_the_page_counts_too(stack) -> None:
     assert stack.register(sender=sender["X-Forwarded-For"]).status_code == 429
 
 
-def test_what_is_refused_costs_nothing(stack) -> None:
+def test_what_is_refused_costs_nothing(stack: Stack) -> None:
     sender = new_sender()
     assert {stack.register("0912", sender).status_code for _ in range(15)} == {400}
     assert stack.register(sender=sender).status_code == 202
 
 
-def test_requests_go_on_and_stay_limited_while_valkey_hangs(stack) -> None:
+def test_requests_go_on_and_stay_limited_while_valkey_hangs(stack: Stack) -> None:
     with stack.paused("redis"):
         task_ids = [stack.register().json()["task_id"] for _ in range(4)]
         statuses = Counter(answer.status for answer in crowd_of(stack, 60, new_sender()))
@@ -51,7 +52,7 @@ def test_requests_go_on_and_stay_limited_while_valkey_hangs(stack) -> None:
             eventually(lambda task_id=task_id: stack.status_of(task_id) == "Registered", within=20)
 
 
-def test_requests_go_on_when_valkey_is_killed_and_it_comes_back(stack) -> None:
+def test_requests_go_on_when_valkey_is_killed_and_it_comes_back(stack: Stack) -> None:
     killed = stack.leader("redis")
     stack.kill(killed)
     assert {answer.status for answer in crowd_of(stack, 5, new_sender())} == {202}

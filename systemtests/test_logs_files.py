@@ -2,18 +2,19 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 
 from systemtests.crowd import spellings
-from systemtests.stack import REGISTER, eventually, new_phone, new_sender
+from systemtests.stack import REGISTER, Stack, eventually, new_phone, new_sender
 
 # Celery says it on standard error, whatever the logging.
 SHUTDOWN = re.compile(r"worker: \w+ [Ss]hutdown \(MainProcess\)")
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])
-def test_every_line_is_one_json_object(stack, name) -> None:
+def test_every_line_is_one_json_object(stack: Stack, name: str) -> None:
     stack.registered()
     lines = [line for line in stack.log_lines(name) if line and not SHUTDOWN.fullmatch(line)]
     assert len(lines) > 1
@@ -22,7 +23,7 @@ def test_every_line_is_one_json_object(stack, name) -> None:
 
 
 @pytest.mark.parametrize(("name", "event"), [("web", "accepted"), ("worker", "stored")])
-def test_a_request_is_found_by_its_id(stack, name, event) -> None:
+def test_a_request_is_found_by_its_id(stack: Stack, name: str, event: Any) -> None:
     task_id = stack.registered()
     [line] = eventually(
         lambda: [line for line in stack.events(name) if task_id in line.get("request_ids", ())]
@@ -32,7 +33,7 @@ def test_a_request_is_found_by_its_id(stack, name, event) -> None:
     assert line["time"]
 
 
-def test_an_error_answer_is_found_by_its_id(stack) -> None:
+def test_an_error_answer_is_found_by_its_id(stack: Stack) -> None:
     request_id = stack.http.post(REGISTER, content="?").headers["X-Request-ID"]
     [line] = eventually(
         lambda: [line for line in stack.events("web") if line.get("request_id") == request_id]
@@ -40,13 +41,13 @@ def test_an_error_answer_is_found_by_its_id(stack) -> None:
     assert line["status"] == 415
 
 
-def all_logs(stack):
+def all_logs(stack: Stack) -> Any:
     return "\n".join(
         log.read_text(errors="replace") for log in sorted((stack.state_dir / "logs").glob("*.log"))
     )
 
 
-def test_no_log_holds_a_number_in_any_spelling(stack) -> None:
+def test_no_log_holds_a_number_in_any_spelling(stack: Stack) -> None:
     phone = new_phone()
     for typed in spellings(phone):
         assert stack.register(typed).status_code == 202
@@ -82,7 +83,7 @@ def test_no_log_holds_a_number_in_any_spelling(stack) -> None:
     ],
     ids=["NEL", "LS", "CSI", "encoded", "escaped"],
 )
-def test_a_hostile_agent_writes_no_line_of_its_own(stack, agent) -> None:
+def test_a_hostile_agent_writes_no_line_of_its_own(stack: Stack, agent: Any) -> None:
     stack.registered(headers={"User-Agent": agent})
     stack.http.get("/nothing", headers={"User-Agent": agent, "Referer": agent})
     assert "\n{forged}" not in all_logs(stack)
@@ -93,7 +94,7 @@ def test_a_hostile_agent_writes_no_line_of_its_own(stack, agent) -> None:
 
 
 @pytest.mark.parametrize("path", ["/a%0d%0a{forged}", "/a%1b[31m", "/a%e2%80%a8{forged}", "/%ff%00"])
-def test_a_hostile_address_writes_one_line(stack, path) -> None:
+def test_a_hostile_address_writes_one_line(stack: Stack, path: str) -> None:
     answer = stack.http.get(path)
     assert answer.status_code in (400, 404)
     request_id = answer.headers["X-Request-ID"]

@@ -4,26 +4,27 @@ import json
 import time
 from contextlib import contextmanager
 from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
+from typing import Any
 from uuid import RFC_4122, UUID
 
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 
 from systemtests.between import Between
-from systemtests.stack import eventually, family_of, new_phone, new_sender
+from systemtests.stack import Stack, eventually, family_of, new_phone, new_sender
 
 
 @pytest.fixture
-def phone():
+def phone() -> Any:
     return new_phone()
 
 
-def send(page, phone) -> None:
+def send(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     page.press()
 
 
-def assert_registered_once(page, phone) -> None:
+def assert_registered_once(page: Any, phone: str) -> None:
     page.wait_for("Registered")
     page.stack.registered()  # whatever stood behind it in the queue
     assert page.stack.submissions_of(phone) == 1
@@ -31,7 +32,7 @@ def assert_registered_once(page, phone) -> None:
 
 
 @contextmanager
-def neither_broker_nor_disk(stack):
+def neither_broker_nor_disk(stack: Stack) -> Any:
     """RabbitMQ hangs, and the web processes may not add a byte to any file."""
     web = family_of(stack.leader("web"))
     with stack.paused("rabbitmq"):
@@ -44,7 +45,7 @@ def neither_broker_nor_disk(stack):
                 prlimit(pid, RLIMIT_FSIZE, limit)
 
 
-def test_a_cut_network_and_a_reload_in_the_middle(page, phone) -> None:
+def test_a_cut_network_and_a_reload_in_the_middle(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -56,7 +57,7 @@ def test_a_cut_network_and_a_reload_in_the_middle(page, phone) -> None:
     assert_registered_once(page, phone)
 
 
-def test_a_tab_that_was_closed_while_the_network_was_cut(page, phone) -> None:
+def test_a_tab_that_was_closed_while_the_network_was_cut(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -67,7 +68,7 @@ def test_a_tab_that_was_closed_while_the_network_was_cut(page, phone) -> None:
     assert_registered_once(page, phone)
 
 
-def test_a_site_that_restarts(page, phone) -> None:
+def test_a_site_that_restarts(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     page.stack.kill(*family_of(page.stack.leader("web")))
     page.press()
@@ -77,7 +78,7 @@ def test_a_site_that_restarts(page, phone) -> None:
     assert_registered_once(page, phone)
 
 
-def test_a_site_that_can_keep_nothing(page, phone) -> None:
+def test_a_site_that_can_keep_nothing(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     with neither_broker_nor_disk(page.stack):
         page.press()
@@ -90,7 +91,7 @@ def test_a_site_that_can_keep_nothing(page, phone) -> None:
     assert_registered_once(page, phone)
 
 
-def test_a_limit_is_waited_out_as_long_as_the_site_asks(page, phone) -> None:
+def test_a_limit_is_waited_out_as_long_as_the_site_asks(page: Any, phone: str) -> None:
     sender = new_sender()
     eventually(lambda: page.stack.register(sender=sender).status_code == 429)
     page.comes_from(sender)
@@ -106,7 +107,7 @@ def test_a_limit_is_waited_out_as_long_as_the_site_asks(page, phone) -> None:
     assert page.posts() == 1
 
 
-def test_a_reload_while_it_is_registered(page, phone) -> None:
+def test_a_reload_while_it_is_registered(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     worker = page.stack.leader("worker")
     with page.stack.paused("worker"):
@@ -119,7 +120,7 @@ def test_a_reload_while_it_is_registered(page, phone) -> None:
     assert_registered_once(page, phone)
 
 
-def test_two_tabs_of_which_one_sends(page, phone) -> None:
+def test_two_tabs_of_which_one_sends(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -139,7 +140,7 @@ def test_two_tabs_of_which_one_sends(page, phone) -> None:
     assert_registered_once(page, phone)
 
 
-def test_a_second_tab_goes_on_when_the_first_is_closed(page, phone) -> None:
+def test_a_second_tab_goes_on_when_the_first_is_closed(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -155,7 +156,7 @@ def test_a_second_tab_goes_on_when_the_first_is_closed(page, phone) -> None:
     assert_registered_once(page, phone)
 
 
-def test_another_number_instead_while_the_first_waits(page, phone) -> None:
+def test_another_number_instead_while_the_first_waits(page: Any, phone: str) -> None:
     other = new_phone()
     page.open("/en/").type(phone)
     page.cut_network()
@@ -174,7 +175,7 @@ def test_another_number_instead_while_the_first_waits(page, phone) -> None:
 @pytest.mark.parametrize(
     "change", [lambda phone: phone, lambda phone: f"{phone[:4]} {phone[4:]}"], ids=["", "spaces"]
 )
-def test_an_input_event_without_another_number_cancels_nothing(page, phone, change) -> None:
+def test_an_input_event_without_another_number_cancels_nothing(page: Any, phone: str, change: Any) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -191,7 +192,7 @@ def test_an_input_event_without_another_number_cancels_nothing(page, phone, chan
     assert_registered_once(page, phone)
 
 
-def test_a_tab_that_sleeps_holds_nobody_up(page, phone) -> None:
+def test_a_tab_that_sleeps_holds_nobody_up(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -209,7 +210,7 @@ def test_a_tab_that_sleeps_holds_nobody_up(page, phone) -> None:
     assert page.stack.submissions_of(phone) == 1
 
 
-def test_a_lock_that_is_taken_away_while_it_is_sent(page, phone) -> None:
+def test_a_lock_that_is_taken_away_while_it_is_sent(page: Any, phone: str) -> None:
     taken = """navigator.locks.request = (name, options, job) => {
         job();
         return Promise.reject(new DOMException("", "AbortError"));
@@ -222,7 +223,7 @@ def test_a_lock_that_is_taken_away_while_it_is_sent(page, phone) -> None:
     assert_registered_once(page, phone)
 
 
-def test_a_page_whose_words_a_translator_took_out_still_sends(page, phone) -> None:
+def test_a_page_whose_words_a_translator_took_out_still_sends(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     page.browser.execute_script("document.querySelector('#announcer').remove()")
     page.press()
@@ -230,10 +231,10 @@ def test_a_page_whose_words_a_translator_took_out_still_sends(page, phone) -> No
     eventually(lambda: phone not in page.kept())
 
 
-def test_a_challenge_that_lets_browsers_in_by_a_cookie(page, phone) -> None:
+def test_a_challenge_that_lets_browsers_in_by_a_cookie(page: Any, phone: str) -> None:
     with Between(page.stack) as cdn:
 
-        def challenge(_method, path, headers):
+        def challenge(_method: Any, path: str, headers: Any) -> Any:
             if path.startswith("/api/") and "clearance=1" not in headers.get("Cookie", ""):
                 return 403, [("Content-Type", "text/html")], b"Are you human?"
             return None
@@ -246,7 +247,7 @@ def test_a_challenge_that_lets_browsers_in_by_a_cookie(page, phone) -> None:
         assert_registered_once(page, phone)
 
 
-def test_a_cdn_that_rewrites_scripts_and_styles_leaves_a_form_that_registers(page, phone) -> None:
+def test_a_cdn_that_rewrites_scripts_and_styles_leaves_a_form_that_registers(page: Any, phone: str) -> None:
     with Between(page.stack) as cdn:
         cdn.rewrite = lambda html: html.replace('<script type="module">', '<script type="module"> ').replace(
             "<style>", "<style> "
@@ -258,11 +259,11 @@ def test_a_cdn_that_rewrites_scripts_and_styles_leaves_a_form_that_registers(pag
         assert_registered_once(page, phone)
 
 
-def test_the_page_asks_as_seldom_as_the_site_wants(page, phone) -> None:
+def test_the_page_asks_as_seldom_as_the_site_wants(page: Any, phone: str) -> None:
     asked = []
     with Between(page.stack) as site:
 
-        def patient(method, path, _headers):
+        def patient(method: Any, path: str, _headers: Any) -> Any:
             if method == "GET" and path.startswith("/api/register/"):
                 asked.append(time.monotonic())
                 if len(asked) == 1:
@@ -281,7 +282,7 @@ def test_the_page_asks_as_seldom_as_the_site_wants(page, phone) -> None:
     assert asked[1] - asked[0] >= 4
 
 
-def test_each_key_is_a_uuid_that_tells_its_time(page, phone) -> None:
+def test_each_key_is_a_uuid_that_tells_its_time(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -293,7 +294,7 @@ def test_each_key_is_a_uuid_that_tells_its_time(page, phone) -> None:
     assert_registered_once(page, phone)
 
 
-def test_a_double_click_a_reload_and_the_back_button_at_the_end(page, phone) -> None:
+def test_a_double_click_a_reload_and_the_back_button_at_the_end(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     ActionChains(page.browser).double_click(page.find("#register button")).perform()
     page.wait_for("Registered")
@@ -308,7 +309,7 @@ def test_a_double_click_a_reload_and_the_back_button_at_the_end(page, phone) -> 
     assert page.find("#register").is_displayed()
 
 
-def test_what_is_older_than_a_day_is_forgotten(page, phone) -> None:
+def test_what_is_older_than_a_day_is_forgotten(page: Any, phone: str) -> None:
     page.open("/en/").type(phone)
     page.cut_network()
     page.press()
@@ -319,7 +320,7 @@ def test_what_is_older_than_a_day_is_forgotten(page, phone) -> None:
     assert page.typed == phone
 
 
-def test_a_refused_number_is_forgotten(page) -> None:
+def test_a_refused_number_is_forgotten(page: Any) -> None:
     page.open("/en/").type("0912")
     page.press()
     page.press()
@@ -327,7 +328,7 @@ def test_a_refused_number_is_forgotten(page) -> None:
     assert page.kept() == ""
 
 
-def test_where_the_browser_keeps_nothing_the_open_page_does(page, phone) -> None:
+def test_where_the_browser_keeps_nothing_the_open_page_does(page: Any, phone: str) -> None:
     forbid = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('', 'SecurityError'); }})"
     script = page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": forbid})
     page.open("/en/").type(phone)
@@ -341,7 +342,7 @@ def test_where_the_browser_keeps_nothing_the_open_page_does(page, phone) -> None
 
 
 @pytest.mark.parametrize("rubbish", ["", "{", "null", "[]", '{"key": "x"}', '{"key": "x", "since": "now"}'])
-def test_rubbish_in_the_browsers_store_is_put_away(page, phone, rubbish) -> None:
+def test_rubbish_in_the_browsers_store_is_put_away(page: Any, phone: str, rubbish: Any) -> None:
     page.open("/en/")
     page.browser.execute_script("localStorage['breakwater:x'] = arguments[0]", rubbish)
     page.browser.refresh()
@@ -351,7 +352,7 @@ def test_rubbish_in_the_browsers_store_is_put_away(page, phone, rubbish) -> None
     page.wait_for("Registered")
 
 
-def test_without_scripts_a_double_click_registers_once(plain_page, phone) -> None:
+def test_without_scripts_a_double_click_registers_once(plain_page: Any, phone: str) -> None:
     plain_page.open("/en/").type(phone)
     ActionChains(plain_page.browser).double_click(plain_page.find("#register button")).perform()
     eventually(lambda: "/registration/" in plain_page.browser.current_url)

@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 
-from systemtests.stack import ROOT, eventually
+from systemtests.stack import ROOT, Stack, eventually
 
 
-def test_schemathesis_finds_no_difference_between_the_document_and_the_product(stack, tmp_path) -> None:
+def test_schemathesis_finds_no_difference_between_the_document_and_the_product(
+    stack: Stack, tmp_path: Path
+) -> None:
     command = "run --checks all --max-examples 40 --seed 20260921 --generation-database none --warnings off"
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", *command.split(), f"{stack.url}/api/schema/"],
@@ -23,7 +27,7 @@ def test_schemathesis_finds_no_difference_between_the_document_and_the_product(s
     assert "Tested: 2" in done.stdout, done.stdout
 
 
-def test_the_page_shows_errors_and_code_to_copy_in_three_languages(stack, chromium) -> None:
+def test_the_page_shows_errors_and_code_to_copy_in_three_languages(stack: Stack, chromium: WebDriver) -> None:
     chromium.get_log("browser")
     chromium.get(f"{stack.url}/api/docs/")
     eventually(lambda: chromium.find_elements(By.CSS_SELECTOR, ".opblock-summary-control"))

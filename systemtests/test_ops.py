@@ -1,16 +1,18 @@
 """The operator's page in a real browser: it changes while visitors register, and says what is away."""
 
 import re
+from typing import Any
 
 import pytest
+from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 
-from systemtests.stack import eventually, new_phone
+from systemtests.stack import Stack, eventually, new_phone
 from systemtests.visitor import Page
 
 
 @pytest.fixture
-def page(chromium, stack):
+def page(chromium: WebDriver, stack: Stack) -> Any:
     """The live page, opened by an operator who had to log in."""
     page = Page(chromium, stack)
     page.open("/ops/?lang=en")
@@ -22,20 +24,20 @@ def page(chromium, stack):
     return page
 
 
-def admin_password(stack):
+def admin_password(stack: Stack) -> Any:
     return re.search(r"/admin/\s+admin / (\S+)", stack.output.read_text())[1]
 
 
-def number(page, selector):
+def number(page: Any, selector: str) -> Any:
     found = re.match(r"[\d,]+", page.text(selector))
     return int(found[0].replace(",", "")) if found else None
 
 
-def banner(page):
+def banner(page: Any) -> Any:
     return page.text("#banner") if page.find("#banner").is_displayed() else ""
 
 
-def test_the_page_changes_while_visitors_register(page) -> None:
+def test_the_page_changes_while_visitors_register(page: Any) -> None:
     eventually(lambda: page.text("#status") == "All is well", within=40)
     # Each for itself: a worker that an earlier test has killed has taken its last counts along.
     accepted, stored, refused = (number(page, f"#{name}-more") for name in ("accepted", "stored", "refused"))
@@ -63,7 +65,7 @@ def test_the_page_changes_while_visitors_register(page) -> None:
         ("postgres", "workers hold their batches"),
     ],
 )
-def test_a_banner_says_what_goes_on_without_a_server(page, server, says) -> None:
+def test_a_banner_says_what_goes_on_without_a_server(page: Any, server: Any, says: Any) -> None:
     part = {"postgres": "postgresql"}.get(server, server)
     with page.stack.paused(server):
         eventually(lambda: says in banner(page), within=30)
@@ -78,7 +80,7 @@ def test_a_banner_says_what_goes_on_without_a_server(page, server, says) -> None
     eventually(lambda: banner(page) == "" and page.text("#status") == "All is well", within=60)
 
 
-def test_a_registration_is_traced_by_its_phone(page) -> None:
+def test_a_registration_is_traced_by_its_phone(page: Any) -> None:
     phone = new_phone()
     task_id = page.stack.registered(phone)
     page.open("/ops/trace/?lang=en")
@@ -95,7 +97,7 @@ def test_a_registration_is_traced_by_its_phone(page) -> None:
     assert page.complaints() == []
 
 
-def test_metrics_are_for_who_asks_from_inside(stack) -> None:
+def test_metrics_are_for_who_asks_from_inside(stack: Stack) -> None:
     # A worker that an earlier test has stopped may not be back at the queue yet.
     eventually(lambda: "breakwater_workers 1" in stack.http.get("/metrics").text)
     assert stack.http.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 404

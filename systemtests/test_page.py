@@ -1,6 +1,7 @@
 """The landing page in a real browser, with and without JavaScript."""
 
 import re
+from typing import Any
 
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
@@ -11,7 +12,7 @@ from tests.spellings import LANDLINES, REFUSALS, SPELLINGS
 
 
 @pytest.mark.parametrize(("language", "direction"), [("fa", "rtl"), ("en", "ltr")])
-def test_a_number_in_persian_digits_is_registered_in_view(page, language, direction) -> None:
+def test_a_number_in_persian_digits_is_registered_in_view(page: Any, language: str, direction: Any) -> None:
     phone = new_phone()
     page.open(f"/{language}/").type(spellings(phone)[6])
     assert page.find("html").get_attribute("dir") == direction
@@ -29,7 +30,7 @@ def test_a_number_in_persian_digits_is_registered_in_view(page, language, direct
 
 
 @pytest.mark.parametrize("language", ["fa", "en"])
-def test_one_request_brings_all_but_the_font(page, language) -> None:
+def test_one_request_brings_all_but_the_font(page: Any, language: str) -> None:
     page.open(f"/{language}/")
     asked = [url.removeprefix(page.stack.url) for url in page.addresses() if not url.startswith("data:")]
     assert asked[0] == f"/{language}/"
@@ -37,7 +38,7 @@ def test_one_request_brings_all_but_the_font(page, language) -> None:
     assert page.complaints() == []
 
 
-def test_the_pages_own_requests_take_the_express_lane(page) -> None:
+def test_the_pages_own_requests_take_the_express_lane(page: Any) -> None:
     page.open("/en/").type(new_phone())
     page.press()
     page.wait_for("Registered")
@@ -47,7 +48,7 @@ def test_the_pages_own_requests_take_the_express_lane(page) -> None:
     assert not [event for event in by_django if event["path"] == f"/api/register/{task_id}/"]
 
 
-def test_the_visitors_language_opens_at_the_door(page) -> None:
+def test_the_visitors_language_opens_at_the_door(page: Any) -> None:
     page.browser.execute_cdp_cmd("Emulation.setUserAgentOverride", {"userAgent": "x", "acceptLanguage": "en"})
     assert page.open("/").find("html").get_attribute("lang") == "en"
     page.browser.execute_cdp_cmd("Emulation.setUserAgentOverride", {"userAgent": "x", "acceptLanguage": "fa"})
@@ -55,7 +56,7 @@ def test_the_visitors_language_opens_at_the_door(page) -> None:
 
 
 @pytest.mark.parametrize(("language", "sentence"), [("fa", "کوتاه"), ("en", "short")])
-def test_what_is_wrong_is_said_and_what_was_typed_is_kept(page, language, sentence) -> None:
+def test_what_is_wrong_is_said_and_what_was_typed_is_kept(page: Any, language: str, sentence: Any) -> None:
     page.open(f"/{language}/").type("0912")
     page.press()
     eventually(lambda: sentence in page.text("#problem"))
@@ -66,7 +67,7 @@ def test_what_is_wrong_is_said_and_what_was_typed_is_kept(page, language, senten
     assert page.typed == "0912"
 
 
-def looks_right(page, spellings):
+def looks_right(page: Any, spellings: Any) -> Any:
     """For each way to write a number: whether the page's hint finds it right."""
     return page.browser.execute_script(
         """const field = document.querySelector("#phone_number");
@@ -79,7 +80,7 @@ def looks_right(page, spellings):
     )
 
 
-def test_the_pages_hint_finds_right_what_the_server_takes_and_nothing_else(page) -> None:
+def test_the_pages_hint_finds_right_what_the_server_takes_and_nothing_else(page: Any) -> None:
     page.open("/en/")
     right = [*SPELLINGS.values(), *LANDLINES.values()]
     wrong = [raw for raw, _ in REFUSALS.values() if isinstance(raw, str) and "\ud800" not in raw]
@@ -87,7 +88,7 @@ def test_the_pages_hint_finds_right_what_the_server_takes_and_nothing_else(page)
     assert [one for one, good in zip(wrong, looks_right(page, wrong), strict=True) if good] == []
 
 
-def test_the_pages_hint_passes_over_the_same_marks_as_the_server(page) -> None:
+def test_the_pages_hint_passes_over_the_same_marks_as_the_server(page: Any) -> None:
     page.open("/en/")
     schemas = page.stack.http.get("/api/schema/?format=json").json()["components"]["schemas"]
     published = schemas["Registration"]["properties"]["phone_number"]["pattern"]
@@ -98,7 +99,7 @@ def test_the_pages_hint_passes_over_the_same_marks_as_the_server(page) -> None:
     assert [ascii(mark) for mark, one, other in zip(marks, taken, said, strict=True) if one != other] == []
 
 
-def test_pressing_twice_registers_once(page) -> None:
+def test_pressing_twice_registers_once(page: Any) -> None:
     phone = new_phone()
     page.open("/en/").type(phone)
     ActionChains(page.browser).double_click(page.find("#register button")).perform()
@@ -107,7 +108,7 @@ def test_pressing_twice_registers_once(page) -> None:
     assert page.stack.submissions_of(phone) == 1
 
 
-def test_a_broken_network_is_waited_out_and_registers_once(page) -> None:
+def test_a_broken_network_is_waited_out_and_registers_once(page: Any) -> None:
     phone = new_phone()
     page.open("/en/").type(phone)
     page.cut_network()
@@ -118,7 +119,7 @@ def test_a_broken_network_is_waited_out_and_registers_once(page) -> None:
     assert page.stack.submissions_of(phone) == 1
 
 
-def test_after_one_number_comes_another(page) -> None:
+def test_after_one_number_comes_another(page: Any) -> None:
     first, second = new_phone(), new_phone()
     page.open("/en/").type(first)
     page.press()
@@ -131,7 +132,9 @@ def test_after_one_number_comes_another(page) -> None:
 
 
 @pytest.mark.parametrize(("language", "heading"), [("fa", "ثبت شد"), ("en", "You are registered")])
-def test_without_scripts_the_form_leads_to_the_end_by_itself(plain_page, language, heading) -> None:
+def test_without_scripts_the_form_leads_to_the_end_by_itself(
+    plain_page: Any, language: str, heading: Any
+) -> None:
     phone = new_phone()
     plain_page.open(f"/{language}/").type(spellings(phone)[6])
     plain_page.press()
@@ -142,7 +145,7 @@ def test_without_scripts_the_form_leads_to_the_end_by_itself(plain_page, languag
     assert plain_page.complaints() == []
 
 
-def test_without_scripts_what_is_wrong_is_said_and_what_was_typed_is_kept(plain_page) -> None:
+def test_without_scripts_what_is_wrong_is_said_and_what_was_typed_is_kept(plain_page: Any) -> None:
     plain_page.open("/en/").type("0912")
     plain_page.press()
     assert "too short" in eventually(lambda: plain_page.text("#problem"))
@@ -151,7 +154,7 @@ def test_without_scripts_what_is_wrong_is_said_and_what_was_typed_is_kept(plain_
 
 
 @pytest.mark.parametrize("path", ["/api/docs/", "/api/register/", "/admin/login/"])
-def test_the_other_pages_break_no_rule_of_their_own(page, path) -> None:
+def test_the_other_pages_break_no_rule_of_their_own(page: Any, path: str) -> None:
     page.open(path)
     complaints = [line for line in page.complaints() if "405" not in line]
     assert complaints == []

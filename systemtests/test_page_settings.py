@@ -3,12 +3,14 @@
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
+from selenium.webdriver.chrome.webdriver import WebDriver
 
 from systemtests import axe
-from systemtests.stack import ROOT, eventually, free_port, new_phone
+from systemtests.stack import ROOT, Stack, eventually, free_port, new_phone
 from systemtests.visitor import Page
 
 PAGE = """
@@ -21,7 +23,7 @@ accent = "#7a1f5c"
 
 
 @pytest.fixture(scope="module")
-def campaign(stack, tmp_path_factory):
+def campaign(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Any:
     directory = tmp_path_factory.mktemp("campaign")
     (directory / "page.toml").write_text(PAGE)
     port = free_port()
@@ -43,7 +45,7 @@ def campaign(stack, tmp_path_factory):
         web.wait(30)
 
 
-def is_up(url):
+def is_up(url: str) -> Any:
     try:
         return httpx.get(f"{url}/livez", trust_env=False).is_success
     except httpx.TransportError:
@@ -51,11 +53,11 @@ def is_up(url):
 
 
 @pytest.fixture
-def page(chromium, campaign):
+def page(chromium: WebDriver, campaign: Any) -> Any:
     return Page(chromium, campaign)
 
 
-def test_its_colours_are_painted_and_its_words_can_be_read_by_all(page) -> None:
+def test_its_colours_are_painted_and_its_words_can_be_read_by_all(page: Any) -> None:
     page.open("/en/")
     assert page.find("#register button").value_of_css_property("background-color") == "rgba(122, 31, 92, 1)"
     assert axe.violations(page.browser) == []
@@ -63,7 +65,7 @@ def test_its_colours_are_painted_and_its_words_can_be_read_by_all(page) -> None:
 
 
 @pytest.mark.parametrize(("language", "sentence"), [("fa", "موافقت خود را"), ("en", "Please tick the box")])
-def test_nothing_is_sent_before_the_box_is_ticked(page, language, sentence) -> None:
+def test_nothing_is_sent_before_the_box_is_ticked(page: Any, language: str, sentence: Any) -> None:
     phone = new_phone()
     page.open(f"/{language}/").type(phone)
     page.press()

@@ -2,11 +2,12 @@
 
 import json
 import subprocess
+from typing import Any
 
 import httpx
 import pytest
 
-from systemtests.stack import ROOT, eventually, free_port
+from systemtests.stack import ROOT, Stack, eventually, free_port
 
 DASHBOARD = json.loads((ROOT / "deploy/grafana/breakwater.json").read_text())
 QUESTIONS = sorted({target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]})
@@ -15,28 +16,28 @@ QUESTIONS = sorted({target["expr"] for panel in DASHBOARD["panels"] for target i
 class Prometheus:
     """What its API tells."""
 
-    def __init__(self, url) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
 
-    def ask(self, path, **parameters):
+    def ask(self, path: str, **parameters: Any) -> Any:
         answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, trust_env=False).json()
         assert answer["status"] == "success", answer
         return answer["data"]
 
-    def has_read(self):
+    def has_read(self) -> Any:
         try:
             httpx.get(f"{self.url}/-/ready", trust_env=False).raise_for_status()
         except httpx.HTTPError:
             return False
         return [one["health"] for one in self.ask("targets")["activeTargets"]] == ["up"]
 
-    def rules(self):
+    def rules(self) -> Any:
         [group] = self.ask("rules")["groups"]
         return group["rules"]
 
 
 @pytest.fixture(scope="module")
-def prometheus(stack, tmp_path_factory):
+def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Any:
     directory = tmp_path_factory.mktemp("prometheus")
     settings = directory / "prometheus.json"  # JSON is YAML too
     job = {"job_name": "breakwater", "static_configs": [{"targets": [stack.url.removeprefix("http://")]}]}
@@ -59,15 +60,15 @@ def prometheus(stack, tmp_path_factory):
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_the_dashboards_questions_have_an_answer(prometheus, question) -> None:
+def test_the_dashboards_questions_have_an_answer(prometheus: Any, question: Any) -> None:
     eventually(lambda: prometheus.ask("query", query=question)["result"])
 
 
-def test_every_alert_is_judged(prometheus) -> None:
+def test_every_alert_is_judged(prometheus: Any) -> None:
     eventually(lambda: all(rule["health"] == "ok" for rule in prometheus.rules()))
 
 
-def test_a_server_that_is_away_raises_its_alert(prometheus, stack) -> None:
+def test_a_server_that_is_away_raises_its_alert(prometheus: Any, stack: Stack) -> None:
     with stack.paused("redis"):
         [alert] = eventually(
             lambda: [

@@ -3,22 +3,23 @@
 import threading
 import time
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
 
-from systemtests.stack import CAMPAIGN, REGISTER, eventually, new_phone, new_sender
+from systemtests.stack import CAMPAIGN, REGISTER, Stack, eventually, new_phone, new_sender
 
 SOON = 4.0
 """Seconds: far more than an answer takes, also on a busy machine, and far less than a hung one would."""
 
 
 @contextmanager
-def crowd(stack, task_ids, size=60):
+def crowd(stack: Stack, task_ids: Any, size: Any = 60) -> Any:
     """So many visitors ask for their registrations without a pause; what they were answered is in the list."""
     answers, is_over = [], threading.Event()
 
-    def wait(task_id) -> None:
+    def wait(task_id: Any) -> None:
         while not is_over.is_set():
             answer = stack.http.get(f"{REGISTER}{task_id}/")
             answers.append((answer.status_code, answer.json()["status"], answer.headers["Retry-After"]))
@@ -37,7 +38,7 @@ def crowd(stack, task_ids, size=60):
 
 
 @pytest.fixture
-def frozen(stack):
+def frozen(stack: Stack) -> Any:
     """PostgreSQL is frozen, and 60 visitors wait whose ids do not tell their age."""
     with stack.paused("postgres"):
         task_ids = [
@@ -51,7 +52,7 @@ def frozen(stack):
             yield answers
 
 
-def asked(stack, method, path, **options):
+def asked(stack: Stack, method: Any, path: str, **options: Any) -> Any:
     """Ask on a connection of its own, eight times, so that both processes answer."""
     headers = {"X-Forwarded-For": new_sender(), "Connection": "close"} | options.pop("headers", {})
     answers = [stack.http.request(method, path, headers=headers, timeout=SOON, **options) for _ in range(8)]
@@ -59,7 +60,7 @@ def asked(stack, method, path, **options):
     return code
 
 
-def test_the_second_door_stays_open(stack, frozen) -> None:
+def test_the_second_door_stays_open(stack: Stack, frozen: Any) -> None:
     preflight = {"Origin": CAMPAIGN, "Access-Control-Request-Method": "POST"}
     assert asked(stack, "OPTIONS", REGISTER, headers=preflight) == 200
     assert asked(stack, "POST", REGISTER, json={"phone_number": "0912"}) == 400
@@ -74,7 +75,7 @@ def test_the_second_door_stays_open(stack, frozen) -> None:
     assert {(code, status) for code, status, _ in frozen} == {(200, "Processing")}
 
 
-def test_staff_who_wait_for_the_database_hold_up_no_visitor(stack) -> None:
+def test_staff_who_wait_for_the_database_hold_up_no_visitor(stack: Stack) -> None:
     cookie = {"Cookie": "sessionid=of-somebody"}
     with stack.paused("postgres"):
         staff = [

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,19 +20,19 @@ class TracedStack(Stack):
     endpoint = ""
 
     @property
-    def shell(self):
+    def shell(self) -> Any:
         # The spans are those of the way through RabbitMQ.
         return super().shell | {"OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint, "SPOOL_SHARE": "0"}
 
 
 @pytest.fixture(scope="module")
-def collector():
+def collector() -> Any:
     with collecting() as collector:
         yield collector
 
 
 @pytest.fixture(scope="module")
-def traced(collector):
+def traced(collector: Any) -> Any:
     stack = TracedStack(Path(tempfile.mkdtemp(prefix="breakwater-traced-")).resolve())
     stack.endpoint = collector.url
     stack.start()
@@ -41,7 +42,7 @@ def traced(collector):
 
 
 @pytest.fixture(scope="module")
-def request_ids(traced, collector):
+def request_ids(traced: Any, collector: Any) -> Any:
     """What fifty visitors at once were given. The first waits for a silent Redis, so the others form a group."""
     with traced.paused("redis"), ThreadPoolExecutor(50) as crowd:
         receipts = list(crowd.map(lambda _: traced.register(), range(50)))
@@ -52,7 +53,7 @@ def request_ids(traced, collector):
 
 
 def test_each_registration_of_a_batch_has_a_trace_of_its_own_from_web_to_databases(
-    collector, request_ids
+    collector: Any, request_ids: Any
 ) -> None:
     for request_id in request_ids:
         spans = collector.trace(request_id)
@@ -60,7 +61,7 @@ def test_each_registration_of_a_batch_has_a_trace_of_its_own_from_web_to_databas
         assert [span.service for span in spans] == ["breakwater-web"] * 2 + ["breakwater-worker"] * 4
 
 
-def test_a_trace_is_one_tree(collector, request_ids) -> None:
+def test_a_trace_is_one_tree(collector: Any, request_ids: Any) -> None:
     for request_id in request_ids:
         by_name = {span.name: span for span in collector.trace(request_id)}
         root, process = by_name["register"], by_name["process"]
@@ -70,7 +71,9 @@ def test_a_trace_is_one_tree(collector, request_ids) -> None:
         assert all(span.start <= span.end for span in by_name.values())
 
 
-def test_the_span_of_a_batch_links_to_its_registrations_and_they_to_it(collector, request_ids) -> None:
+def test_the_span_of_a_batch_links_to_its_registrations_and_they_to_it(
+    collector: Any, request_ids: Any
+) -> None:
     trace_ids = {request_id.replace("-", "") for request_id in request_ids}
     for one, many in (("send", "send group"), ("process", "process batch")):
         groups = [span for span in collector.spans if span.name == many and span.linked & trace_ids]
@@ -83,7 +86,7 @@ def test_the_span_of_a_batch_links_to_its_registrations_and_they_to_it(collector
                 assert member.linked == {group.trace_id}
 
 
-def test_no_span_holds_anything_personal(collector, request_ids) -> None:
+def test_no_span_holds_anything_personal(collector: Any, request_ids: Any) -> None:
     named = {name for span in collector.spans for name in span.attributes}
     assert named == {
         "http.request.method",
@@ -98,7 +101,7 @@ def test_no_span_holds_anything_personal(collector, request_ids) -> None:
 
 
 @pytest.mark.usefixtures("request_ids")  # they have their connections before the server dies
-def test_a_try_that_failed_is_in_the_trace_with_its_error(traced, collector) -> None:
+def test_a_try_that_failed_is_in_the_trace_with_its_error(traced: Any, collector: Any) -> None:
     traced.kill(*family_of(traced.leader("postgres")))
     request_id = traced.register().json()["request_id"]
     eventually(lambda: "redis" in [span.name for span in collector.trace(request_id)], within=40)

@@ -2,14 +2,15 @@
 
 import asyncio
 import signal
+from typing import Any
 
 import pytest
 
 from systemtests.crowd import Visitor, ask_until_accepted, spellings
-from systemtests.stack import children_of, eventually, new_phone, new_sender
+from systemtests.stack import Stack, children_of, eventually, new_phone, new_sender
 
 
-def wave(name):
+def wave(name: str) -> Any:
     """A thousand visitors: a hundred numbers, ten spellings of the twenty for each, one in seven by form."""
     phones = [new_phone() for _ in range(100)]
     typed = [spellings(phone)[(n + 2 * turn) % 20] for turn in range(10) for n, phone in enumerate(phones)]
@@ -17,14 +18,14 @@ def wave(name):
     return phones, visitors
 
 
-def send(stack, visitors):
-    async def crowd():
+def send(stack: Stack, visitors: Any) -> Any:
+    async def crowd() -> Any:
         return await asyncio.gather(*(ask_until_accepted(stack.port, visitor) for visitor in visitors))
 
     return asyncio.run(crowd())
 
 
-def assert_kept_exactly(stack, phones, task_ids) -> None:
+def assert_kept_exactly(stack: Stack, phones: Any, task_ids: Any) -> None:
     """Exactly one document and one submission for each id, one registration for each number."""
     assert len(set(task_ids)) == 1000
     ours = "landing_submission s JOIN landing_registration r ON r.id = s.registration_id"
@@ -42,31 +43,31 @@ def assert_kept_exactly(stack, phones, task_ids) -> None:
     assert stack.dead_letters() == 0
 
 
-def test_a_thousand_at_once_with_a_hundred_numbers_are_a_hundred_registrations(stack) -> None:
+def test_a_thousand_at_once_with_a_hundred_numbers_are_a_hundred_registrations(stack: Stack) -> None:
     phones, visitors = wave("calm")
     assert_kept_exactly(stack, phones, send(stack, visitors))
 
 
-def a_child_of_the_worker(stack):
+def a_child_of_the_worker(stack: Stack) -> Any:
     return [children_of(stack.leader("worker"))[0]]
 
 
-def the_workers_main_process(stack):
+def the_workers_main_process(stack: Stack) -> Any:
     return [stack.leader("worker")]
 
 
-def a_web_process(stack):
+def a_web_process(stack: Stack) -> Any:
     return [children_of(stack.leader("web"))[0]]
 
 
 @pytest.mark.parametrize("victims", [a_child_of_the_worker, the_workers_main_process, a_web_process])
-def test_a_kill_in_the_middle_of_the_wave_changes_nothing_in_the_end(stack, victims) -> None:
+def test_a_kill_in_the_middle_of_the_wave_changes_nothing_in_the_end(stack: Stack, victims: Any) -> None:
     phones, visitors = wave(victims.__name__)
     # Frozen first, so that they die with work in their hands.
     doomed = victims(stack)
     stack.signal(*doomed, number=signal.SIGSTOP)
 
-    async def storm():
+    async def storm() -> Any:
         crowd = asyncio.gather(*(ask_until_accepted(stack.port, visitor) for visitor in visitors))
         await asyncio.sleep(1)
         stack.kill(*doomed)

@@ -1,19 +1,20 @@
 """A visitor: a real browser, what they do in it and what they see."""
 
 import json
+from typing import Any
 
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from systemtests.stack import eventually, new_sender
+from systemtests.stack import Stack, eventually, new_sender
 
 SWITCHES = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run
     --disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage"""
 
 
-def open_browser(home, scripts=True):
+def open_browser(home: Any, scripts: Any = True) -> Any:
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for switch in SWITCHES.split():
@@ -28,7 +29,7 @@ def open_browser(home, scripts=True):
 class Page:
     """What a visitor does and sees."""
 
-    def __init__(self, browser, stack) -> None:
+    def __init__(self, browser: Any, stack: Stack) -> None:
         self.browser = browser
         self.stack = stack
         self.in_a_new_tab()
@@ -37,20 +38,20 @@ class Page:
         self.complaints()
         self.addresses()
 
-    def open(self, path):
+    def open(self, path: str) -> Any:
         self.browser.get(f"{self.stack.url}{path}")
         return self
 
-    def find(self, selector):
+    def find(self, selector: str) -> Any:
         return self.browser.find_element(By.CSS_SELECTOR, selector)
 
-    def text(self, selector):
+    def text(self, selector: str) -> Any:
         try:
             return self.find(selector).text
         except WebDriverException:  # the next page is on its way
             return ""
 
-    def type(self, text):
+    def type(self, text: str) -> Any:
         self.find("#phone_number").send_keys(text)
         return self
 
@@ -58,20 +59,20 @@ class Page:
         self.find("#register button").click()
 
     @property
-    def typed(self):
+    def typed(self) -> Any:
         return self.find("#phone_number").get_attribute("value")
 
-    def wait_for(self, state) -> None:
+    def wait_for(self, state: Any) -> None:
         eventually(lambda: self.browser.find_elements(By.CSS_SELECTOR, f'#progress[data-state="{state}"]'))
 
-    def complaints(self):
+    def complaints(self) -> Any:
         """What the console has said since the last time: errors, refusals by the CSP."""
         said = [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] != "INFO"]
         # Containers that come and go on the same machine (the page sends again by itself), and the
         # icon that Chromium asks, some time later, for a page that names none.
         return [line for line in said if "ERR_NETWORK_CHANGED" not in line and "/favicon.ico" not in line]
 
-    def addresses(self):
+    def addresses(self) -> Any:
         """Every address that the page has asked since the last time."""
         events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
         asked = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
@@ -90,7 +91,7 @@ class Page:
         self.browser.switch_to.window(mine)
         self.browser.execute_cdp_cmd("Network.enable", {})
 
-    def comes_from(self, sender) -> None:
+    def comes_from(self, sender: Any) -> None:
         headers = {"X-Forwarded-For": sender}
         self.browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": headers})
 
@@ -101,21 +102,21 @@ class Page:
     def mend_network(self) -> None:
         self._network(offline=False)
 
-    def _network(self, *, offline) -> None:
+    def _network(self, *, offline: Any) -> None:
         conditions = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
         self.browser.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
 
-    def seconds_pass(self, seconds) -> None:
+    def seconds_pass(self, seconds: float) -> None:
         """Put the page's clock forward."""
         self.browser.execute_script(
             "const now = Date.now, ms = 1000 * arguments[0]; Date.now = () => now() + ms", seconds
         )
 
-    def kept(self):
+    def kept(self) -> Any:
         """What localStorage holds."""
         return self.browser.execute_script("return Object.values({...localStorage}).join()")
 
-    def posts(self):
+    def posts(self) -> Any:
         """How often this tab has sent a registration since it was loaded."""
         api = f"{self.stack.url}/api/register/"
         asked = "return performance.getEntriesByType('resource').filter((one) => one.name === arguments[0]).length"

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import django
 import pytest
@@ -22,7 +23,7 @@ STATE_DIR = Path(tempfile.mkdtemp(prefix="breakwater-tests-"))
 running: local_servers.Servers
 
 
-def pytest_configure(config) -> None:
+def pytest_configure(config: Any) -> None:
     global running  # noqa: PLW0603  one set of servers for the session
     # WhiteNoise warns when nothing was ever collected here, and some tests compare what a command prints.
     (Path(__file__).parents[1] / "staticfiles").mkdir(exist_ok=True)
@@ -56,13 +57,13 @@ def pytest_configure(config) -> None:
     settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
 
-def pytest_unconfigure(config) -> None:
+def pytest_unconfigure(config: Any) -> None:
     running.stop()
     shutil.rmtree(STATE_DIR, ignore_errors=True)
 
 
 @pytest.fixture
-def servers():
+def servers() -> Any:
     """The servers, for tests that stop and start one."""
     return running
 
@@ -81,13 +82,13 @@ def _empty_stores() -> None:
 
 
 @functools.cache
-def _clients():
+def _clients() -> Any:
     """Connections that are kept: to log in anew for each of a thousand tests would take minutes."""
     from pymongo import MongoClient
     from redis import Redis
 
     login = {"username": settings.MONGODB_USER, "password": settings.MONGODB_PASSWORD}
-    mongo = MongoClient(settings.MONGODB_HOST, settings.MONGODB_PORT, **login)
+    mongo: MongoClient[Any] = MongoClient(settings.MONGODB_HOST, settings.MONGODB_PORT, **login)
     return Redis.from_url(settings.REDIS_URL), mongo[settings.MONGODB_DB]["request_logs"]
 
 

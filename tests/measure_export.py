@@ -5,6 +5,7 @@ python -m tests.measure_export 1000000
 
 import subprocess
 import sys
+from typing import Any
 
 from tests.measuring import cost, stores
 
@@ -18,14 +19,14 @@ SELECT gen_random_uuid(), id, first_seen FROM landing_registration WHERE id %% 1
 """
 
 
-def main(count) -> None:
+def main(count: Any) -> None:
     with stores(["migrate", "-v0"]) as state_dir:
         seed(count)
         for form in ("csv", "xlsx", "jsonl"):
             measure(form, state_dir / f"registrations.{form}")
 
 
-def seed(count) -> None:
+def seed(count: Any) -> None:
     import django
 
     django.setup()
@@ -38,7 +39,7 @@ def seed(count) -> None:
     connection.close()
 
 
-def measure(form, path) -> None:
+def measure(form: Any, path: Any) -> None:
     said = cost("export", f"--format={form}", f"--output={path}", stderr=subprocess.DEVNULL)
     sys.stdout.write(f"export {form}: {said}, a file of {path.stat().st_size / 1e6:.0f} MB\n")
     sys.stdout.flush()

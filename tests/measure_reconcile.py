@@ -6,13 +6,14 @@ python -m tests.measure_reconcile 1000000
 import json
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 from tests.measuring import cost, stores
 
 PER_BATCH = 10_000
 
 
-def main(count) -> None:
+def main(count: Any) -> None:
     with stores(["migrate", "-v0"], ["declare_queues"]) as state_dir:
         witness = state_dir / "access.log"
         seed(count, witness)
@@ -20,7 +21,7 @@ def main(count) -> None:
             measure([*arguments, "--settle", "1"])
 
 
-def seed(count, witness) -> None:
+def seed(count: Any, witness: Any) -> None:
     import django
 
     django.setup()
@@ -61,7 +62,7 @@ def seed(count, witness) -> None:
     sys.stderr.write("\n")
 
 
-def measure(arguments) -> None:
+def measure(arguments: Any) -> None:
     sys.stdout.write(f"reconcile {' '.join(arguments)}: {cost('reconcile', *arguments)}\n")
 
 

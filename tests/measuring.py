@@ -10,12 +10,13 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from local import servers
 
 
 @contextmanager
-def stores(*prepare):
+def stores(*prepare: Any) -> Any:
     """Start servers in a new directory, point this process's settings at them, and run manage.py commands there."""
     state_dir = Path(tempfile.mkdtemp(prefix="breakwater-measure-"))
     running = servers.start(state_dir)
@@ -35,7 +36,7 @@ def stores(*prepare):
         shutil.rmtree(state_dir)
 
 
-def cost(*command, **options) -> str:
+def cost(*command: Any, **options: Any) -> str:
     """Run a manage.py command to its end; return its exit status, seconds, and MB of memory at most, in words."""
     started, most = time.monotonic(), 0
     process = subprocess.Popen([sys.executable, "manage.py", *command], **options)

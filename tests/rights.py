@@ -2,12 +2,13 @@
 
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.db import connection
 
 
 @contextmanager
-def container_roles(*roles):
+def container_roles(*roles: Any) -> Any:
     """The roles are there, with the rights of docker/postgres/grants.sql."""
     with connection.cursor() as cursor:
         for role in roles:
@@ -24,7 +25,7 @@ def container_roles(*roles):
 
 
 @contextmanager
-def rights_of(role):
+def rights_of(role: str) -> Any:
     """Talk to PostgreSQL with the rights that the container stack gives to a process, and no more."""
     with connection.cursor() as cursor:
         cursor.execute(f"SET ROLE {role}")

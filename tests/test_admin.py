@@ -1,6 +1,7 @@
 """The admin: finds a registration by phone or request_id, shows no phone unasked, counts no table."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,6 +12,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from pytest_django.fixtures import Settings
 
 from landing.models import Registration
 from landing.storing import outbox, registrations
@@ -25,7 +27,7 @@ LISTS = ["registration", "storedsubmission", "parkedlog"]
 
 
 @pytest.fixture
-def submitted():
+def submitted() -> Any:
     """One submission of each of two phones; the first is returned."""
     now = datetime.now(UTC)
     sent = [Submission(phone, str(uuid4()), "192.0.2.1", "", "", now) for phone in (PHONE, OTHER_PHONE)]
@@ -33,18 +35,20 @@ def submitted():
     return sent[0]
 
 
-def found(admin_client, model, term):
+def found(admin_client: Client, model: str, term: str) -> Any:
     page = admin_client.get(f"/admin/landing/{model}/", {"q": term})
     assert page.status_code == 200
     return list(page.context["cl"].result_list)
 
 
 @pytest.mark.parametrize("spelling", [PHONE, "+98 912 345 6789", "۰۹۱۲۳۴۵۶۷۸۹"])
-def test_a_registration_is_found_by_its_phone_in_any_spelling(admin_client, submitted, spelling) -> None:
+def test_a_registration_is_found_by_its_phone_in_any_spelling(
+    admin_client: Client, submitted: Submission, spelling: str
+) -> None:
     assert found(admin_client, "registration", spelling) == [Registration.objects.get(phone_number=PHONE)]
 
 
-def test_both_are_found_by_request_id(admin_client, submitted) -> None:
+def test_both_are_found_by_request_id(admin_client: Client, submitted: Submission) -> None:
     [registration] = found(admin_client, "registration", submitted.request_id)
     [stored] = found(admin_client, "storedsubmission", f" {submitted.request_id.upper()} ")
     assert registration.phone_number == PHONE
@@ -52,12 +56,12 @@ def test_both_are_found_by_request_id(admin_client, submitted) -> None:
 
 
 @pytest.mark.parametrize("term", ["0912", "6789", "%", "' OR 1=1", str(uuid4())])
-def test_a_term_that_is_neither_finds_nothing(admin_client, submitted, term) -> None:
+def test_a_term_that_is_neither_finds_nothing(admin_client: Client, submitted: Submission, term: str) -> None:
     assert found(admin_client, "registration", term) == []
     assert found(admin_client, "storedsubmission", term) == []
 
 
-def test_pages_mask_the_phone(admin_client, submitted) -> None:
+def test_pages_mask_the_phone(admin_client: Client, submitted: Submission) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     for page in (
         "",
@@ -72,7 +76,7 @@ def test_pages_mask_the_phone(admin_client, submitted) -> None:
 
 
 @pytest.mark.parametrize("model", LISTS)
-def test_a_list_reads_one_page_and_counts_no_table(admin_client, model) -> None:
+def test_a_list_reads_one_page_and_counts_no_table(admin_client: Client, model: str) -> None:
     now = datetime.now(UTC)
     sent = [Submission(f"0912{n:07}", str(uuid4()), "192.0.2.1", "", "", now) for n in range(60)]
     registrations.store(sent)
@@ -85,43 +89,45 @@ def test_a_list_reads_one_page_and_counts_no_table(admin_client, model) -> None:
 
 
 @pytest.mark.parametrize("model", LISTS)
-def test_no_row_is_made_by_hand(admin_client, model) -> None:
+def test_no_row_is_made_by_hand(admin_client: Client, model: str) -> None:
     assert admin_client.get(f"/admin/landing/{model}/add/").status_code == 403
 
 
-def test_no_row_is_deleted_by_hand(admin_client, submitted) -> None:
+def test_no_row_is_deleted_by_hand(admin_client: Client, submitted: Submission) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     page = f"/admin/landing/registration/{registration.pk}/delete/"
     assert admin_client.post(page, {"post": "yes"}).status_code == 403
     assert Registration.objects.filter(pk=registration.pk).exists()
 
 
-def test_no_row_is_changed_by_hand(admin_client, submitted) -> None:
+def test_no_row_is_changed_by_hand(admin_client: Client, submitted: Submission) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     for page in (f"registration/{registration.pk}", f"storedsubmission/{submitted.request_id}"):
         assert admin_client.post(f"/admin/landing/{page}/change/", {"status": "confirmed"}).status_code == 403
 
 
 @pytest.mark.parametrize("model", LISTS)
-def test_who_is_not_logged_in_is_asked_to(client, model) -> None:
+def test_who_is_not_logged_in_is_asked_to(client: Client, model: str) -> None:
     answer = client.get(f"/admin/landing/{model}/")
     assert answer.status_code == 302
     assert answer["Location"].startswith("/admin/login/")
 
 
-def test_who_is_logged_in_without_being_staff_sees_nothing(client) -> None:
+def test_who_is_logged_in_without_being_staff_sees_nothing(client: Client) -> None:
     client.force_login(get_user_model().objects.create_user("visitor"))
     assert client.get("/admin/landing/registration/").status_code == 302
 
 
-def staff(*permissions):
+def staff(*permissions: Any) -> Any:
     """A member of staff with these permissions of ours."""
     person = get_user_model().objects.create_user(f"staff{len(permissions)}", is_staff=True)
     person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     return person
 
 
-def test_a_whole_number_is_shown_to_who_may_see_it_and_the_audit_log_says_so_first(client, submitted) -> None:
+def test_a_whole_number_is_shown_to_who_may_see_it_and_the_audit_log_says_so_first(
+    client: Client, submitted: Submission
+) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     person = staff("view_registration", "reveal_phone")
     client.force_login(person)
@@ -137,7 +143,9 @@ def test_a_whole_number_is_shown_to_who_may_see_it_and_the_audit_log_says_so_fir
 
 
 @pytest.mark.parametrize("permissions", [("view_registration",), ("reveal_phone",), ()])
-def test_a_whole_number_is_not_shown_without_both_permissions(client, submitted, permissions) -> None:
+def test_a_whole_number_is_not_shown_without_both_permissions(
+    client: Client, submitted: Submission, permissions: tuple[Any, ...]
+) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     client.force_login(staff(*permissions))
     page = f"/admin/landing/registration/{registration.pk}"
@@ -148,7 +156,7 @@ def test_a_whole_number_is_not_shown_without_both_permissions(client, submitted,
     assert not LogEntry.objects.exists()
 
 
-def test_a_link_alone_reveals_nothing(admin_client, submitted) -> None:
+def test_a_link_alone_reveals_nothing(admin_client: Client, submitted: Submission) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     assert admin_client.get(f"/admin/landing/registration/{registration.pk}/reveal/").status_code == 405
     strict = Client(enforce_csrf_checks=True)
@@ -157,7 +165,9 @@ def test_a_link_alone_reveals_nothing(admin_client, submitted) -> None:
     assert not LogEntry.objects.exists()
 
 
-def test_the_audit_log_is_for_superusers_and_nobody_changes_it(admin_client, client, submitted) -> None:
+def test_the_audit_log_is_for_superusers_and_nobody_changes_it(
+    admin_client: Client, client: Client, submitted: Submission
+) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     admin_client.post(f"/admin/landing/registration/{registration.pk}/reveal/")
     entry = LogEntry.objects.get()
@@ -171,7 +181,7 @@ def test_the_audit_log_is_for_superusers_and_nobody_changes_it(admin_client, cli
     assert client.get("/admin/dashboard/auditentry/").status_code == 403
 
 
-def test_an_account_is_not_deleted_with_what_it_did(admin_client, submitted) -> None:
+def test_an_account_is_not_deleted_with_what_it_did(admin_client: Client, submitted: Submission) -> None:
     registration = Registration.objects.get(phone_number=PHONE)
     admin_client.post(f"/admin/landing/registration/{registration.pk}/reveal/")
     boss = get_user_model().objects.get(username="admin")
@@ -179,13 +189,13 @@ def test_an_account_is_not_deleted_with_what_it_did(admin_client, submitted) -> 
     assert LogEntry.objects.count() == 1
 
 
-def listed(client, **query):
+def listed(client: Client, **query: Any) -> Any:
     page = client.get("/admin/landing/registration/", query, headers={"Accept-Language": "en"})
     assert page.status_code == 200
     return [one.phone_number for one in page.context["cl"].result_list], page.content.decode()
 
 
-def test_registrations_are_found_by_time_in_either_calendar(admin_client) -> None:
+def test_registrations_are_found_by_time_in_either_calendar(admin_client: Client) -> None:
     noon = datetime(2026, 3, 21, 8, 30, tzinfo=UTC)  # 1405/01/01 12:00 in Tehran
     for phone, time in ((PHONE, noon), (OTHER_PHONE, noon - timedelta(days=1))):
         registrations.store([Submission(phone, str(uuid4()), "192.0.2.1", "", "", time)])
@@ -195,7 +205,9 @@ def test_registrations_are_found_by_time_in_either_calendar(admin_client) -> Non
 
 
 @pytest.mark.parametrize("time", ["soon", "1404/12/30", "' OR 1=1", "2026-13-01", "<script>"])
-def test_a_time_that_is_none_finds_nothing_and_is_told(admin_client, submitted, time) -> None:
+def test_a_time_that_is_none_finds_nothing_and_is_told(
+    admin_client: Client, submitted: Submission, time: str
+) -> None:
     found, page = listed(admin_client, since=time)
     assert found == []
     assert "That is no time" in page
@@ -203,7 +215,9 @@ def test_a_time_that_is_none_finds_nothing_and_is_told(admin_client, submitted, 
     assert "no time: <script>" not in page
 
 
-def test_registrations_are_found_by_the_site_they_came_from(admin_client, submitted) -> None:
+def test_registrations_are_found_by_the_site_they_came_from(
+    admin_client: Client, submitted: Submission
+) -> None:
     cache.clear()
     registration = Registration.objects.get(phone_number=PHONE)
     document = {"_id": submitted.request_id, "registration_id": registration.pk}
@@ -214,7 +228,7 @@ def test_registrations_are_found_by_the_site_they_came_from(admin_client, submit
     assert listed(admin_client, from_site="other.example")[0] == []
 
 
-def test_a_hostile_referrer_is_text(admin_client, submitted) -> None:
+def test_a_hostile_referrer_is_text(admin_client: Client, submitted: Submission) -> None:
     cache.clear()
     for number, referrer in enumerate(
         ("https://[broken", "javascript:alert(1)", "<img src=x onerror=alert(1)>")
@@ -231,7 +245,7 @@ def test_a_hostile_referrer_is_text(admin_client, submitted) -> None:
 
 
 def test_mongodb_away_takes_the_referrers_away_and_nothing_else(
-    admin_client, submitted, settings, monkeypatch
+    admin_client: Client, submitted: Submission, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.clear()
     settings.MONGODB_PORT, settings.MONGODB_TIMEOUT = 9, 0.2
@@ -242,7 +256,7 @@ def test_mongodb_away_takes_the_referrers_away_and_nothing_else(
 
 
 def test_the_persian_admin_is_persian_and_jalali_and_can_be_left_for_english(
-    client, django_user_model
+    client: Client, django_user_model: Any
 ) -> None:
     boss = django_user_model.objects.create_superuser("boss")
     client.force_login(boss)
@@ -259,7 +273,9 @@ def test_the_persian_admin_is_persian_and_jalali_and_can_be_left_for_english(
     assert "2026-03-21 12:00:00" in page
 
 
-def test_the_calendar_of_the_persian_admin_is_a_setting(client, django_user_model, settings) -> None:
+def test_the_calendar_of_the_persian_admin_is_a_setting(
+    client: Client, django_user_model: Any, settings: Settings
+) -> None:
     settings.CALENDAR = "gregorian"
     client.force_login(django_user_model.objects.create_superuser("boss"))
     noon = datetime(2026, 3, 21, 8, 30, tzinfo=UTC)

@@ -4,6 +4,7 @@ import csv
 import io
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import psutil
@@ -13,6 +14,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.db.models import QuerySet
+from django.test import Client
 
 from dashboard.desk import export_jobs
 from dashboard.models import Export, ExportChunk
@@ -31,12 +33,12 @@ ADD = "/admin/dashboard/export/add/"
 
 
 @pytest.fixture(autouse=True)
-def _on_the_tests_database(monkeypatch) -> None:
+def _on_the_tests_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTGRES_DB", connection.settings_dict["NAME"])
 
 
 @pytest.fixture
-def exporter(client):
+def exporter(client: Client) -> Any:
     """A member of staff who may export and nothing else."""
     person = get_user_model().objects.create_user("exporter", is_staff=True)
     person.user_permissions.set(Permission.objects.filter(codename="export_registration"))
@@ -44,23 +46,23 @@ def exporter(client):
     return client
 
 
-def submitted(phone=PHONE, at=None) -> None:
+def submitted(phone: str = PHONE, at: datetime | None = None) -> None:
     at = at or datetime.now(UTC)
     registrations.store([Submission(phone, str(uuid4()), "192.0.2.1", "", "", at)])
 
 
-def asked(client, **fields):
+def asked(client: Client, **fields: Any) -> Any:
     answer = client.post(ADD, {"format": "csv"} | fields)
     assert answer.status_code == 302, answer.content.decode()
     return Export.objects.latest("pk")
 
 
-def file_of(client, export):
+def file_of(client: Client, export: Any) -> Any:
     return client.get(f"/admin/dashboard/export/{export.pk}/file/")
 
 
 @pytest.mark.parametrize("form", tables.FORMATS)
-def test_what_is_asked_for_is_written_and_downloaded_whole(exporter, form) -> None:
+def test_what_is_asked_for_is_written_and_downloaded_whole(exporter: Client, form: str) -> None:
     submitted()
     export = asked(exporter, format=form)
     assert export.state == Export.State.WAITING
@@ -78,7 +80,7 @@ def test_what_is_asked_for_is_written_and_downloaded_whole(exporter, form) -> No
         assert row["phone_number"] == "0912-345-6789"
 
 
-def test_only_what_was_chosen_is_in_it(exporter) -> None:
+def test_only_what_was_chosen_is_in_it(exporter: Client) -> None:
     submitted(PHONE, datetime(2026, 3, 21, 8, 30, tzinfo=UTC))
     submitted(OTHER_PHONE, datetime(2026, 3, 20, 8, 30, tzinfo=UTC))
     export = asked(exporter, format="jsonl", since="۱۴۰۵/۰۱/۰۱", status="pending")
@@ -88,7 +90,7 @@ def test_only_what_was_chosen_is_in_it(exporter) -> None:
     assert PHONE.encode() in body
 
 
-def test_a_file_of_many_chunks_comes_in_order(exporter, monkeypatch) -> None:
+def test_a_file_of_many_chunks_comes_in_order(exporter: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_jobs, "CHUNK", 64)
     for number in range(30):
         submitted(f"0912{number:07}")
@@ -101,7 +103,7 @@ def test_a_file_of_many_chunks_comes_in_order(exporter, monkeypatch) -> None:
     ]
 
 
-def test_asking_and_downloading_are_in_the_audit_log(exporter) -> None:
+def test_asking_and_downloading_are_in_the_audit_log(exporter: Client) -> None:
     submitted()
     export = asked(exporter)
     export_jobs.work()
@@ -113,7 +115,7 @@ def test_asking_and_downloading_are_in_the_audit_log(exporter) -> None:
     ]
 
 
-def test_who_may_not_export_gets_nothing(exporter, client) -> None:
+def test_who_may_not_export_gets_nothing(exporter: Client, client: Client) -> None:
     submitted()
     export = asked(exporter)
     export_jobs.work()
@@ -129,20 +131,20 @@ def test_who_may_not_export_gets_nothing(exporter, client) -> None:
 @pytest.mark.parametrize(
     "fields", [{"format": "exe"}, {"since": "soon"}, {"status": "x"}, {"until": "1404/12/30"}]
 )
-def test_a_wrong_wish_is_explained(exporter, fields) -> None:
+def test_a_wrong_wish_is_explained(exporter: Client, fields: dict[str, Any]) -> None:
     answer = exporter.post(ADD, {"format": "csv"} | fields)
     assert answer.status_code == 200
     assert answer.context["errors"]
     assert not Export.objects.exists()
 
 
-def test_there_are_never_more_than_a_few(exporter) -> None:
+def test_there_are_never_more_than_a_few(exporter: Client) -> None:
     for _ in range(export_jobs.MOST_KEPT):
         Export.objects.create(format="csv", requested_by="exporter")
     assert exporter.post(ADD, {"format": "csv"}).context["errors"]
 
 
-def test_a_file_is_deleted_after_a_day(exporter) -> None:
+def test_a_file_is_deleted_after_a_day(exporter: Client) -> None:
     submitted()
     export = asked(exporter)
     export_jobs.work()
@@ -169,7 +171,9 @@ def test_one_is_written_at_a_time_and_one_whose_worker_is_gone_is_given_up() -> 
 
 
 @pytest.mark.parametrize(("name", "value"), [("MOST_BYTES", 10), ("DEADLINE", timedelta(0))])
-def test_one_that_is_too_large_or_too_slow_leaves_no_file(exporter, monkeypatch, name, value) -> None:
+def test_one_that_is_too_large_or_too_slow_leaves_no_file(
+    exporter: Client, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+) -> None:
     monkeypatch.setattr(export_jobs, name, value)
     submitted()
     export = asked(exporter)
@@ -181,7 +185,7 @@ def test_one_that_is_too_large_or_too_slow_leaves_no_file(exporter, monkeypatch,
     assert file_of(exporter, export).status_code == 404
 
 
-def test_one_whose_process_dies_leaves_no_file(exporter, monkeypatch) -> None:
+def test_one_whose_process_dies_leaves_no_file(exporter: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_jobs, "_command", lambda _: ["sh", "-c", "echo half; kill -9 $$"])
     export = asked(exporter)
     export_jobs.work()
@@ -190,12 +194,12 @@ def test_one_whose_process_dies_leaves_no_file(exporter, monkeypatch) -> None:
     assert not ExportChunk.objects.exists()
 
 
-def pretending(monkeypatch, script) -> None:
+def pretending(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """Let a shell script stand for `manage.py export`."""
     monkeypatch.setattr(export_jobs, "_command", lambda _: ["sh", "-c", script])
 
 
-def test_who_asked_reads_why_it_failed(exporter, monkeypatch) -> None:
+def test_who_asked_reads_why_it_failed(exporter: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTGRES_PORT", "1")
     export = asked(exporter)
     export_jobs.work()
@@ -205,7 +209,9 @@ def test_who_asked_reads_why_it_failed(exporter, monkeypatch) -> None:
     assert len(export.error.splitlines()) == 1
 
 
-def test_one_that_writes_slowly_is_alive_all_the_time(exporter, monkeypatch) -> None:
+def test_one_that_writes_slowly_is_alive_all_the_time(
+    exporter: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(export_jobs, "HEARTBEAT", 0.05)
     pretending(monkeypatch, "sleep 1; printf half; echo '{\"rows\": 1}' >&2")
     said = []
@@ -218,7 +224,9 @@ def test_one_that_writes_slowly_is_alive_all_the_time(exporter, monkeypatch) -> 
     assert Export.objects.get().state == Export.State.READY
 
 
-def test_one_that_is_stuck_is_ended_at_its_deadline_though_it_writes_nothing(exporter, monkeypatch) -> None:
+def test_one_that_is_stuck_is_ended_at_its_deadline_though_it_writes_nothing(
+    exporter: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(export_jobs, "HEARTBEAT", 0.05)
     monkeypatch.setattr(export_jobs, "DEADLINE", timedelta(seconds=0.3))
     pretending(monkeypatch, "exec sleep 60")
@@ -243,7 +251,7 @@ def test_one_that_is_stuck_is_ended_at_its_deadline_though_it_writes_nothing(exp
     ids=["does not end", "no report", "odd rows", "odd error", "an odd line", "nothing"],
 )
 def test_whatever_the_process_does_the_export_fails_and_the_next_one_is_written(
-    exporter, monkeypatch, caplog, script
+    exporter: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, script: str
 ) -> None:
     monkeypatch.setattr(export_jobs, "END_WITHIN", 0.2)
     command = export_jobs._command
@@ -262,7 +270,9 @@ def test_whatever_the_process_does_the_export_fails_and_the_next_one_is_written(
     assert later.state == Export.State.READY
 
 
-def test_a_report_is_found_before_what_python_says_at_its_end(exporter, monkeypatch) -> None:
+def test_a_report_is_found_before_what_python_says_at_its_end(
+    exporter: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pretending(monkeypatch, """printf x; echo '{"rows": 1}' >&2; echo 'Exception ignored in: <x>' >&2""")
     export = asked(exporter)
     export_jobs.work()
@@ -270,7 +280,7 @@ def test_a_report_is_found_before_what_python_says_at_its_end(exporter, monkeypa
     assert (export.state, export.rows) == (Export.State.READY, 1)
 
 
-def test_a_worker_writes_it_by_itself_and_stores_registrations_meanwhile(exporter) -> None:
+def test_a_worker_writes_it_by_itself_and_stores_registrations_meanwhile(exporter: Client) -> None:
     submitted()
     with worker():
         export = asked(exporter)
@@ -278,7 +288,7 @@ def test_a_worker_writes_it_by_itself_and_stores_registrations_meanwhile(exporte
     assert file_of(exporter, export).status_code == 200
 
 
-def test_a_worker_that_ends_takes_its_export_along_and_leaves_no_process(exporter) -> None:
+def test_a_worker_that_ends_takes_its_export_along_and_leaves_no_process(exporter: Client) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO landing_registration (phone_number, first_seen, last_seen) "
@@ -295,7 +305,9 @@ def test_a_worker_that_ends_takes_its_export_along_and_leaves_no_process(exporte
     assert [child for child in family if child.is_running()] == []
 
 
-def test_the_rights_of_web_and_worker_in_the_container_stack_are_enough(client, django_user_model) -> None:
+def test_the_rights_of_web_and_worker_in_the_container_stack_are_enough(
+    client: Client, django_user_model: Any
+) -> None:
     submitted()
     with container_roles("breakwater_web", "breakwater_worker"):
         client.force_login(django_user_model.objects.create_superuser("boss"))

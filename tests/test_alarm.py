@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -19,6 +20,7 @@ from landing.storing import dead_lettering
 from landing.submission import Submission
 from landing.tasks import save_phones_async
 from lib.clock import now
+from local.servers import Servers
 from local.state import Ports
 from tests.messages import depth, ready
 from tests.waiting import eventually
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @contextmanager
-def alarm(servers):
+def alarm(servers: Servers) -> Any:
     """Let RabbitMQ have too much in memory for a while."""
     ctl = servers.rabbitmq.ctl
     ctl("set_vm_memory_high_watermark", "0")
@@ -40,7 +42,7 @@ def alarm(servers):
         eventually(lambda: "memory" not in ctl("eval", "rabbit_alarm:get_alarms()."), within=30)
 
 
-def sound(number):
+def sound(number: int) -> Any:
     phone = f"0912000000{number}"
     return Submission(phone, request_id_for("", phone), "", "", "", now()).to_wire()
 
@@ -48,7 +50,7 @@ def sound(number):
 CULPRITS = [["not a phone", request_id_for("", ""), "", "", "", now().isoformat()] for _ in range(2)]
 
 
-def test_sound_registrations_beside_a_culprit_are_stored_and_nothing_is_lost(servers) -> None:
+def test_sound_registrations_beside_a_culprit_are_stored_and_nothing_is_lost(servers: Servers) -> None:
     for number, culprit in enumerate(CULPRITS):  # more than the worker has processes
         save_phones_async.delay([culprit, sound(number)])
     save_phones_async.delay([sound(2)])
@@ -62,7 +64,7 @@ def test_sound_registrations_beside_a_culprit_are_stored_and_nothing_is_lost(ser
 
     # The whole messages are there, and perhaps a letter that RabbitMQ has read only after the alarm.
     # Sent again, only the culprits are left, each with its reason.
-    letters = replay(Choice(), lambda _: None)
+    letters = replay(Choice(), lambda _: Any)
     assert letters in (2, 3)
     with worker():
         eventually(lambda: depth(queues.dead) == letters and depth(queues.live) == 0, within=60)
@@ -70,7 +72,9 @@ def test_sound_registrations_beside_a_culprit_are_stored_and_nothing_is_lost(ser
     assert StoredSubmission.objects.count() == 3
 
 
-def test_who_publishes_during_an_alarm_waits_no_longer_than_a_deadline(servers, monkeypatch) -> None:
+def test_who_publishes_during_an_alarm_waits_no_longer_than_a_deadline(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dead_lettering, "CONFIRM_TIMEOUT", 0.5)
     monkeypatch.setattr(settings_drift, "PATIENCE", 0.5)
     with alarm(servers):
@@ -81,7 +85,9 @@ def test_who_publishes_during_an_alarm_waits_no_longer_than_a_deadline(servers, 
         assert time.monotonic() - began < 10
 
 
-def test_a_server_that_does_not_answer_any_more_is_waited_for_no_longer_than_a_deadline(servers) -> None:
+def test_a_server_that_does_not_answer_any_more_is_waited_for_no_longer_than_a_deadline(
+    servers: Servers,
+) -> None:
     with broker.errand(0.5) as connection:
         channel = connection.default_channel
         servers.rabbitmq.pause()
@@ -95,7 +101,7 @@ def test_a_server_that_does_not_answer_any_more_is_waited_for_no_longer_than_a_d
             servers.rabbitmq.resume()
 
 
-def test_a_web_ends_within_seconds(servers) -> None:
+def test_a_web_ends_within_seconds(servers: Servers) -> None:
     port = str(Ports.pick().epmd)
     command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "config.asgi:application"]
     environment = os.environ | {"PORT": port, "WEB_CONCURRENCY": "1"}
@@ -112,7 +118,7 @@ def test_a_web_ends_within_seconds(servers) -> None:
             web.wait()
 
 
-def answers(port):
+def answers(port: str) -> Any:
     try:
         with urlopen(f"http://127.0.0.1:{port}/livez", timeout=5) as answer:
             return answer.status == 200

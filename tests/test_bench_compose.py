@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tools.bench import visits
 from tools.bench.h2load import Target
 
 
-def test_without_a_docker_engine_it_says_what_it_needs(tmp_path) -> None:
+def test_without_a_docker_engine_it_says_what_it_needs(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tools.bench", "--compose"],
         env=os.environ | {"DOCKER_HOST": f"unix://{tmp_path}/nobody-listens"},

@@ -2,11 +2,15 @@
 
 import threading
 
+import pytest
+
 from landing.storing.background import BackgroundLoop
 from tests.waiting import eventually
 
 
-def test_a_round_that_raises_is_logged_by_the_loops_name_and_the_next_one_comes(caplog) -> None:
+def test_a_round_that_raises_is_logged_by_the_loops_name_and_the_next_one_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     rounds = []
 
     def act() -> None:

@@ -1,6 +1,7 @@
 """Times as people write them: the Jalali calendar, time zones, Persian digits."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -25,7 +26,7 @@ NEW_YEARS = {
 
 
 @pytest.mark.parametrize(("shown", "day"), NEW_YEARS.items())
-def test_a_known_day_is_the_same_in_both_calendars(shown, day) -> None:
+def test_a_known_day_is_the_same_in_both_calendars(shown: str, day: Any) -> None:
     assert show_day(day, JALALI) == shown
     assert read(shown, JALALI, TEHRAN, NOW) == datetime(day.year, day.month, day.day, tzinfo=TEHRAN)
 
@@ -35,7 +36,7 @@ def test_a_known_day_is_the_same_in_both_calendars(shown, day) -> None:
     calendar=st.sampled_from([GREGORIAN, JALALI]),
     persian=st.booleans(),
 )
-def test_what_is_shown_is_read_as_the_same_second(time, calendar, persian) -> None:
+def test_what_is_shown_is_read_as_the_same_second(time: Any, calendar: Any, persian: Any) -> None:
     shown = show(time, calendar, TEHRAN)
     read_again = read(in_persian_digits(shown) if persian else shown, calendar, TEHRAN, NOW)
     # An hour that came twice when summer time ended is read as its first.
@@ -54,7 +55,7 @@ def test_some_time_ago_is_counted_from_now() -> None:
 @pytest.mark.parametrize(
     "text", ["", "1404/12/30", "1405/7/31", "0000/01/01", "1405/01/01 25:00", "1405", "x", "9999999d"]
 )
-def test_what_is_no_time_is_refused(text) -> None:
+def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="Asia/Tehran"):
         read(text, JALALI, TEHRAN, NOW)
 

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout of git")
-def test_a_checkout_on_windows_has_no_carriage_returns(tmp_path) -> None:
+def test_a_checkout_on_windows_has_no_carriage_returns(tmp_path: Path) -> None:
     clone = [
         "git",
         "clone",

@@ -1,6 +1,7 @@
 """Who a request comes from, whatever its X-Forwarded-For claims."""
 
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -40,25 +41,27 @@ CHAINS = {
 
 
 @pytest.mark.parametrize(("forwarded_for", "expected"), CHAINS.values(), ids=CHAINS)
-def test_behind_trusted_proxies_the_sender_is_the_last_that_they_saw(forwarded_for, expected) -> None:
+def test_behind_trusted_proxies_the_sender_is_the_last_that_they_saw(
+    forwarded_for: str, expected: str
+) -> None:
     assert client_ip(PROXY, forwarded_for, PROXIES) == expected
 
 
 @modest
 @given(st.text() | st.lists(st.ip_addresses().map(str)).map(",".join))
-def test_no_header_changes_who_a_stranger_is(forwarded_for) -> None:
+def test_no_header_changes_who_a_stranger_is(forwarded_for: Any) -> None:
     assert client_ip(SENDER, forwarded_for, PROXIES) == SENDER
 
 
 @modest
 @given(st.text() | st.lists(st.ip_addresses().map(str)).map(",".join))
-def test_nothing_that_a_sender_puts_before_its_own_address_counts(forged) -> None:
+def test_nothing_that_a_sender_puts_before_its_own_address_counts(forged: Any) -> None:
     assert client_ip(PROXY, f"{forged},{SENDER}", PROXIES) == SENDER
 
 
 @modest
 @given(peer=st.text(max_size=50) | st.ip_addresses().map(str), forwarded_for=st.text())
-def test_the_answer_is_an_address_or_nothing(peer, forwarded_for) -> None:
+def test_the_answer_is_an_address_or_nothing(peer: Any, forwarded_for: Any) -> None:
     answer = client_ip(peer, forwarded_for, Networks(["0.0.0.0/0", "::/0"]))
     assert answer == "" or str(ip_address(answer)) == answer
 

@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,12 +17,12 @@ MB = 1 << 20
 
 
 @pytest.fixture
-def limits(tmp_path, monkeypatch):
+def limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Write the limits of a container on a host of 16 cores."""
     monkeypatch.setattr(container, "CGROUP", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(16), raising=False)
 
-    def write(**files):
+    def write(**files: Any) -> Any:
         for name, text in files.items():
             (tmp_path / name.replace("_", ".")).write_text(f"{text}\n")
         return container.processes(each=128 * MB)
@@ -42,11 +44,13 @@ def limits(tmp_path, monkeypatch):
         ({"cpu_max": "nonsense", "memory_max": "-1"}, 16),
     ],
 )
-def test_as_many_processes_as_the_container_has_cores_and_memory_for(limits, files, expected) -> None:
+def test_as_many_processes_as_the_container_has_cores_and_memory_for(
+    limits: Callable[..., Any], files: dict[str, Any], expected: int
+) -> None:
     assert limits(**files) == expected
 
 
-def web(**environment):
+def web(**environment: Any) -> Any:
     """Let gunicorn read its settings and say what it has read."""
     command = [sys.executable, "-m", "gunicorn", "--print-config", "-c", "config/gunicorn.conf.py", "x:y"]
     kept = {"PATH": os.environ["PATH"]}
@@ -55,7 +59,7 @@ def web(**environment):
     )
 
 
-def test_the_port_may_come_from_a_file(tmp_path) -> None:
+def test_the_port_may_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "port").write_text("4711\n")
     said = web(PORT_FILE=str(tmp_path / "port"), WEB_CONCURRENCY="3")
     assert "127.0.0.1:4711" in said.stdout, said.stderr
@@ -65,7 +69,7 @@ def test_the_port_may_come_from_a_file(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("WEB_CONCURRENCY", "0"), ("PORT", "-1"), ("PORT_FILE", "/none")]
 )
-def test_a_wrong_number_is_explained(name, value) -> None:
+def test_a_wrong_number_is_explained(name: str, value: str) -> None:
     said = web(**{name: value})
     assert said.returncode != 0
     assert name in said.stderr

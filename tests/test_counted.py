@@ -1,9 +1,12 @@
 """What happens to a registration is counted, once, under the name that the docs give it."""
 
 import asyncio
+from typing import Any
 
 import orjson
 import pytest
+from django.test import Client
+from pytest_django.fixtures import Settings
 
 from landing.door import express
 from landing.keeping import intake
@@ -24,7 +27,7 @@ def _nothing_counted() -> None:
     metrics.take()
 
 
-def counted(name):
+def counted(name: str) -> Any:
     return {key: count for key, count in metrics.take().items() if key.partition(":")[0] == name}
 
 
@@ -38,28 +41,28 @@ def counted(name):
         (f'{{"x": "{"a" * 20_000}"}}', "too_large"),
     ],
 )
-def test_a_refusal_is_counted_by_its_reason(client, body, reason) -> None:
+def test_a_refusal_is_counted_by_its_reason(client: Client, body: str, reason: str) -> None:
     assert client.post("/api/register/", body, content_type="application/json").status_code >= 400
     assert counted("refused") == {f"refused:{reason}": 1}
 
 
-def test_the_page_without_scripts_is_counted_like_the_api(client) -> None:
+def test_the_page_without_scripts_is_counted_like_the_api(client: Client) -> None:
     assert client.post("/en/", {"phone_number": "0912"}).status_code == 400
     assert counted("refused") == {"refused:invalid_phone": 1}
 
 
-def test_an_address_where_nothing_is_refuses_no_registration(client) -> None:
+def test_an_address_where_nothing_is_refuses_no_registration(client: Client) -> None:
     assert client.get("/nothing/").status_code == 404
     assert client.get("/api/register/").status_code == 405
     assert counted("refused") == {}
 
 
-def test_both_doors_count_what_they_accept(client, settings) -> None:
+def test_both_doors_count_what_they_accept(client: Client, settings: Settings) -> None:
     settings.SPOOL_SHARE = 0  # all of it by RabbitMQ, whose confirms are counted too
     body = {"phone_number": "09123456789"}
     assert client.post("/api/register/", body, content_type="application/json").status_code == 202
 
-    async def by_the_lane():
+    async def by_the_lane() -> Any:
         pending = express.register("192.0.2.1", JSON, orjson.dumps(body))
         await pending.done
         return pending.answer()
@@ -79,7 +82,7 @@ def test_a_batch_is_counted_as_stored_and_logged() -> None:
     assert sum(taken.get(field, 0) for field in metrics.buckets("store_seconds")[:-1]) == 1
 
 
-def test_documents_are_counted_as_parked_and_then_as_delivered(monkeypatch) -> None:
+def test_documents_are_counted_as_parked_and_then_as_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = submission()
     registrations.store([stored])
     outbox.park([{"_id": stored.request_id}])

@@ -6,6 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from io import StringIO
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -33,19 +34,19 @@ NOON = datetime(2026, 3, 21, 12, tzinfo=UTC)
 MALFORMED = "malformed: phone number: too_short"
 
 
-def wire(phone_number="09123456789"):
+def wire(phone_number: str = "09123456789") -> Any:
     request_id = request_ids.new(b"x")
     return Submission(
         phone_number, request_id, "192.0.2.1", "https://a.example/", "A browser", NOON
     ).to_wire()
 
 
-def buried(*raws, reason=MALFORMED) -> None:
+def buried(*raws: Any, reason: Any = MALFORMED) -> None:
     for raw in raws:
         bury(raw, reason)
 
 
-def rejected_by_rabbitmq(body, **properties) -> None:
+def rejected_by_rabbitmq(body: bytes, **properties: Any) -> None:
     """Let RabbitMQ itself put a message on the dead-letter queue."""
     with app.connection_for_write(transport_options={"confirm_publish": True}) as connection:
         channel = connection.default_channel
@@ -54,13 +55,13 @@ def rejected_by_rabbitmq(body, **properties) -> None:
         eventually(lambda: channel.queue_declare(queues.DEAD, passive=True).message_count)
 
 
-def run(*arguments):
+def run(*arguments: Any) -> Any:
     out = StringIO()
     call_command("dead_letters", *arguments, stdout=out)
     return out.getvalue()
 
 
-def ids():
+def ids() -> Any:
     return [one for letter in dead_letters.letters(Choice()) for one in letter.request_ids]
 
 
@@ -143,7 +144,7 @@ def test_what_rabbitmq_dead_lettered_is_listed_whole_batches_and_unreadable_bodi
     assert "rejected" in run("show", second["request_ids"][0])
 
 
-def in_celery_s_form(batch):
+def in_celery_s_form(batch: list[list[str]]) -> Any:
     message = app.amqp.as_task_v2(str(uuid4()), save_phones_async.name, args=(batch,))
     body = json.dumps(message.body).encode()
     return {"body": body, "headers": message.headers, "content_type": "application/json"}
@@ -257,7 +258,7 @@ def test_nothing_is_discarded_without_a_yes() -> None:
     assert len(ids()) == 1
 
 
-def test_a_discarded_letter_is_gone_and_the_log_says_why(caplog) -> None:
+def test_a_discarded_letter_is_gone_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
     one, other = wire(), wire()
     buried(one, other)
     assert "1 dead letters discarded" in run(
@@ -279,7 +280,7 @@ def test_a_discard_needs_a_note_and_a_choice() -> None:
             run(*arguments)
 
 
-def test_a_broker_that_is_away_is_said(monkeypatch) -> None:
+def test_a_broker_that_is_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "current_app", Celery(broker="amqp://127.0.0.1:9//", set_as_current=False))
     with pytest.raises(CommandError, match="RabbitMQ does not answer") as error:
         run("list")

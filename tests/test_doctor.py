@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,11 +23,11 @@ WEB = Announcement("web", "one", 1, {"SECRET_KEY": "a", "RATE_LIMIT": "b"})
 
 
 @pytest.fixture(autouse=True)
-def _on_this_machine(monkeypatch) -> None:
+def _on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "IS_LOCAL_STACK", True)
 
 
-def faults():
+def faults() -> Any:
     return {finding.part: finding.saw for finding in doctor.examine() if finding.verdict == "fault"}
 
 
@@ -34,18 +35,20 @@ def test_a_sound_stack_has_no_fault() -> None:
     assert faults() == {}
 
 
-def test_an_unreachable_server_is_a_fault_and_the_others_are_examined(monkeypatch) -> None:
+def test_an_unreachable_server_is_a_fault_and_the_others_are_examined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
     assert list(faults()) == ["Redis"]
 
 
-def test_localhost_inside_a_container_is_a_fault(monkeypatch) -> None:
+def test_localhost_inside_a_container_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "IS_LOCAL_STACK", False)
     monkeypatch.setattr("pathlib.Path.exists", lambda path: True)
     assert "this container itself" in faults()["hosts"]
 
 
-def test_a_short_secret_is_a_fault(monkeypatch) -> None:
+def test_a_short_secret_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "SECRET_KEY", "short")
     assert "settings" in faults()
 
@@ -56,7 +59,7 @@ def test_an_unsynced_database_is_a_fault() -> None:
     assert "synchronous_commit is off" in faults()["PostgreSQL"]
 
 
-def visited_from(*addresses):
+def visited_from(*addresses: Any) -> Any:
     """What the doctor says of visitors who came from these addresses."""
     ids = [str(uuid4()) for _ in addresses]
     phones = [f"0912{n:07}" for n in range(len(addresses))]
@@ -72,7 +75,9 @@ def visited_from(*addresses):
 
 
 @pytest.mark.parametrize("gateway", ["172.20.0.1", ""])
-def test_visitors_who_all_seem_to_be_the_gateway_are_told_with_the_next_step(monkeypatch, gateway) -> None:
+def test_visitors_who_all_seem_to_be_the_gateway_are_told_with_the_next_step(
+    monkeypatch: pytest.MonkeyPatch, gateway: str
+) -> None:
     monkeypatch.setattr(settings, "IS_LOCAL_STACK", False)
     finding = visited_from(*[gateway] * 60)
     assert finding.verdict == "warning"
@@ -81,7 +86,9 @@ def test_visitors_who_all_seem_to_be_the_gateway_are_told_with_the_next_step(mon
 
 
 @pytest.mark.parametrize("addresses", [["172.20.0.1"] * 20, ["172.20.0.1"] * 60 + ["203.0.113.5"], []])
-def test_a_few_registrations_or_different_addresses_are_no_sign_of_it(monkeypatch, addresses) -> None:
+def test_a_few_registrations_or_different_addresses_are_no_sign_of_it(
+    monkeypatch: pytest.MonkeyPatch, addresses: list[Any] | list[str]
+) -> None:
     monkeypatch.setattr(settings, "IS_LOCAL_STACK", False)
     assert visited_from(*addresses).verdict == "ok"
 

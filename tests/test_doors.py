@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import uuid
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -17,6 +18,7 @@ from landing.door import express, receipts
 from landing.keeping import intake
 from landing.page import branding, rendering
 from landing.storing import backlog, task_states
+from landing.submission import Submission
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -100,24 +102,24 @@ requests = st.fixed_dictionaries(
 
 
 @pytest.fixture(autouse=True)
-def _no_limits():
+def _no_limits() -> Any:
     with patch.object(intake.current(), "limiter", None):
         yield
 
 
 @pytest.fixture(autouse=True)
-def _one_time_to_wait():
+def _one_time_to_wait() -> Any:
     with patch.object(backlog, "retry_after", return_value=7):
         yield
 
 
 @pytest.fixture
-def accepted():
+def accepted() -> Any:
     """The submissions that were accepted, in order."""
     seen = []
     real = intake.Intake.accept
 
-    def spy(self, submission):
+    def spy(self: Any, submission: Any) -> Any:
         seen.append(submission)
         return real(self, submission)
 
@@ -137,7 +139,7 @@ def accepted():
     }
 )
 @given(request=requests)
-def test_both_doors_answer_alike(accepted, request) -> None:
+def test_both_doors_answer_alike(accepted: Any, request: Any) -> None:
     accepted.clear()
     first = answer(request)
     with (
@@ -154,7 +156,7 @@ def test_both_doors_answer_alike(accepted, request) -> None:
 
 @pytest.mark.parametrize("path", ["/api/register/", f"/api/register/{uuid.uuid4()}/"])
 @pytest.mark.parametrize("origin", [b"https://campaign.example", b"https://evil.example"])
-def test_a_preflight_never_waits_for_django(path, origin) -> None:
+def test_a_preflight_never_waits_for_django(path: str, origin: bytes) -> None:
     request = {
         "headers": [
             (b"host", b"localhost"),
@@ -170,11 +172,11 @@ def test_a_preflight_never_waits_for_django(path, origin) -> None:
     assert (b"access-control-allow-headers" in headers) is (origin == b"https://campaign.example")
 
 
-def test_a_plain_registration_takes_the_lane(accepted) -> None:
+def test_a_plain_registration_takes_the_lane(accepted: list[Any]) -> None:
     taken = []
     real = express.register
 
-    def spy(*args):
+    def spy(*args: Any) -> Any:
         taken.append(real(*args))
         return taken[-1]
 
@@ -188,7 +190,7 @@ def test_a_plain_registration_takes_the_lane(accepted) -> None:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(request=requests, task=st.sampled_from(["stored", "dead", "waiting", "foreign", "broken"]))
-def test_both_doors_tell_the_same_state(request, task) -> None:
+def test_both_doors_tell_the_same_state(request: Any, task: Any) -> None:
     request = request | {"path": f"/api/register/{TASKS[task]()}/"}
     first = answer(request)
     with patch.object(express, "poll", return_value=None):
@@ -207,7 +209,7 @@ pages = requests.map(lambda request: request | {"method": "GET", "body": b"", "c
     path=st.sampled_from(["/", "/fa/", "/en/", "/de/", "/fa"]),
     encoding=st.sampled_from([b"gzip, br", b"GZIP", b"br", b"xgzip", b"gzip;q=0", b""]),
 )
-def test_both_doors_show_the_same_page(request, path, encoding) -> None:
+def test_both_doors_show_the_same_page(request: Any, path: Any, encoding: Any) -> None:
     request = request | {"path": path, "headers": [*request["headers"], (b"accept-encoding", encoding)]}
     first = shown(request)
     with patch.object(rendering, "from_memory", return_value=None):
@@ -217,7 +219,7 @@ def test_both_doors_show_the_same_page(request, path, encoding) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/fa/", "/en/"])
-def test_a_browsers_page_comes_from_memory(path) -> None:
+def test_a_browsers_page_comes_from_memory(path: str) -> None:
     request = {
         "headers": [(b"host", b"localhost"), (b"accept", b"text/html,*/*;q=0.8")],
         "body": b"",
@@ -234,7 +236,7 @@ def test_a_page_whose_settings_are_wrong_is_left_to_django() -> None:
         assert rendering.from_memory("/fa/", [(b"host", b"localhost")]) is None
 
 
-def shown(request):
+def shown(request: dict[str, Any]) -> Any:
     """A page's answer without its ids, as it is before it is compressed."""
     status, headers, body = exact_answer(request)
     for name in (b"x-request-id", b"content-length"):
@@ -244,7 +246,7 @@ def shown(request):
     return status, headers, UUID.sub(b"ID", re.sub(rb'name="key" value="\w+"', b"", body))
 
 
-def _task(state=None):
+def _task(state: Any = None) -> Any:
     task_id = receipts.request_id_for("", "09123456789")
     if state:
         task_states.write([task_id], state)
@@ -260,12 +262,12 @@ TASKS = {
 }
 
 
-def dict_of(answer):
+def dict_of(answer: tuple[Any, ...]) -> Any:
     status, headers, body = answer
     return {"status": status, "body": body} | headers
 
 
-def facts(submission):
+def facts(submission: Submission) -> Any:
     return (
         submission.phone_number,
         submission.ip_address,
@@ -275,7 +277,7 @@ def facts(submission):
     )
 
 
-def answer(request):
+def answer(request: dict[str, Any]) -> Any:
     """Status, headers and body of an answer, ids aside."""
     status, headers, body = exact_answer(request)
     known = UUID.sub(b"ID", body)
@@ -285,11 +287,11 @@ def answer(request):
     return status, {name: UUID.sub(b"ID", value) for name, value in headers.items()}, known
 
 
-def exact_answer(request):
+def exact_answer(request: dict[str, Any]) -> Any:
     return asyncio.run_coroutine_threadsafe(_ask(request), intake.current().loop).result(20)
 
 
-async def _ask(request):
+async def _ask(request: Any) -> Any:
     twice = [(name, value) for name, value in request["headers"] if name == request["twice"]]
     scope = {
         "type": "http",
@@ -310,10 +312,10 @@ async def _ask(request):
     )
     sent = []
 
-    async def receive():
+    async def receive() -> Any:
         return next(messages, {"type": "http.disconnect"})
 
-    async def send(message) -> None:
+    async def send(message: Any) -> None:
         sent.append(message)
 
     await application(scope, receive, send)

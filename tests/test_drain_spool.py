@@ -4,12 +4,14 @@ import json
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
+from pytest_django.fixtures import Settings
 
 from landing.door import status
 from landing.door.status import State
@@ -22,7 +24,7 @@ from tests.workers import worker
 
 
 @pytest.fixture
-def spooled(tmp_path):
+def spooled(tmp_path: Path) -> Any:
     """A file with three registrations, as a process leaves it; settings lead to it."""
     settings_before, settings.SPOOL_DIR = settings.SPOOL_DIR, str(tmp_path)
     wires = [
@@ -43,7 +45,7 @@ def spooled(tmp_path):
     settings.SPOOL_DIR = settings_before
 
 
-def drain(*arguments):
+def drain(*arguments: Any) -> Any:
     out, code = StringIO(), 0
     try:
         call_command("drain_spool", *arguments, "--json", stdout=out, stderr=StringIO())
@@ -52,7 +54,7 @@ def drain(*arguments):
     return code, json.loads(out.getvalue())
 
 
-def test_what_a_dead_process_left_goes_to_the_queue(spooled) -> None:
+def test_what_a_dead_process_left_goes_to_the_queue(spooled: tuple[Any, ...]) -> None:
     file, wires = spooled
     file.close()
     assert drain() == (0, {"moved": 3, "left": 0})
@@ -60,17 +62,17 @@ def test_what_a_dead_process_left_goes_to_the_queue(spooled) -> None:
     assert list(Path(settings.SPOOL_DIR).iterdir()) == []
 
 
-def test_what_a_running_process_holds_stays_and_is_said(spooled) -> None:
+def test_what_a_running_process_holds_stays_and_is_said(spooled: tuple[Any, ...]) -> None:
     assert drain() == (1, {"moved": 0, "left": 3})
     assert drain("--until-empty", "--timeout", "1") == (1, {"moved": 0, "left": 3})
 
 
-def test_an_empty_directory_is_fine(tmp_path, settings) -> None:
+def test_an_empty_directory_is_fine(tmp_path: Path, settings: Settings) -> None:
     settings.SPOOL_DIR = str(tmp_path / "none")
     assert drain("--until-empty") == (0, {"moved": 0, "left": 0})
 
 
-def test_what_is_not_confirmed_stays(spooled) -> None:
+def test_what_is_not_confirmed_stays(spooled: tuple[Any, ...]) -> None:
     file, _ = spooled
     file.close()
     from celery import current_app
@@ -86,7 +88,7 @@ def test_what_is_not_confirmed_stays(spooled) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_stores_what_was_drained(spooled) -> None:
+def test_a_worker_stores_what_was_drained(spooled: tuple[Any, ...]) -> None:
     file, wires = spooled
     file.close()
     drain()

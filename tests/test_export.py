@@ -12,12 +12,15 @@ import subprocess
 import sys
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Never
 from uuid import uuid4
 
 import openpyxl
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from pytest_django.fixtures import Settings
 
 from dashboard.desk import export as exports
 from landing.models import Registration
@@ -26,7 +29,6 @@ from landing.submission import Submission
 from lib import phones, tables
 from logs import utils as logs
 from tests.waiting import eventually
-from typing import Never
 
 pytestmark = pytest.mark.django_db
 
@@ -50,24 +52,24 @@ HOSTILE = [
 ]
 
 
-def submitted(phone=PHONE, at=NOON, referrer=""):
+def submitted(phone: str = PHONE, at: datetime = NOON, referrer: str = "") -> Any:
     submission = Submission(phone, str(uuid4()), "192.0.2.1", referrer, "", at)
     registrations.store([submission])
     return submission
 
 
-def logged(submission) -> None:
+def logged(submission: Submission) -> None:
     document = {"_id": submission.request_id, "referrer": submission.referrer}
     logs.log_requests([document])
 
 
-def export(tmp_path, form, *arguments):
+def export(tmp_path: Path, form: str, *arguments: Any) -> Any:
     path = tmp_path / f"out.{form}"
     call_command("export", f"--format={form}", f"--output={path}", *arguments, stderr=io.StringIO())
     return path
 
 
-def rows_of(path):
+def rows_of(path: Path) -> Any:
     """The rows of an export, read by somebody else's reader."""
     if path.suffix == ".csv":
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -80,7 +82,7 @@ def rows_of(path):
 
 
 @pytest.mark.parametrize("form", tables.FORMATS)
-def test_the_file_holds_every_registration_once(tmp_path, form) -> None:
+def test_the_file_holds_every_registration_once(tmp_path: Path, form: str) -> None:
     sent = {f"0912{n:07}": n % 3 + 1 for n in range(50)}
     for phone, times in sent.items():
         for _ in range(times):
@@ -90,7 +92,7 @@ def test_the_file_holds_every_registration_once(tmp_path, form) -> None:
     assert [int(row["id"]) for row in rows] == sorted(Registration.objects.values_list("pk", flat=True))
 
 
-def test_excel_reads_the_csv_as_utf_8_and_takes_no_phone_for_a_number(tmp_path) -> None:
+def test_excel_reads_the_csv_as_utf_8_and_takes_no_phone_for_a_number(tmp_path: Path) -> None:
     submitted()
     path = export(tmp_path, "csv")
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
@@ -98,7 +100,7 @@ def test_excel_reads_the_csv_as_utf_8_and_takes_no_phone_for_a_number(tmp_path) 
     assert row["phone_number"] == "0912-345-6789"
 
 
-def test_a_phone_in_a_workbook_is_text_with_its_zero(tmp_path) -> None:
+def test_a_phone_in_a_workbook_is_text_with_its_zero(tmp_path: Path) -> None:
     submitted()
     sheet = openpyxl.load_workbook(export(tmp_path, "xlsx")).active
     assert (sheet["B2"].value, sheet["B2"].data_type, sheet["B2"].number_format) == (PHONE, "s", "@")
@@ -108,7 +110,9 @@ def test_a_phone_in_a_workbook_is_text_with_its_zero(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("calendar", "shown"), [("jalali", "1405/01/01 12:00:00"), ("gregorian", "2026-03-21 12:00:00")]
 )
-def test_times_are_in_the_calendar_and_zone_of_the_settings(tmp_path, settings, calendar, shown) -> None:
+def test_times_are_in_the_calendar_and_zone_of_the_settings(
+    tmp_path: Path, settings: Settings, calendar: str, shown: str
+) -> None:
     settings.CALENDAR = calendar
     submitted()
     for form in ("csv", "xlsx"):
@@ -128,7 +132,9 @@ def test_times_are_in_the_calendar_and_zone_of_the_settings(tmp_path, settings, 
         (["--status", "confirmed"], set()),
     ],
 )
-def test_the_window_is_of_the_first_submission_and_leaves_its_end_out(tmp_path, window, found) -> None:
+def test_the_window_is_of_the_first_submission_and_leaves_its_end_out(
+    tmp_path: Path, window: list[str], found: set[Any]
+) -> None:
     submitted()
     submitted(OTHER_PHONE, NOON - timedelta(days=1))
     submitted(OTHER_PHONE, NOON + timedelta(days=1))
@@ -136,19 +142,19 @@ def test_the_window_is_of_the_first_submission_and_leaves_its_end_out(tmp_path, 
 
 
 @pytest.mark.parametrize("time", ["yesterday", "1404/12/30", "1405/13/01", "2026-02-30", " ", "9999999d"])
-def test_a_wrong_time_is_refused_with_the_zone_that_is_meant(tmp_path, time) -> None:
+def test_a_wrong_time_is_refused_with_the_zone_that_is_meant(tmp_path: Path, time: str) -> None:
     with pytest.raises(CommandError, match="Asia/Tehran"):
         export(tmp_path, "csv", "--since", time)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_jalali_days_need_the_jalali_calendar(tmp_path, settings) -> None:
+def test_jalali_days_need_the_jalali_calendar(tmp_path: Path, settings: Settings) -> None:
     settings.CALENDAR = "gregorian"
     with pytest.raises(CommandError, match="2026-11-24"):
         export(tmp_path, "csv", "--since", "1405/01/01")
 
 
-def test_no_cell_of_a_csv_begins_a_formula_in_any_country(tmp_path) -> None:
+def test_no_cell_of_a_csv_begins_a_formula_in_any_country(tmp_path: Path) -> None:
     for number, referrer in enumerate(HOSTILE):
         logged(submitted(f"0912{number:07}", referrer=referrer))
     path = export(tmp_path, "csv", "--referrer")
@@ -158,7 +164,7 @@ def test_no_cell_of_a_csv_begins_a_formula_in_any_country(tmp_path) -> None:
         assert not [cell for cell in cells if cell.startswith(tuple("=+-@＝＋－＠"))]
 
 
-def test_hostile_referrers_stay_what_they_are_in_a_workbook_and_in_json(tmp_path) -> None:
+def test_hostile_referrers_stay_what_they_are_in_a_workbook_and_in_json(tmp_path: Path) -> None:
     for number, referrer in enumerate(HOSTILE):
         logged(submitted(f"0912{number:07}", referrer=referrer))
     assert [row["referrer"] for row in rows_of(export(tmp_path, "jsonl", "--referrer"))] == HOSTILE
@@ -171,7 +177,7 @@ def test_hostile_referrers_stay_what_they_are_in_a_workbook_and_in_json(tmp_path
     assert spelled[-1] == "\ufffd\ufffd\ufffd"
 
 
-def test_the_referrer_is_that_of_the_first_submission_also_while_it_is_parked(tmp_path) -> None:
+def test_the_referrer_is_that_of_the_first_submission_also_while_it_is_parked(tmp_path: Path) -> None:
     first, later = (
         submitted(referrer="https://first.example/"),
         submitted(at=NOON + timedelta(1), referrer="https://later.example/"),
@@ -196,7 +202,7 @@ def test_a_workbook_goes_on_in_a_second_sheet_when_the_first_is_full() -> None:
     ]
 
 
-def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path) -> None:
+def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path) -> None:
     submitted()
     (tmp_path / "out.csv").write_text("precious")
     with pytest.raises(CommandError, match="--force"):
@@ -206,12 +212,12 @@ def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
-def test_only_its_owner_can_read_the_file(tmp_path) -> None:
+def test_only_its_owner_can_read_the_file(tmp_path: Path) -> None:
     submitted()
     assert export(tmp_path, "csv").stat().st_mode & 0o077 == 0
 
 
-def test_the_report_as_json(tmp_path) -> None:
+def test_the_report_as_json(tmp_path: Path) -> None:
     submitted()
     out, path = io.StringIO(), tmp_path / "out.csv"
     call_command("export", "--format=csv", f"--output={path}", "--json", stdout=out, stderr=io.StringIO())
@@ -219,7 +225,7 @@ def test_the_report_as_json(tmp_path) -> None:
     assert (facts["rows"], facts["output"], facts["bytes"]) == (1, str(path), path.stat().st_size)
 
 
-def process(*arguments, **options):
+def process(*arguments: Any, **options: Any) -> Any:
     command = [sys.executable, "manage.py", "export", *arguments]
     environment = os.environ | {"POSTGRES_DB": connection.settings_dict["NAME"]}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, **options)
@@ -227,7 +233,7 @@ def process(*arguments, **options):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("output", [[], ["--output=-"]])
-def test_standard_output_is_the_rows_and_nothing_else(output) -> None:
+def test_standard_output_is_the_rows_and_nothing_else(output: list[Any] | list[str]) -> None:
     submitted()
     running = process("--format=jsonl", *output, stdout=subprocess.PIPE)
     out, said = running.communicate(timeout=60)
@@ -237,7 +243,7 @@ def test_standard_output_is_the_rows_and_nothing_else(output) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_terminal_sees_a_bar_with_the_time_that_is_left(tmp_path) -> None:
+def test_a_terminal_sees_a_bar_with_the_time_that_is_left(tmp_path: Path) -> None:
     submitted()
     terminal, side = pty.openpty()
     command = [sys.executable, "manage.py", "export", "--format=csv", f"--output={tmp_path / 'out.csv'}"]
@@ -255,7 +261,7 @@ def test_a_terminal_sees_a_bar_with_the_time_that_is_left(tmp_path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_mongodb_away_leaves_no_file_and_says_so(tmp_path) -> None:
+def test_mongodb_away_leaves_no_file_and_says_so(tmp_path: Path) -> None:
     logged(submitted())
     running = process("--format=csv", "--referrer", f"--output={tmp_path / 'out.csv'}")
     running.communicate(timeout=60)
@@ -284,7 +290,7 @@ def test_mongodb_away_leaves_no_file_and_says_so(tmp_path) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_killed_export_leaves_nothing_that_looks_whole(tmp_path, number) -> None:
+def test_a_killed_export_leaves_nothing_that_looks_whole(tmp_path: Path, number: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO landing_registration (phone_number, first_seen, last_seen) "
@@ -300,11 +306,11 @@ def test_a_killed_export_leaves_nothing_that_looks_whole(tmp_path, number) -> No
 
 
 @pytest.mark.parametrize("form", tables.FORMATS)
-def test_a_file_that_fails_in_the_middle_gets_no_end_and_stays_open(form) -> None:
+def test_a_file_that_fails_in_the_middle_gets_no_end_and_stays_open(form: str) -> None:
     submitted(PHONE)
     file = io.BytesIO()
 
-    def fail(_) -> Never:
+    def fail(_: Any) -> Never:
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="the disk is full"):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from django.conf import settings
 from config import scrape
 from dashboard.live import counters, exposition, probes
 from lib import metrics
+from local.servers import Servers
 from tests.test_outages import without
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +24,7 @@ SAMPLE = re.compile(r'[a-z_]+(\{[a-z]+="(?:[^"\\]|\\.)*"\})? (?:[0-9.e+-]+|\+Inf
 
 
 @pytest.fixture(autouse=True)
-def _asked_anew(monkeypatch) -> None:
+def _asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test is told what another was."""
     monkeypatch.setattr(probes, "FRESH", 0)
     metrics.take()
@@ -37,7 +39,7 @@ def _counted() -> None:
     counters.Adder().flush()
 
 
-def scraped():
+def scraped() -> Any:
     """The samples of an answer, by name and labels."""
     lines = exposition.text().decode().splitlines()
     samples = [line for line in lines if not line.startswith("#")]
@@ -45,7 +47,7 @@ def scraped():
     return {name: float(value) for name, value in (sample.rsplit(" ", 1) for sample in samples)}
 
 
-def names(texts):
+def names(texts: dict[str, Any] | list[str]) -> Any:
     """The metrics that are named in texts; a histogram has three names."""
     found = {name for text in texts for name in NAME.findall(text)}
     return {re.sub(r"_seconds_(bucket|sum|count)$", "_seconds", name) for name in found}
@@ -68,7 +70,7 @@ def test_what_was_counted_is_told() -> None:
 
 @pytest.mark.usefixtures("_counted")
 @pytest.mark.parametrize("path", ["deploy/grafana/breakwater.json", "deploy/prometheus/alerts.yaml"])
-def test_dashboard_and_alerts_use_names_that_are_really_told(path) -> None:
+def test_dashboard_and_alerts_use_names_that_are_really_told(path: str) -> None:
     used = names([(ROOT / path).read_text()])
     assert used
     assert used <= names(scraped())
@@ -90,7 +92,7 @@ def test_the_dashboard_and_the_alerts_can_be_read() -> None:
     assert all({"alert", "expr", "labels", "annotations"} <= set(rule) for rule in group["rules"])
 
 
-def test_without_redis_the_counts_are_left_out_and_the_rest_is_told(servers) -> None:
+def test_without_redis_the_counts_are_left_out_and_the_rest_is_told(servers: Servers) -> None:
     with without(servers.redis):
         found = scraped()
     assert found['breakwater_dependency_up{dependency="redis"}'] == 0
@@ -105,24 +107,24 @@ def test_a_label_cannot_break_out_of_its_line() -> None:
     assert scraped()["breakwater_stored_total"] == 0
 
 
-def asked(peer, *headers, method="GET"):
+def asked(peer: str | None, *headers: Any, method: Any = "GET") -> Any:
     scope = {"method": method, "client": peer and (peer, 5000), "headers": headers}
     return asyncio.run(scrape.metrics(scope))
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "10.4.5.6", "::ffff:192.168.1.1"])
-def test_an_internal_address_is_answered(peer) -> None:
+def test_an_internal_address_is_answered(peer: str) -> None:
     assert asked(peer).status == 200
 
 
 @pytest.mark.parametrize("peer", ["203.0.113.9", "2001:db8::1", "::ffff:8.8.8.8", "", "nonsense", None])
-def test_an_outside_address_finds_nothing(peer) -> None:
+def test_an_outside_address_finds_nothing(peer: str | None) -> None:
     assert asked(peer) is None
     assert asked(peer, (b"x-forwarded-for", b"127.0.0.1")) is None
 
 
 @pytest.mark.parametrize("header", [b"x-forwarded-for", b"forwarded", b"via"])
-def test_what_a_proxy_passes_on_finds_nothing(header) -> None:
+def test_what_a_proxy_passes_on_finds_nothing(header: bytes) -> None:
     assert asked("127.0.0.1", (header, b"127.0.0.1")) is None
 
 

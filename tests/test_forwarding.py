@@ -1,10 +1,12 @@
 """What only a proxy may say about a visitor is not believed of a stranger."""
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
 from django.test import RequestFactory
+from pytest_django.fixtures import Settings
 
 from config import asgi
 from config.asgi import application
@@ -21,7 +23,7 @@ CLAIMS = {
 }
 
 
-async def _log_in(peer, claims):
+async def _log_in(peer: str, claims: dict[str, Any]) -> Any:
     transport = httpx.ASGITransport(application, client=(peer, 4711))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=30) as browser:
         await browser.get("/admin/login/")
@@ -29,12 +31,12 @@ async def _log_in(peer, claims):
         return await browser.post("/admin/login/", data=form, headers=claims)
 
 
-def log_in(peer, **claims):
+def log_in(peer: str, **claims: Any) -> Any:
     return asyncio.run(_log_in(peer, claims)).status_code
 
 
 # Django asks for a Referer where it believes that the visitor came by https, and these send none.
-def test_a_proxys_word_for_https_is_believed_and_a_strangers_is_not(settings) -> None:
+def test_a_proxys_word_for_https_is_believed_and_a_strangers_is_not(settings: Settings) -> None:
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
     assert log_in(PROXY, **{"X-Forwarded-Proto": "https"}) == 403
     assert log_in(STRANGER, **{"X-Forwarded-Proto": "https"}) == 200
@@ -42,7 +44,7 @@ def test_a_proxys_word_for_https_is_believed_and_a_strangers_is_not(settings) ->
 
 
 @pytest.mark.parametrize("peer", [STRANGER, None])
-def test_django_hears_no_claim_of_a_stranger(peer) -> None:
+def test_django_hears_no_claim_of_a_stranger(peer: str | None) -> None:
     headers = [(name.lower().encode(), value.encode()) for name, value in CLAIMS.items()]
     scope = {"client": peer and (peer, 4711), "headers": [*headers, (b"x_forwarded_proto", b"https")]}
     assert asgi._for_wsgi(scope, b"")["headers"] == [(b"content-length", b"0")]

@@ -16,6 +16,7 @@ import tomllib
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -43,7 +44,7 @@ OPERATORS = {"rabbitmq.com", "postgresql.cnpg.io", "mongodbcommunity.mongodb.com
 """API groups of the operators, whose schemas are not among Kubernetes' own."""
 
 
-def helm(*arguments, **env):
+def helm(*arguments: Any, **env: Any) -> Any:
     command = [HELM, *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **env}
@@ -51,7 +52,7 @@ def helm(*arguments, **env):
 
 
 @cache
-def render(case, *settings):
+def render(case: Any, *settings: Any) -> Any:
     """The resources of one values file, parsed."""
     values = CHART / "ci" / f"{case}-values.yaml"
     done = helm("template", "bw", CHART, "-f", values, *(f"--set-json={one}" for one in settings))
@@ -59,7 +60,7 @@ def render(case, *settings):
     return [one for one in yaml.safe_load_all(done.stdout) if one]
 
 
-def find(case, kind, name):
+def find(case: Any, kind: Any, name: Any) -> Any:
     (found,) = [
         one
         for one in render(case)
@@ -68,7 +69,7 @@ def find(case, kind, name):
     return found
 
 
-def pods(case):
+def pods(case: Any) -> Any:
     """Every pod of ours: kind, name, labels, spec."""
     for one in render(case):
         pod = one if one["kind"] == "Pod" else one.get("spec", {}).get("template")
@@ -76,29 +77,29 @@ def pods(case):
             yield one["kind"], one["metadata"]["name"], pod["metadata"]["labels"], pod["spec"]
 
 
-def containers(case):
+def containers(case: Any) -> Any:
     for _, name, _, spec in pods(case):
         for container in spec.get("initContainers", []) + spec["containers"]:
             yield f"{name}/{container['name']}", container
 
 
-def env(container):
+def env(container: Any) -> Any:
     return {one["name"]: one.get("value") for one in container.get("env", [])}
 
 
-def compose_env(service):
+def compose_env(service: Any) -> Any:
     return {name: str(value) for name, value in SERVICES[service].get("environment", {}).items()}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_lint_finds_nothing(case) -> None:
+def test_lint_finds_nothing(case: Any) -> None:
     done = helm("lint", "--strict", CHART, "-f", CHART / "ci" / f"{case}-values.yaml")
     assert done.returncode == 0, done.stdout
     assert not re.search(r"\[(WARNING|ERROR)\]", done.stdout), done.stdout
 
 
 @cache
-def validators(version):
+def validators(version: Any) -> Any:
     """What tells whether Kubernetes takes a resource, by apiVersion and kind."""
     definitions = json.loads(tools.schema(version).read_text().replace('"/api/_definitions.json#', '"#'))[
         "$defs"
@@ -112,7 +113,7 @@ def validators(version):
     }
 
 
-def refusals(version, resource):
+def refusals(version: Any, resource: Any) -> Any:
     """What this Kubernetes says against a resource."""
     validator = validators(version)[resource["apiVersion"], resource["kind"]]
     return [error.message for error in validator.iter_errors(resource)]
@@ -120,7 +121,7 @@ def refusals(version, resource):
 
 @pytest.mark.parametrize("version", tools.VERSIONS)
 @pytest.mark.parametrize("case", CASES)
-def test_kubernetes_would_take_every_resource(case, version) -> None:
+def test_kubernetes_would_take_every_resource(case: Any, version: Any) -> None:
     for one in render(case):
         if one["apiVersion"].split("/")[0] not in OPERATORS:
             assert not refusals(version, one), one["metadata"]["name"]
@@ -136,7 +137,7 @@ def test_the_schemas_notice_a_mistyped_field_and_a_wrong_type() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_names_are_short_unique_and_selectors_meet_their_pods(case) -> None:
+def test_names_are_short_unique_and_selectors_meet_their_pods(case: Any) -> None:
     resources = render(case)
     names = [(one["kind"], one["metadata"]["name"]) for one in resources]
     assert len(names) == len(set(names))
@@ -150,7 +151,7 @@ def test_names_are_short_unique_and_selectors_meet_their_pods(case) -> None:
             assert len(ours) == 1 or is_operators(selector), one["metadata"]["name"]
 
 
-def is_operators(selector):
+def is_operators(selector: Any) -> Any:
     """These labels are given by RabbitMQ's, PostgreSQL's or MongoDB's operator."""
     created = {"app.kubernetes.io/name": "bw-breakwater-rabbitmq"}, {"app": "bw-breakwater-mongodb-svc"}
     return selector in (*created, {"cnpg.io/cluster": "bw-breakwater-postgres"})
@@ -174,7 +175,7 @@ def test_the_version_is_the_products() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_variable_is_one_that_the_code_reads(case) -> None:
+def test_every_variable_is_one_that_the_code_reads(case: Any) -> None:
     used = set(find(case, "ConfigMap", "settings")["data"])
     for _, container in containers(case):
         used |= set(env(container))
@@ -196,7 +197,7 @@ def test_one_block_of_settings_is_shared_by_all() -> None:
 
 
 @pytest.mark.parametrize("process", ["web", "worker", "migrate", "flower", "toolbox"])
-def test_each_process_has_the_login_and_the_secrets_that_it_has_in_compose(process) -> None:
+def test_each_process_has_the_login_and_the_secrets_that_it_has_in_compose(process: Any) -> None:
     found = [(spec, c) for name, c in containers("operators") for _, n, _, spec in pods("operators")
              if name.startswith(n) and n == f"bw-breakwater-{process}"]  # fmt: skip
     theirs = {**COMPOSE["x-settings"], **compose_env(process)}
@@ -211,7 +212,7 @@ def test_each_process_has_the_login_and_the_secrets_that_it_has_in_compose(proce
 
 
 @pytest.mark.parametrize("process", ["web", "worker", "migrate", "flower"])
-def test_each_process_runs_what_it_runs_in_compose(process) -> None:
+def test_each_process_runs_what_it_runs_in_compose(process: Any) -> None:
     container = dict(containers("operators"))[f"bw-breakwater-{process}/{process}"]
     entrypoint, command = SERVICES[process].get("entrypoint"), SERVICES[process].get("command")
     assert container.get("command") == entrypoint
@@ -221,13 +222,13 @@ def test_each_process_runs_what_it_runs_in_compose(process) -> None:
 
 
 @pytest.mark.parametrize("service", ["web", "worker", "migrate", "flower", "redis", "toolbox"])
-def test_memory_limits_are_those_of_compose(service) -> None:
+def test_memory_limits_are_those_of_compose(service: Any) -> None:
     limits = dict(containers("operators"))[f"bw-breakwater-{service}/{service}"]["resources"]["limits"]
     assert limits["memory"] == SERVICES[service]["mem_limit"].upper() + "i"
 
 
 @pytest.mark.parametrize("folder", ["redis", "rabbitmq"])
-def test_copied_files_are_the_files_of_compose(folder) -> None:
+def test_copied_files_are_the_files_of_compose(folder: Any) -> None:
     for ours in (CHART / "files" / folder).iterdir():
         original = ROOT / "docker" / folder / ours.name
         hint = f"cp {original.relative_to(ROOT)} {ours.relative_to(ROOT)}"
@@ -238,7 +239,7 @@ def test_copied_files_are_the_files_of_compose(folder) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_container_is_confined_and_has_its_limits(case) -> None:
+def test_every_container_is_confined_and_has_its_limits(case: Any) -> None:
     for name, container in containers(case):
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -260,7 +261,7 @@ def test_every_container_is_confined_and_has_its_limits(case) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "small"])
-def test_a_network_policy_covers_every_pod(case) -> None:
+def test_a_network_policy_covers_every_pod(case: Any) -> None:
     policies = [one["spec"] for one in render(case) if one["kind"] == "NetworkPolicy"]
     for _, name, labels, _ in pods(case):
         kinds = {
@@ -368,7 +369,7 @@ def test_the_toolbox_reaches_the_web_and_flower() -> None:
         assert rule | {"to": [it]} in policies["toolbox"]["egress"]
 
 
-def peer_of(policy):
+def peer_of(policy: Any) -> Any:
     return {"podSelector": policy["podSelector"]}
 
 
@@ -382,7 +383,7 @@ def test_without_the_toolbox_helm_test_remains() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_spool_outlives_its_pod(case) -> None:
+def test_the_spool_outlives_its_pod(case: Any) -> None:
     web = find(case, "StatefulSet", "web")["spec"]
     assert web["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
     (claim,) = web["volumeClaimTemplates"]
@@ -517,7 +518,7 @@ def test_postgresql_has_a_connection_for_all_that_may_ask() -> None:
 
 
 @pytest.mark.parametrize("process", ["web", "worker"])
-def test_pods_are_spread_and_go_one_at_a_time(process) -> None:
+def test_pods_are_spread_and_go_one_at_a_time(process: Any) -> None:
     kind = "StatefulSet" if process == "web" else "Deployment"
     spec = find("operators", kind, process)["spec"]["template"]["spec"]
     assert [one["topologyKey"] for one in spec["topologySpreadConstraints"]] == [
@@ -552,7 +553,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("value", WRONG)
-def test_a_wrong_value_is_refused_by_name(value) -> None:
+def test_a_wrong_value_is_refused_by_name(value: Any) -> None:
     done = helm("template", "bw", CHART, "-f", CHART / "ci/external-values.yaml", "--set-json", value)
     assert done.returncode
     said = done.stderr.replace("'", "").replace("/", ".")
@@ -610,12 +611,12 @@ class Cluster(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_) -> None:
+    def log_message(self, *_: Any) -> None:
         pass
 
 
 @pytest.fixture
-def install(tmp_path):
+def install(tmp_path: Path) -> Any:
     """Try an installation into a cluster with this Secret, and return what is said."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Cluster)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -629,7 +630,7 @@ def install(tmp_path):
     }
     (tmp_path / "config").write_text(json.dumps(config))
 
-    def attempt(secret):
+    def attempt(secret: Any) -> Any:
         Cluster.secret = secret
         values = CHART / "ci/external-values.yaml"
         arguments = ("template", "bw", CHART, "-n", "shop", "-f", values, "--dry-run=server")
@@ -643,7 +644,7 @@ def install(tmp_path):
 
 
 @pytest.fixture
-def secret(tmp_path):
+def secret(tmp_path: Path) -> Any:
     """What docker/make_secrets.sh makes, as README.md puts it into a Secret."""
     subprocess.run(
         ["sh", ROOT / "docker/make_secrets.sh"],
@@ -654,11 +655,11 @@ def secret(tmp_path):
     return {path.name: path.read_text().strip() for path in (tmp_path / "secrets").iterdir()}
 
 
-def test_a_cluster_without_the_secret_is_refused(install) -> None:
+def test_a_cluster_without_the_secret_is_refused(install: Any) -> None:
     assert "the Secret breakwater is not in namespace shop" in install(None)
 
 
-def test_made_secrets_are_taken_and_weak_ones_are_refused(install, secret) -> None:
+def test_made_secrets_are_taken_and_weak_ones_are_refused(install: Any, secret: Any) -> None:
     assert "would not run" not in install(secret)
     weak = {
         "secret_key": "short-but-random-9f3a",

@@ -1,7 +1,9 @@
 """The visitor's pages are valid HTML: strict parsers find no error, and every address is one."""
 
 import re
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
@@ -16,12 +18,12 @@ ADDRESS = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
 NAMED_BY_IDS = ("for", "aria-labelledby", "aria-describedby")
 
 
-def page(path, state=""):
+def page(path: str, state: str = "") -> Any:
     with patch.object(status, "of", return_value=SimpleNamespace(shown=state)):
         return Client().get(path).content.decode()
 
 
-def wrong(path):
+def wrong(path: str) -> Any:
     return Client().post(path, {"phone_number": '0912"><'}).content.decode()
 
 
@@ -37,7 +39,7 @@ PAGES = {
 
 @pytest.mark.parametrize("language", ["fa", "en"])
 @pytest.mark.parametrize("written", PAGES.values(), ids=PAGES)
-def test_each_page_is_valid(written, language) -> None:
+def test_each_page_is_valid(written: Callable[..., Any], language: str) -> None:
     html = written(language)
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
     elements = list(parser.parse(html).iter())

@@ -1,5 +1,7 @@
 """Messages that a busy worker has at hand are stored together, and none suffers for another."""
 
+from typing import Any, Never
+
 import pytest
 from celery import current_app
 from kombu import Consumer
@@ -15,12 +17,11 @@ from lib.clock import now
 from tests.messages import depth
 from tests.waiting import eventually
 from tests.workers import worker
-from typing import Never
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def send(count) -> None:
+def send(count: int) -> None:
     """Put one registration on the queue in each of many messages, as senders do who come one by one."""
     for number in range(count):
         phone = f"0912{number:07}"
@@ -28,7 +29,7 @@ def send(count) -> None:
         save_phones_async.delay([submission.to_wire()], queued_at=now().isoformat())
 
 
-def give_back(count) -> None:
+def give_back(count: int) -> None:
     """Take messages and give them back, as a worker does that is killed."""
     with current_app.connection_for_write() as connection:
         queue = queues.live.bind(connection.default_channel)
@@ -37,17 +38,17 @@ def give_back(count) -> None:
             message.requeue()
 
 
-def transactions():
+def transactions() -> Any:
     """How many transactions have stored submissions."""
     return StoredSubmission.objects.values("stored_at").distinct().count()
 
 
-def all_stored(count):
+def all_stored(count: int) -> Any:
     return StoredSubmission.objects.count() == count and depth(queues.live) == 0
 
 
 @pytest.mark.parametrize("pool", ["prefork", "gevent"])
-def test_small_messages_that_wait_are_stored_together(pool) -> None:
+def test_small_messages_that_wait_are_stored_together(pool: str) -> None:
     send(60)
     with worker(pool):
         eventually(lambda: all_stored(60), within=30)
@@ -75,7 +76,7 @@ def test_a_message_that_fails_takes_no_other_with_it() -> None:
         eventually(lambda: all_stored(11) and depth(queues.dead) == 1, within=30)
 
 
-def fail(*_) -> Never:
+def fail(*_: Any) -> Never:
     raise KeyError("in Celery itself")
 
 
@@ -85,11 +86,11 @@ def test_what_celery_cannot_take_together_comes_again_and_alone() -> None:
     with current_app.connection_for_write() as connection:
         queue = queues.live.bind(connection.default_channel)
 
-        def take(handle, count) -> None:
+        def take(handle: Any, count: Any) -> None:
             """Give messages to the handler as a worker's consumer does."""
             taken = []
 
-            def on_message(message) -> None:
+            def on_message(message: Any) -> None:
                 taken.append(message)
                 handle(message, None, message.ack_log_error, message.reject_log_error, [])
 
@@ -97,7 +98,7 @@ def test_what_celery_cannot_take_together_comes_again_and_alone() -> None:
                 while len(taken) < count:
                     connection.drain_events(timeout=10)
 
-        def work(message, _, ack, *rest) -> None:
+        def work(message: Any, _: Any, ack: Any, *rest: Any) -> None:
             alone.append(message)
             ack(None, ())
 

@@ -3,7 +3,10 @@
 import gzip
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,10 +19,10 @@ LOGO = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 
 
 @pytest.fixture
-def write(tmp_path, monkeypatch):
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Write a page.toml and use its directory."""
 
-    def write(text):
+    def write(text: Any) -> Any:
         (tmp_path / "page.toml").write_text(text, "utf-8")
         monkeypatch.setattr(settings, "LANDING_DIR", str(tmp_path))
         branding.current.cache_clear()
@@ -30,11 +33,11 @@ def write(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def visitor():
+def visitor() -> Any:
     return Client()
 
 
-def faults():
+def faults() -> Any:
     return [f"{fault.msg} {fault.hint}" for fault in branding.check()]
 
 
@@ -49,7 +52,7 @@ def test_both_languages_have_the_same_names_and_the_page_as_it_comes_is_right() 
     assert branding.read(str(branding._DEFAULTS))[0] == []
 
 
-def test_words_of_one_language_change_and_all_others_stay(write, visitor) -> None:
+def test_words_of_one_language_change_and_all_others_stay(write: Callable[..., Any], visitor: Client) -> None:
     write('[en.hero]\nheadline = "Win a <boat>"\n')
     assert faults() == []
     english, persian = (visitor.get(f"/{language}/").content.decode() for language in ("en", "fa"))
@@ -58,7 +61,9 @@ def test_words_of_one_language_change_and_all_others_stay(write, visitor) -> Non
     assert "Win a" not in persian
 
 
-def test_own_colours_stand_in_the_pages_style_beside_the_defaults(write, visitor) -> None:
+def test_own_colours_stand_in_the_pages_style_beside_the_defaults(
+    write: Callable[..., Any], visitor: Client
+) -> None:
     write('[colours]\naccent = "#7a1f5c"\n')
     shown = visitor.get("/fa/").content.decode()
     assert "--accent:#7a1f5c" in shown
@@ -66,7 +71,9 @@ def test_own_colours_stand_in_the_pages_style_beside_the_defaults(write, visitor
 
 
 @pytest.mark.parametrize("path", ["/fa/", "/en/"])
-def test_the_policy_names_each_style_and_script_of_the_page_and_nothing_more(write, visitor, path) -> None:
+def test_the_policy_names_each_style_and_script_of_the_page_and_nothing_more(
+    write: Callable[..., Any], visitor: Client, path: str
+) -> None:
     write('[colours]\naccent = "#7a1f5c"\n')
     answer = visitor.get(path)
     written = re.findall(
@@ -78,7 +85,9 @@ def test_the_policy_names_each_style_and_script_of_the_page_and_nothing_more(wri
     assert "unsafe" not in answer["Content-Security-Policy"]
 
 
-def test_the_page_fits_into_the_first_round_of_a_new_connection(write, visitor) -> None:
+def test_the_page_fits_into_the_first_round_of_a_new_connection(
+    write: Callable[..., Any], visitor: Client
+) -> None:
     write("")
     ten_packets = 10 * 1460  # RFC 6928
     for path in ("/fa/", "/en/"):
@@ -86,12 +95,14 @@ def test_the_page_fits_into_the_first_round_of_a_new_connection(write, visitor) 
         assert len(answer.content) < ten_packets - 1500  # and the headers
 
 
-def test_a_logo_travels_in_the_page(write, visitor) -> None:
+def test_a_logo_travels_in_the_page(write: Callable[..., Any], visitor: Client) -> None:
     (write('logo = "ours.svg"\n') / "ours.svg").write_text(LOGO)
     assert '<img class="logo" src="data:image/svg+xml;base64,' in visitor.get("/en/").content.decode()
 
 
-def test_parts_are_shown_or_not_and_links_stand_in_the_foot(write, visitor) -> None:
+def test_parts_are_shown_or_not_and_links_stand_in_the_foot(
+    write: Callable[..., Any], visitor: Client
+) -> None:
     parts = ('class="facts"', 'id="hint"', 'id="switch-language"', 'class="sea"')
     write("")
     assert all(part in visitor.get("/en/").content.decode() for part in parts)
@@ -105,7 +116,9 @@ def test_parts_are_shown_or_not_and_links_stand_in_the_foot(write, visitor) -> N
 
 
 @pytest.mark.django_db
-def test_with_a_consent_box_nothing_is_registered_until_it_is_ticked(write, visitor) -> None:
+def test_with_a_consent_box_nothing_is_registered_until_it_is_ticked(
+    write: Callable[..., Any], visitor: Client
+) -> None:
     write("[show]\nconsent = true\n")
     refused = visitor.post("/en/", {"phone_number": "09120000001"})
     assert refused.status_code == 400
@@ -132,7 +145,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "what", "remedy"), WRONG)
-def test_what_is_wrong_is_said_with_its_line_and_the_remedy(write, text, what, remedy) -> None:
+def test_what_is_wrong_is_said_with_its_line_and_the_remedy(
+    write: Callable[..., Any], text: str, what: str, remedy: str
+) -> None:
     directory = write(text)
     said = "\n".join(faults())
     assert str(directory / "page.toml") in said
@@ -140,17 +155,17 @@ def test_what_is_wrong_is_said_with_its_line_and_the_remedy(write, text, what, r
     assert remedy in said
 
 
-def test_all_that_is_wrong_is_said_at_once(write) -> None:
+def test_all_that_is_wrong_is_said_at_once(write: Callable[..., Any]) -> None:
     write('logo = 7\n[show]\nfact = true\n[en.page]\ntitle = ""\n')
     assert len(faults()) == 3
 
 
-def test_a_logo_that_is_too_large_is_refused(write) -> None:
+def test_a_logo_that_is_too_large_is_refused(write: Callable[..., Any]) -> None:
     (write('logo = "big.png"\n') / "big.png").write_bytes(b"x" * (branding.LARGEST_LOGO + 1))
     assert re.search(r"logo is a file of 16,385 bytes", faults()[0])
 
 
-def test_a_directory_without_the_file_is_said(monkeypatch, tmp_path) -> None:
+def test_a_directory_without_the_file_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(settings, "LANDING_DIR", str(tmp_path / "nowhere"))
     assert "cannot be read: No such file" in faults()[0]
 
@@ -168,19 +183,21 @@ def test_a_directory_without_the_file_is_said(monkeypatch, tmp_path) -> None:
         f"/en/registration/{uuid4()}",
     ],
 )
-def test_an_address_without_its_last_slash_leads_to_the_page(visitor, method, path) -> None:
+def test_an_address_without_its_last_slash_leads_to_the_page(visitor: Client, method: str, path: str) -> None:
     answer = getattr(visitor, method)(f"{path}?utm_source=sms&x=%2F")
     assert (answer.status_code, answer["Location"]) == (301, f"{path}/?utm_source=sms&x=%2F")
 
 
 @pytest.mark.parametrize("path", ["/api/register", f"/api/register/{uuid4()}", "/de", "/fax", "/fa/x"])
-def test_the_api_and_unknown_addresses_lead_nowhere(visitor, path) -> None:
+def test_the_api_and_unknown_addresses_lead_nowhere(visitor: Client, path: str) -> None:
     answer = visitor.get(path)
     assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
 
 
 @pytest.mark.parametrize("path", ["/fa", "/api/register"])
-def test_what_is_sent_to_an_address_without_its_last_slash_is_not_lost_on_the_way(visitor, path) -> None:
+def test_what_is_sent_to_an_address_without_its_last_slash_is_not_lost_on_the_way(
+    visitor: Client, path: str
+) -> None:
     assert visitor.post(path, {"phone_number": "09120000001"}).status_code == 404
 
 
@@ -188,7 +205,9 @@ def test_what_is_sent_to_an_address_without_its_last_slash_is_not_lost_on_the_wa
     ("path", "asked"),
     [("/", "private, no-transform"), ("/fa/", "no-transform"), ("/en/", "no-transform")],
 )
-def test_nobody_on_the_way_rewrites_a_page_or_keeps_it_in_one_language(visitor, path, asked) -> None:
+def test_nobody_on_the_way_rewrites_a_page_or_keeps_it_in_one_language(
+    visitor: Client, path: str, asked: str
+) -> None:
     host = [(b"host", b"localhost")]
     assert visitor.get(path)["Cache-Control"] == asked
     assert [
@@ -197,18 +216,18 @@ def test_nobody_on_the_way_rewrites_a_page_or_keeps_it_in_one_language(visitor, 
 
 
 @pytest.mark.django_db
-def test_the_same_form_sent_twice_is_one_request(visitor) -> None:
+def test_the_same_form_sent_twice_is_one_request(visitor: Client) -> None:
     key = re.search('name="key" value="(.+?)"', visitor.get("/en/").content.decode())[1]
     sent = [visitor.post("/en/", {"phone_number": "09120000002", "key": key}) for _ in range(2)]
     other = visitor.post("/en/", {"phone_number": "09120000003", "key": key})
     assert sent[0].url == sent[1].url != other.url
 
 
-def test_a_forms_key_that_is_too_long_is_refused(visitor) -> None:
+def test_a_forms_key_that_is_too_long_is_refused(visitor: Client) -> None:
     assert visitor.post("/en/", {"phone_number": "09120000002", "key": "k" * 256}).status_code == 400
 
 
-def test_the_example_of_the_documentation_is_right(write, visitor) -> None:
+def test_the_example_of_the_documentation_is_right(write: Callable[..., Any], visitor: Client) -> None:
     documented = (settings.BASE_DIR / "docs/landing-page.md").read_text("utf-8")
     example = re.search(r"```toml\n(.+?)```", documented, re.DOTALL)[1]
     (write(example) / "logo.svg").write_text(LOGO)

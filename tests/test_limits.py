@@ -4,20 +4,23 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.test import Client
 from redis import Redis
 
 from landing.keeping import intake, limits
 from landing.keeping.limits import Limiter, LocalLog
+from local.servers import Servers
 from tests.waiting import eventually
 
 SENDER, OTHER_SENDER = "203.0.113.7", "203.0.113.8"
 
 
 @asynccontextmanager
-async def limiters(count=1, limit=10, period=60):
+async def limiters(count: int = 1, limit: int = 10, period: int = 60) -> Any:
     """Yield the limiters of so many processes."""
     made = [Limiter(limit=limit, period=period, timeout=2) for _ in range(count)]
     try:
@@ -27,16 +30,16 @@ async def limiters(count=1, limit=10, period=60):
             await limiter.close()
 
 
-async def _waits(senders, **options):
+async def _waits(senders: tuple[Any, ...], **options: Any) -> Any:
     async with limiters(**options) as [limiter]:
         return await limiter.take(senders)
 
 
-def waits(*senders, **options):
+def waits(*senders: Any, **options: Any) -> Any:
     return asyncio.run(_waits(senders, **options))
 
 
-def remember(sender, *seconds_ago) -> None:
+def remember(sender: str, *seconds_ago: Any) -> None:
     """Write a sender's log: it registered so many seconds ago, the oldest first."""
     with Redis.from_url(settings.REDIS_URL) as redis:
         for ago in seconds_ago:
@@ -44,7 +47,7 @@ def remember(sender, *seconds_ago) -> None:
 
 
 def test_of_200_at_once_exactly_the_limit_gets_through() -> None:
-    async def rush():
+    async def rush() -> Any:
         async with limiters(4) as processes:
             return await asyncio.gather(*(processes[n % 4].take([SENDER]) for n in range(200)))
 
@@ -86,7 +89,7 @@ def test_redis_forgets_a_sender_after_the_period() -> None:
         assert 0 < redis.pttl(f"limit:{SENDER}") <= 60_000
 
 
-def test_the_log_of_one_process_slides_in_the_same_way(monkeypatch) -> None:
+def test_the_log_of_one_process_slides_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: clock.now))
     log = LocalLog(limit=2, period=60)
@@ -97,7 +100,7 @@ def test_the_log_of_one_process_slides_in_the_same_way(monkeypatch) -> None:
     assert log.take([SENDER, SENDER, SENDER]) == [0, 0, 60]
 
 
-def test_the_log_of_one_process_does_not_grow_for_ever(monkeypatch) -> None:
+def test_the_log_of_one_process_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MOST_LOCAL_SENDERS", 3)
     log = LocalLog(limit=1, period=60)
     log.take(["a", "b", "c", "d"])
@@ -106,8 +109,10 @@ def test_the_log_of_one_process_does_not_grow_for_ever(monkeypatch) -> None:
     assert log.take(["a"]) == [0]
 
 
-def test_without_redis_each_process_limits_by_itself_says_so_once_and_comes_back(servers, caplog) -> None:
-    async def outage():
+def test_without_redis_each_process_limits_by_itself_says_so_once_and_comes_back(
+    servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def outage() -> Any:
         async with limiters() as [limiter]:
             servers.redis.stop()
             try:
@@ -124,8 +129,8 @@ def test_without_redis_each_process_limits_by_itself_says_so_once_and_comes_back
     assert [record.message for record in caplog.records] == ["rate limits go on without Redis"]
 
 
-def test_a_redis_that_hangs_holds_up_one_request_and_not_the_next(servers) -> None:
-    async def outage():
+def test_a_redis_that_hangs_holds_up_one_request_and_not_the_next(servers: Servers) -> None:
+    async def outage() -> Any:
         async with limiters() as [limiter]:
             servers.redis.pause()
             try:
@@ -147,8 +152,8 @@ def _redis_in_use() -> None:
 
 
 @pytest.mark.usefixtures("_redis_in_use")
-def test_one_ipv6_subscriber_is_one_sender_however_many_addresses_it_has(client) -> None:
-    def post(address):
+def test_one_ipv6_subscriber_is_one_sender_however_many_addresses_it_has(client: Client) -> None:
+    def post(address: Any) -> Any:
         return client.post(
             "/api/register/",
             {"phone_number": "09123456789"},
@@ -165,7 +170,7 @@ def test_one_ipv6_subscriber_is_one_sender_however_many_addresses_it_has(client)
 
 
 def test_a_place_that_is_given_back_is_free_again_with_redis_and_without() -> None:
-    async def tries():
+    async def tries() -> Any:
         async with limiters(limit=1) as [limiter]:
             await limiter.take([SENDER])
             await limiter.give_back([SENDER, OTHER_SENDER])

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,11 @@ GOOD = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\nRetry-After: 7\r\n\r\n{}"
 
 
 @asynccontextmanager
-async def server(*answers):
+async def server(*answers: Any) -> Any:
     """Answer each connection's requests with these bytes in turn, then close it; yields what was asked on which."""
     asked = []
 
-    async def serve(reader, writer) -> None:
+    async def serve(reader: Any, writer: Any) -> None:
         asked.append(0)
         place = len(asked) - 1
         try:
@@ -43,10 +44,10 @@ async def server(*answers):
         listening.close()
 
 
-def ask(*answers, times=1, **options):
+def ask(*answers: Any, times: Any = 1, **options: Any) -> Any:
     """Ask a server times over, one after the other; return the answers and what was asked on each connection."""
 
-    async def asking():
+    async def asking() -> Any:
         async with server(*answers) as there:
             sender = load.Sender(there.url, **options)
             try:
@@ -73,7 +74,7 @@ def test_answers_are_read_and_their_connection_is_kept() -> None:
         b"HTTP/1.0 200 OK\r\n\r\nabcde",
     ],
 )
-def test_a_body_may_come_in_every_way_of_http(spelled) -> None:
+def test_a_body_may_come_in_every_way_of_http(spelled: bytes) -> None:
     [answer], _ = ask(spelled)
     assert (answer.status, answer.body) == (200, b"abcde")
 
@@ -88,12 +89,12 @@ def test_a_kept_connection_that_the_server_has_closed_is_not_the_visitors_troubl
     "spelled",
     [b"", GOOD[:-1], GOOD[:20], b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\n"],
 )
-def test_half_an_answer_and_nonsense_are_no_answer(spelled) -> None:
+def test_half_an_answer_and_nonsense_are_no_answer(spelled: bytes) -> None:
     with pytest.raises(ConnectionError):
         ask(spelled)
 
 
-def test_an_endless_answer_is_given_up(monkeypatch) -> None:
+def test_an_endless_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "LARGEST", 1000)
     with pytest.raises(ConnectionError):
         ask(b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n" + b"x" * 2000)
@@ -107,7 +108,7 @@ def test_who_never_answers_is_waited_for_until_the_deadline() -> None:
 
 
 def test_there_are_never_more_connections_than_allowed() -> None:
-    async def asking():
+    async def asking() -> Any:
         async with server(*[GOOD] * 50) as there:
             sender = load.Sender(there.url, connections=3)
             await asyncio.gather(*(sender.ask(GET) for _ in range(50)))
@@ -119,7 +120,7 @@ def test_there_are_never_more_connections_than_allowed() -> None:
 
 
 def test_arrivals_are_as_many_and_as_often_as_asked_for() -> None:
-    async def moments(**options):
+    async def moments(**options: Any) -> Any:
         return [due async for due in load.arrivals(1000, **options)]
 
     even = asyncio.run(moments(count=20))

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import amqp
 import psutil
@@ -29,12 +30,12 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
-def state_dir(tmp_path_factory):
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tmp_path_factory.mktemp("stack")
 
 
 @pytest.fixture(scope="module")
-def orphans(state_dir):
+def orphans(state_dir: Path) -> Any:
     """Servers whose parent was killed."""
     command = [sys.executable, "-c", START_AND_DIE, str(state_dir)]
     died = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -45,14 +46,14 @@ def orphans(state_dir):
 
 
 @pytest.fixture(scope="module")
-def stack(state_dir, orphans):
+def stack(state_dir: Path, orphans: list[Any]) -> Any:
     started = servers.start(state_dir)
     yield started
     started.stop()
     assert not leftovers(state_dir)
 
 
-def postgres(stack: Servers, **changed):
+def postgres(stack: Servers, **changed: Any) -> Any:
     env = stack.postgres.environment()
     login = {
         "host": env["POSTGRES_HOST"],
@@ -64,7 +65,7 @@ def postgres(stack: Servers, **changed):
     return psycopg.connect(**(login | changed), autocommit=True)
 
 
-def mongo(stack: Servers, **changed):
+def mongo(stack: Servers, **changed: Any) -> Any:
     env = stack.mongodb.environment()
     # Without the journal an acknowledged write may still be in the memory of the server.
     login = {"username": env["MONGODB_USER"], "password": env["MONGODB_PASSWORD"], "journal": True} | changed
@@ -72,7 +73,7 @@ def mongo(stack: Servers, **changed):
     return pymongo.MongoClient(host, port, serverSelectionTimeoutMS=3000, **login)
 
 
-def rabbit(stack: Servers, **changed):
+def rabbit(stack: Servers, **changed: Any) -> Any:
     env = stack.rabbitmq.environment()
     login = {"userid": env["RABBITMQ_USER"], "password": env["RABBITMQ_PASSWORD"]} | changed
     host = f"{env['RABBITMQ_HOST']}:{env['RABBITMQ_PORT']}"
@@ -81,11 +82,11 @@ def rabbit(stack: Servers, **changed):
     return connection
 
 
-def test_a_start_ends_what_a_killed_parent_has_left_behind(stack, orphans) -> None:
+def test_a_start_ends_what_a_killed_parent_has_left_behind(stack: Servers, orphans: list[Any]) -> None:
     assert not [process for process in orphans if process.is_running()]
 
 
-def test_the_data_of_a_killed_postgresql_is_there_again(stack) -> None:
+def test_the_data_of_a_killed_postgresql_is_there_again(stack: Servers) -> None:
     with postgres(stack) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
     os.kill(stack.postgres.pid, signal.SIGKILL)
@@ -95,7 +96,7 @@ def test_the_data_of_a_killed_postgresql_is_there_again(stack) -> None:
         assert connection.execute("SHOW fsync").fetchone() == ("on",)
 
 
-def test_the_data_of_a_killed_mongodb_is_there_again(stack) -> None:
+def test_the_data_of_a_killed_mongodb_is_there_again(stack: Servers) -> None:
     with mongo(stack) as client:
         client.test.kept.insert_one({"_id": 7})
     stack.mongodb.kill()
@@ -104,7 +105,7 @@ def test_the_data_of_a_killed_mongodb_is_there_again(stack) -> None:
         assert client.test.kept.find_one() == {"_id": 7}
 
 
-def test_the_messages_of_a_killed_rabbitmq_are_there_again(stack) -> None:
+def test_the_messages_of_a_killed_rabbitmq_are_there_again(stack: Servers) -> None:
     with rabbit(stack) as connection:
         channel = connection.channel()
         channel.queue_declare("kept", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
@@ -118,7 +119,7 @@ def test_the_messages_of_a_killed_rabbitmq_are_there_again(stack) -> None:
         assert connection.channel().basic_get("kept", no_ack=True).body == "7"
 
 
-def test_a_paused_server_is_alive_but_answers_only_when_resumed(stack) -> None:
+def test_a_paused_server_is_alive_but_answers_only_when_resumed(stack: Servers) -> None:
     env = stack.redis.environment()
     address = {"host": env["REDIS_HOST"], "port": int(env["REDIS_PORT"]), "password": env["REDIS_PASSWORD"]}
     stack.redis.pause()
@@ -130,7 +131,7 @@ def test_a_paused_server_is_alive_but_answers_only_when_resumed(stack) -> None:
         assert client.ping()
 
 
-def test_nobody_gets_in_without_the_password(stack) -> None:
+def test_nobody_gets_in_without_the_password(stack: Servers) -> None:
     with pytest.raises(psycopg.OperationalError, match="authentication failed"):
         postgres(stack, password="wrong")
     with mongo(stack, username=None, password=None) as client, pytest.raises(pymongo.errors.OperationFailure):
@@ -145,7 +146,7 @@ def test_nobody_gets_in_without_the_password(stack) -> None:
         client.ping()
 
 
-def test_everything_listens_on_the_loopback_address_only(stack, state_dir) -> None:
+def test_everything_listens_on_the_loopback_address_only(stack: Servers, state_dir: Path) -> None:
     addresses = {
         connection.laddr.ip
         for process in leftovers(state_dir)
@@ -156,20 +157,20 @@ def test_everything_listens_on_the_loopback_address_only(stack, state_dir) -> No
     assert addresses <= {"127.0.0.1", "::1"}
 
 
-def test_passwords_are_on_no_command_line(stack, state_dir) -> None:
+def test_passwords_are_on_no_command_line(stack: Servers, state_dir: Path) -> None:
     passwords = set(state.load_secrets(state_dir).values())
     commands = " ".join(" ".join(process.cmdline()) for process in leftovers(state_dir))
     assert not [password for password in passwords if password in commands]
 
 
-def test_secrets_are_made_once_and_for_the_owner_only(tmp_path) -> None:
+def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
     first = state.load_secrets(tmp_path)
     assert state.load_secrets(tmp_path) == first
     assert len(set(first.values())) == len(state.SECRETS)
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o600
 
 
-def test_ports_stay_the_same_until_one_is_taken(tmp_path) -> None:
+def test_ports_stay_the_same_until_one_is_taken(tmp_path: Path) -> None:
     first = state.load_ports(tmp_path)
     assert state.load_ports(tmp_path) == first
     with socket.create_server(("127.0.0.1", first.redis)):
@@ -178,7 +179,7 @@ def test_ports_stay_the_same_until_one_is_taken(tmp_path) -> None:
     assert second.postgres == first.postgres
 
 
-def test_a_taken_port_is_one_clear_line(tmp_path) -> None:
+def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
     state_dir, ports = state.open_dir(tmp_path), state.Ports.pick()
     server = servers.Valkey("redis", state_dir, ports, state.load_secrets(state_dir))
     with socket.create_server(("127.0.0.1", ports.redis)), pytest.raises(ServerFailed) as failed:
@@ -188,7 +189,7 @@ def test_a_taken_port_is_one_clear_line(tmp_path) -> None:
     )
 
 
-def test_a_server_that_does_not_start_says_why_in_one_line(tmp_path) -> None:
+def test_a_server_that_does_not_start_says_why_in_one_line(tmp_path: Path) -> None:
     state_dir = state.open_dir(tmp_path)
     server = servers.PostgreSQL("postgres", state_dir, state.Ports.pick(), state.load_secrets(state_dir))
     server.data.mkdir()
@@ -200,15 +201,15 @@ def test_a_server_that_does_not_start_says_why_in_one_line(tmp_path) -> None:
     assert "\n" not in str(failed.value)
 
 
-def test_a_missing_rabbitmq_is_one_clear_line(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(servers, "_rabbitmq_server", lambda: None)
+def test_a_missing_rabbitmq_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "_rabbitmq_server", lambda: Any)
     state_dir = state.open_dir(tmp_path)
     server = servers.RabbitMQ("rabbitmq", state_dir, state.Ports.pick(), state.load_secrets(state_dir))
     with pytest.raises(ServerFailed, match=r"local/install_rabbitmq\.sh"):
         server.start()
 
 
-def test_stopping_ends_the_children_of_a_process_too(tmp_path) -> None:
+def test_stopping_ends_the_children_of_a_process_too(tmp_path: Path) -> None:
     child = Child("parent", state.open_dir(tmp_path))
     child.spawn(["sh", "-c", "sleep 100 & sleep 100"], {"PATH": os.environ["PATH"]})
     while len(child.family()) < 3:
@@ -224,7 +225,7 @@ def test_log_lines_are_shown_without_control_characters(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("port", ["", "0", "65536", "-1", "8000x", "٨٠٠٠"])
-def test_a_wrong_port_is_one_clear_line(tmp_path, port) -> None:
+def test_a_wrong_port_is_one_clear_line(tmp_path: Path, port: str) -> None:
     environment = {"STATE_DIR": str(tmp_path), "PORT": port or "none"}
     with pytest.raises(StackFailed, match="must be a number from 1 to 65535"):
         Stack(environment, None)

@@ -7,10 +7,12 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import orjson
 import pytest
+from django.test import Client
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ CANARY = "09198765432"
 any_text = st.text(st.characters(exclude_categories=[]), max_size=40)
 
 
-def line(event, *args, error=None, **extra):
+def line(event: str, *args: Any, error: Any = None, **extra: Any) -> Any:
     """Return an event as it stands in the log."""
     record = logging.LogRecord("test", logging.INFO, __file__, 1, event, args, error)
     vars(record).update(extra)
@@ -40,7 +42,7 @@ def test_an_event_is_one_line_with_its_time_level_and_facts() -> None:
 
 @modest
 @given(event=any_text, referrer=any_text | st.binary() | st.integers() | st.floats())
-def test_hostile_text_stays_inside_its_line(event, referrer) -> None:
+def test_hostile_text_stays_inside_its_line(event: Any, referrer: Any) -> None:
     logged = line("%s", event, referrer=referrer, nested={"list": [event]})
     assert len(logged.splitlines()) == 1
     assert isinstance(orjson.loads(logged), dict)
@@ -57,7 +59,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_characters_reach_no_terminal(text) -> None:
+def test_hostile_characters_reach_no_terminal(text: str) -> None:
     logged = line("seen", user_agent=text, nested=[text])
     assert all(" " <= letter <= "~" for letter in logged)
     assert orjson.loads(logged)["event"] == "seen"
@@ -76,7 +78,7 @@ CORNERS = [
 
 
 @pytest.mark.parametrize("around", CORNERS)
-def test_a_phone_number_is_masked_wherever_it_stands(around) -> None:
+def test_a_phone_number_is_masked_wherever_it_stands(around: str) -> None:
     text = around.format(CANARY)
     assert CANARY not in line("%s", text)
     assert CANARY not in line("seen", raw=[text], by={"phone": text})
@@ -98,10 +100,10 @@ WRITTEN = [
 
 @pytest.mark.parametrize("typed", WRITTEN)
 @pytest.mark.parametrize("around", ["{}", "is {}.", "5 {} 7", '"{}",', "x={}&y=1", "{}x"])
-def test_a_phone_number_is_masked_in_every_spelling(typed, around) -> None:
+def test_a_phone_number_is_masked_in_every_spelling(typed: str, around: str) -> None:
     masked = mask_phones(around.format(typed))
     assert "0919***5432" in masked
-    assert around.split("{}")[0] in masked
+    assert around.split("{}", maxsplit=1)[0] in masked
 
 
 INNOCENT = [
@@ -111,14 +113,14 @@ INNOCENT = [
 
 
 @pytest.mark.parametrize("text", INNOCENT)
-def test_what_is_no_phone_number_stays_as_it_is(text) -> None:
+def test_what_is_no_phone_number_stays_as_it_is(text: str) -> None:
     assert mask_phones(text) == text
 
 
 @pytest.mark.parametrize(
     "text", ["0" + " " * 15_000, "0 " * 8_000, "+98" * 5_000, "\u200b" * 15_000, "9" * 15_000]
 )
-def test_hostile_text_costs_no_more_than_it_is_long(text) -> None:
+def test_hostile_text_costs_no_more_than_it_is_long(text: str) -> None:
     started = time.process_time()
     mask_phones(text)
     assert time.process_time() - started < 2
@@ -136,7 +138,7 @@ def test_a_long_list_becomes_several_lines_each_whole_in_itself() -> None:
 
 @modest
 @given(text=st.text(min_size=1, max_size=20), length=st.sampled_from([100, 20_000, 100_000]))
-def test_no_line_is_ever_too_long(text, length) -> None:
+def test_no_line_is_ever_too_long(text: Any, length: Any) -> None:
     long = text * (length // len(text))
     for extra in ({"reason": long}, {"nested": {"deep": [long]}}, {"list": [long, {"a": long}]}):
         lines = line("%s", long, **extra).splitlines()
@@ -165,7 +167,7 @@ def test_a_record_says_what_was_so_when_it_was_logged() -> None:
 
 
 @contextmanager
-def run(code):
+def run(code: str) -> Any:
     """Start a process that logs as ours do, its output into a pipe that nobody reads yet."""
     beginning = """
 import logging, os, sys
@@ -177,7 +179,7 @@ logging.basicConfig(level="INFO", handlers=[handler])
 log = logging.getLogger("ours")
 """
     command = [sys.executable, "-c", beginning + code]
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(command, text=True, cwd=Path(__file__).parent.parent, **pipes) as process:
         yield process
 
@@ -261,7 +263,9 @@ SPELLINGS = [CANARY, "+98 919 876 5432", "۰۹۱۹۸۷۶۵۴۳۲", "989198765432
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_no_line_of_a_registration_says_whose_it_is(client, caplog, spelling) -> None:
+def test_no_line_of_a_registration_says_whose_it_is(
+    client: Client, caplog: pytest.LogCaptureFixture, spelling: str
+) -> None:
     caplog.set_level(logging.DEBUG)
     client.post("/api/register/", {"phone_number": spelling}, content_type="application/json")
     client.post("/api/register/", {"phone_number": f"{spelling}x"}, content_type="application/json")

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_a_forked_child_does_not_tell_its_parents_counts_again() -> None:
 
 def test_only_a_call_that_returns_is_timed() -> None:
     @metrics.timed("store_seconds")
-    def store(fails) -> str:
+    def store(fails: Any) -> str:
         if fails:
             raise BrokenPipeError
         return "stored"
@@ -61,7 +62,7 @@ def test_only_a_call_that_returns_is_timed() -> None:
 
 
 @pytest.mark.parametrize(("share", "seconds"), [(0.5, 0.005), (0.99, 1.0), (0.25, 0.004)])
-def test_a_quantile_lies_in_the_bucket_that_holds_it(share, seconds) -> None:
+def test_a_quantile_lies_in_the_bucket_that_holds_it(share: float, seconds: float) -> None:
     for taken in [0.004] * 50 + [0.9] * 50:
         metrics.observe("register_seconds", taken)
     assert metrics.quantile(metrics.take(), "register_seconds", share) == pytest.approx(seconds, abs=0.02)

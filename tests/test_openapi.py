@@ -1,5 +1,7 @@
 """What the OpenAPI document says of errors is what the product answers."""
 
+from typing import Any
+
 import pytest
 
 from landing.door import openapi, problems
@@ -10,13 +12,13 @@ def test_every_problem_says_when_it_comes() -> None:
 
 
 @pytest.fixture(scope="module")
-def document():
+def document() -> Any:
     from drf_spectacular.generators import SchemaGenerator
 
     return SchemaGenerator().get_schema(request=None, public=True)
 
 
-def test_each_error_has_an_example_for_each_of_its_codes(document) -> None:
+def test_each_error_has_an_example_for_each_of_its_codes(document: dict[str, Any]) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             for status, answer in operation["responses"].items():
@@ -27,7 +29,7 @@ def test_each_error_has_an_example_for_each_of_its_codes(document) -> None:
                     assert all(f"`{example['code']}`: " in answer["description"] for example in examples)
 
 
-def test_what_may_pass_later_says_how_long_to_wait(document) -> None:
+def test_what_may_pass_later_says_how_long_to_wait(document: dict[str, Any]) -> None:
     answers = document["paths"]["/api/register/"]["post"]["responses"]
     assert [status for status, answer in answers.items() if "Retry-After" in answer.get("headers", {})] == [
         "429",

@@ -1,13 +1,18 @@
 """The operator's pages: who may see them, what they say when a server is away, and what the trace makes of any input."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core import signing
+from django.test import Client
+from pytest_django.fixtures import Settings
 
 from dashboard.desk import trace
 from dashboard.live import counters, probes, reporter, snapshot
@@ -17,6 +22,7 @@ from landing.storing.backlog import Backlog
 from landing.submission import Submission
 from landing.tasks import save_batches_async, save_phones_async
 from lib import metrics
+from local.servers import Servers
 from logs import utils as logs
 from tests.messages import depth
 from tests.test_outages import hung, without
@@ -30,14 +36,14 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture(autouse=True)
-def _asked_anew(monkeypatch) -> None:
+def _asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test is told what another was."""
     monkeypatch.setattr(probes, "FRESH", 0)
     metrics.take()
 
 
 @pytest.fixture
-def operator(client):
+def operator(client: Client) -> Any:
     """Staff who may look at submissions."""
     user = get_user_model().objects.create_user("operator", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_storedsubmission"))
@@ -45,7 +51,7 @@ def operator(client):
     return client
 
 
-def submission(phone=PHONE, ago=0):
+def submission(phone: str = PHONE, ago: int = 0) -> Any:
     return Submission(
         phone, str(uuid4()), "192.0.2.1", "https://campaign.example/", "", NOW - timedelta(seconds=ago)
     )
@@ -55,25 +61,25 @@ def submission(phone=PHONE, ago=0):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_who_is_not_logged_in_is_asked_to(client, page) -> None:
+def test_who_is_not_logged_in_is_asked_to(client: Client, page: str) -> None:
     answer = client.get(page)
     assert answer.status_code == 302
     assert answer["Location"].startswith("/admin/login/?next=/ops/")
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_who_is_no_staff_is_asked_for_another_login(client, page) -> None:
+def test_who_is_no_staff_is_asked_for_another_login(client: Client, page: str) -> None:
     client.force_login(get_user_model().objects.create_user("visitor"))
     assert client.get(page).status_code == 302
 
 
-def test_the_figures_are_refused_to_everybody_else(client) -> None:
+def test_the_figures_are_refused_to_everybody_else(client: Client) -> None:
     assert client.get("/ops/state/").status_code == 403
     client.force_login(get_user_model().objects.create_user("visitor"))
     assert client.get("/ops/state/").status_code == 403
 
 
-def test_staff_without_the_permission_sees_figures_and_no_visitors(client) -> None:
+def test_staff_without_the_permission_sees_figures_and_no_visitors(client: Client) -> None:
     client.force_login(get_user_model().objects.create_user("watcher", is_staff=True))
     assert client.get("/ops/").status_code == 200
     assert client.get("/ops/state/").status_code == 200
@@ -83,12 +89,12 @@ def test_staff_without_the_permission_sees_figures_and_no_visitors(client) -> No
 
 
 @pytest.mark.parametrize("path", ["/ops/", "/ops/state/", "/ops/trace/"])
-def test_nothing_of_it_is_kept_by_a_cache(operator, path) -> None:
+def test_nothing_of_it_is_kept_by_a_cache(operator: Client, path: str) -> None:
     assert "no-store" in operator.get(path)["Cache-Control"]
 
 
 @pytest.mark.parametrize(("language", "direction"), [("fa", "rtl"), ("en", "ltr"), ("<b>", "rtl")])
-def test_the_page_speaks_both_languages(operator, language, direction) -> None:
+def test_the_page_speaks_both_languages(operator: Client, language: str, direction: str) -> None:
     page = operator.get("/ops/", {"lang": language}).content.decode()
     assert f'dir="{direction}"' in page
     assert "<b>" not in page.partition("<main>")[0]
@@ -97,7 +103,7 @@ def test_the_page_speaks_both_languages(operator, language, direction) -> None:
 # -- the figures
 
 
-def test_the_figures_are_those_that_were_counted(operator) -> None:
+def test_the_figures_are_those_that_were_counted(operator: Client) -> None:
     metrics.count("accepted:rabbitmq", 7)
     metrics.count("refused:rate_limited", 2)
     metrics.observe("register_seconds", 0.004)
@@ -113,12 +119,14 @@ def test_the_figures_are_those_that_were_counted(operator) -> None:
 
 
 @pytest.mark.parametrize("since", ["", "-1", "x", "9" * 400, "٣", "1e9", "0x10", "99999999999"])
-def test_any_since_is_answered(operator, since) -> None:
+def test_any_since_is_answered(operator: Client, since: str) -> None:
     assert operator.get("/ops/state/", {"since": since}).status_code == 200
 
 
 @pytest.mark.parametrize("away", [without, hung])
-def test_without_redis_the_page_says_what_is_not_known_and_shows_the_rest(operator, servers, away) -> None:
+def test_without_redis_the_page_says_what_is_not_known_and_shows_the_rest(
+    operator: Client, servers: Servers, away: Callable[..., Any]
+) -> None:
     with away(servers.redis):
         state = operator.get("/ops/state/").json()
     assert state["counts"] is None
@@ -130,7 +138,7 @@ def test_without_redis_the_page_says_what_is_not_known_and_shows_the_rest(operat
 
 
 @pytest.mark.parametrize("name", ["rabbitmq", "mongodb"])
-def test_a_server_that_hangs_does_not_hold_up_the_page(operator, servers, name) -> None:
+def test_a_server_that_hangs_does_not_hold_up_the_page(operator: Client, servers: Servers, name: str) -> None:
     with hung(getattr(servers, name)):
         state = operator.get("/ops/state/").json()
         assert state["dependencies"].pop(name) != "ok"
@@ -139,7 +147,9 @@ def test_a_server_that_hangs_does_not_hold_up_the_page(operator, servers, name) 
     eventually(lambda: operator.get("/ops/state/").json()["dependencies"][name] == "ok", within=20)
 
 
-def test_without_postgresql_an_open_page_goes_on_and_nobody_else_gets_in(client, operator, servers) -> None:
+def test_without_postgresql_an_open_page_goes_on_and_nobody_else_gets_in(
+    client: Client, operator: Client, servers: Servers
+) -> None:
     given = operator.get("/ops/state/").json()["pass"]
     refused = signing.TimestampSigner(salt="other").sign("1")
     with hung(servers.postgres):
@@ -150,7 +160,7 @@ def test_without_postgresql_an_open_page_goes_on_and_nobody_else_gets_in(client,
     eventually(lambda: operator.get("/ops/state/").status_code == 200)
 
 
-def test_a_pass_is_nothing_while_postgresql_knows_better(operator) -> None:
+def test_a_pass_is_nothing_while_postgresql_knows_better(operator: Client) -> None:
     given = operator.get("/ops/state/").json()["pass"]
     operator.logout()
     assert operator.get("/ops/state/", headers={"X-Ops-Pass": given}).status_code == 403
@@ -160,13 +170,13 @@ def test_a_pass_is_nothing_while_postgresql_knows_better(operator) -> None:
 
 
 @pytest.fixture
-def _no_look():
+def _no_look() -> Any:
     yield
     backlog.note(Backlog())
 
 
 @pytest.mark.usefixtures("_no_look")
-def test_a_look_sees_how_far_the_workers_are_behind(monkeypatch) -> None:
+def test_a_look_sees_how_far_the_workers_are_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     counters.mark("stored_up_to", time.time() - 100)
     counters.announce(
         "worker a 1", {"role": "worker", "at": int(time.time()), "stored_up_to": time.time() - 50}
@@ -229,7 +239,9 @@ def test_the_queues_head_came_after_the_last_that_was_stored() -> None:
     assert snapshot.now()["gauges"]["oldest"] == pytest.approx(30, abs=10)
 
 
-def test_spools_of_several_machines_add_up_and_a_shared_one_counts_once(tmp_path, settings) -> None:
+def test_spools_of_several_machines_add_up_and_a_shared_one_counts_once(
+    tmp_path: Path, settings: Settings
+) -> None:
     settings.SPOOL_DIR = str(tmp_path)
     from lib import spool
 
@@ -268,18 +280,18 @@ def test_spools_of_several_machines_add_up_and_a_shared_one_counts_once(tmp_path
         "09123456789\n09123456780",
     ],
 )
-def test_a_hostile_question_finds_nothing_and_breaks_nothing(operator, asked) -> None:
+def test_a_hostile_question_finds_nothing_and_breaks_nothing(operator: Client, asked: str) -> None:
     page = operator.post("/ops/trace/", {"asked": asked})
     assert page.status_code == 400
     assert "<script>alert" not in page.content.decode()
 
 
-def test_a_question_without_the_forms_token_is_refused(operator) -> None:
+def test_a_question_without_the_forms_token_is_refused(operator: Client) -> None:
     operator.handler.enforce_csrf_checks = True
     assert operator.post("/ops/trace/", {"asked": PHONE}).status_code == 403
 
 
-def test_a_request_id_in_any_spelling_leads_to_its_timeline(operator) -> None:
+def test_a_request_id_in_any_spelling_leads_to_its_timeline(operator: Client) -> None:
     stored = submission()
     registrations.store([stored])
     page = operator.post("/ops/trace/?lang=en", {"asked": f" {stored.request_id.upper()} "}, follow=True)
@@ -290,11 +302,11 @@ def test_a_request_id_in_any_spelling_leads_to_its_timeline(operator) -> None:
     assert PHONE not in shown
 
 
-def test_an_id_that_nobody_gave_out_is_not_known(operator) -> None:
+def test_an_id_that_nobody_gave_out_is_not_known(operator: Client) -> None:
     assert "Nothing is known" in operator.get(f"/ops/trace/{uuid4()}/?lang=en").content.decode()
 
 
-def test_a_referrer_is_text_and_not_markup(operator) -> None:
+def test_a_referrer_is_text_and_not_markup(operator: Client) -> None:
     stored = submission()
     registrations.store([stored])
     logs.log_request({"_id": stored.request_id, "referrer": "<img src=x onerror=alert(1)>"})
@@ -302,7 +314,7 @@ def test_a_referrer_is_text_and_not_markup(operator) -> None:
 
 
 @pytest.mark.parametrize("spelling", [PHONE, "+98 912 345 6789", "۰۹۱۲۳۴۵۶۷۸۹"])
-def test_a_phone_lists_its_submissions_and_is_not_shown(operator, spelling) -> None:
+def test_a_phone_lists_its_submissions_and_is_not_shown(operator: Client, spelling: str) -> None:
     older, newer = submission(ago=60), submission()
     registrations.store([older, newer, submission("09351112233")])
     page = operator.post("/ops/trace/?lang=en", {"asked": spelling})
@@ -313,14 +325,14 @@ def test_a_phone_lists_its_submissions_and_is_not_shown(operator, spelling) -> N
     assert spelling not in shown
 
 
-def test_a_phone_that_was_sent_very_often_lists_the_newest(operator) -> None:
+def test_a_phone_that_was_sent_very_often_lists_the_newest(operator: Client) -> None:
     registrations.store([submission(ago=n) for n in range(60)])
     page = operator.post("/ops/trace/?lang=en", {"asked": PHONE})
     assert len(page.context["submissions"]) == 50
     assert "there may be more" in page.content.decode()
 
 
-def test_without_mongodb_the_trace_tells_what_postgresql_knows(operator, servers) -> None:
+def test_without_mongodb_the_trace_tells_what_postgresql_knows(operator: Client, servers: Servers) -> None:
     stored = submission()
     registrations.store([stored])
     outbox.park([{"_id": stored.request_id}])
@@ -339,7 +351,7 @@ def test_a_dead_letter_is_a_hop_with_its_reason() -> None:
     assert hop.time is not None
 
 
-def test_a_broker_that_is_away_is_asked_again_and_found_when_it_is_back(servers) -> None:
+def test_a_broker_that_is_away_is_asked_again_and_found_when_it_is_back(servers: Servers) -> None:
     with without(servers.rabbitmq):
         for _ in range(2):
             assert snapshot.now()["dependencies"]["rabbitmq"] != "ok"
@@ -348,7 +360,9 @@ def test_a_broker_that_is_away_is_asked_again_and_found_when_it_is_back(servers)
     eventually(lambda: snapshot.now()["gauges"]["queue"] == 0, within=20)
 
 
-def test_no_server_is_asked_for_a_stranger_with_a_session_of_nobody(client, monkeypatch) -> None:
+def test_no_server_is_asked_for_a_stranger_with_a_session_of_nobody(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
     monkeypatch.setattr(snapshot, "now", lambda: asked.append("five servers"))
     client.cookies["sessionid"] = "x" * 32

@@ -3,10 +3,12 @@
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.test import Client
 
 from landing.door import status
 from landing.door.status import State
@@ -16,6 +18,7 @@ from landing.storing import outbox, task_states
 from landing.submission import Submission
 from landing.tasks import save_phones_async
 from lib.outage import Outage
+from local.servers import Servers
 from logs import stores
 from logs import utils as logs
 from tests.waiting import eventually
@@ -24,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _no_memory_of_outages(monkeypatch):
+def _no_memory_of_outages(monkeypatch: pytest.MonkeyPatch) -> Any:
     """No other test meets a breaker that these have opened."""
     monkeypatch.setattr(outbox, "_outage", Outage(pause=5))
     monkeypatch.setattr(task_states, "_outage", Outage(pause=5))
@@ -36,7 +39,7 @@ def _no_memory_of_outages(monkeypatch):
 
 
 @contextmanager
-def without(server):
+def without(server: Any) -> Any:
     """Stop a server for a while."""
     server.stop()
     try:
@@ -47,7 +50,7 @@ def without(server):
 
 
 @contextmanager
-def hung(server):
+def hung(server: Any) -> Any:
     """Let a server hang for a while: it takes connections and answers nothing."""
     server.pause()
     try:
@@ -56,18 +59,18 @@ def hung(server):
         server.resume()
 
 
-def post(client, phone_number="09123456789", **headers):
+def post(client: Client, phone_number: str = "09123456789", **headers: Any) -> Any:
     return client.post(
         "/api/register/", {"phone_number": phone_number}, content_type="application/json", headers=headers
     )
 
 
-def batch_of(*phone_numbers):
+def batch_of(*phone_numbers: Any) -> Any:
     now = datetime.now(UTC)
     return [Submission(phone, str(uuid4()), "192.0.2.1", "", "", now).to_wire() for phone in phone_numbers]
 
 
-def in_a_worker(batch):
+def in_a_worker(batch: list[list[str]]) -> Any:
     """Work on a batch in a thread, as a worker does."""
 
     def work() -> None:
@@ -81,7 +84,9 @@ def in_a_worker(batch):
     return thread
 
 
-def test_without_postgresql_a_worker_keeps_its_batch_and_stores_it_afterwards(servers, caplog) -> None:
+def test_without_postgresql_a_worker_keeps_its_batch_and_stores_it_afterwards(
+    servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
     batch = batch_of("09123456789", "09351112233")
     with without(servers.postgres):
         work = in_a_worker(batch)
@@ -92,7 +97,9 @@ def test_without_postgresql_a_worker_keeps_its_batch_and_stores_it_afterwards(se
     assert all(logs.find(one[1]) for one in batch)
 
 
-def test_without_postgresql_registrations_are_accepted_and_their_state_is_told(client, servers) -> None:
+def test_without_postgresql_registrations_are_accepted_and_their_state_is_told(
+    client: Client, servers: Servers
+) -> None:
     with without(servers.postgres):
         accepted = post(client)
         assert accepted.status_code == 202
@@ -100,7 +107,9 @@ def test_without_postgresql_registrations_are_accepted_and_their_state_is_told(c
         assert client.get(f"/api/register/{uuid4()}/").status_code == 404
 
 
-def test_without_mongodb_registrations_are_stored_and_their_documents_follow_later(servers, caplog) -> None:
+def test_without_mongodb_registrations_are_stored_and_their_documents_follow_later(
+    servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
     batch = batch_of("09123456789", "09351112233")
     with without(servers.mongodb):
         save_phones_async(batch)
@@ -122,19 +131,19 @@ def test_without_mongodb_registrations_are_stored_and_their_documents_follow_lat
         assert document["accepted_at"].replace(microsecond=0) == stored.accepted_at.replace(microsecond=0)
 
 
-def test_a_parked_document_is_the_one_that_would_have_been_delivered(monkeypatch) -> None:
+def test_a_parked_document_is_the_one_that_would_have_been_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
     [one] = batch_of("09123456789")
     save_phones_async([one])
     delivered = logs.find(one[1])
     outbox.park([delivered])
-    taken = []
+    taken: list[Any] = []
     monkeypatch.setattr(logs, "log_requests", taken.extend)
     assert outbox.redrive() == 1
     assert taken == [delivered]
 
 
 @pytest.fixture
-def _unique_referrers():
+def _unique_referrers() -> Any:
     """An index that somebody has made in MongoDB, by which it refuses a second document."""
     collection = stores.current(stores.MongoStore)._collection
     collection.create_index("referrer", unique=True, name="ours_not")
@@ -171,11 +180,13 @@ def test_a_document_that_mongodb_refuses_at_once_is_parked_and_stays_no_outage()
     assert not outbox._outage.is_on
 
 
-def documents(count):
+def documents(count: int) -> Any:
     return [{"_id": str(uuid4()), "accepted_at": datetime.now(UTC)} for _ in range(count)]
 
 
-def test_without_redis_registrations_go_on_and_postgresql_tells_their_state(client, servers) -> None:
+def test_without_redis_registrations_go_on_and_postgresql_tells_their_state(
+    client: Client, servers: Servers
+) -> None:
     [stored] = batch_of("09123456789")
     with without(servers.redis):
         accepted = post(client, **{"x-forwarded-for": "203.0.113.50"})
@@ -186,12 +197,14 @@ def test_without_redis_registrations_go_on_and_postgresql_tells_their_state(clie
         assert client.get(f"/api/register/{uuid4()}/").status_code == 404
 
 
-def test_a_redis_that_hangs_does_not_stop_registrations(client, servers) -> None:
+def test_a_redis_that_hangs_does_not_stop_registrations(client: Client, servers: Servers) -> None:
     with hung(servers.redis):
         assert post(client, **{"x-forwarded-for": "203.0.113.51"}).status_code == 202
 
 
-def test_a_redis_that_has_just_failed_is_not_waited_for_by_the_next_batch(servers, monkeypatch) -> None:
+def test_a_redis_that_has_just_failed_is_not_waited_for_by_the_next_batch(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked, redis = [], task_states._redis
     monkeypatch.setattr(task_states, "_redis", lambda: asked.append("a batch") or redis())
     with without(servers.redis):

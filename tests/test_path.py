@@ -2,6 +2,7 @@
 
 import pytest
 from celery.result import AsyncResult
+from django.test import Client
 
 from config.celery import app
 from landing.models import Registration, StoredSubmission
@@ -13,7 +14,7 @@ from tests.workers import worker
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_registration_goes_from_the_post_to_both_databases(client) -> None:
+def test_a_registration_goes_from_the_post_to_both_databases(client: Client) -> None:
     accepted = client.post(
         "/api/register/",
         {"phone_number": "۰۹۱۲ ۳۴۵ ۶۷۸۹"},

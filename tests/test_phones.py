@@ -1,6 +1,7 @@
 """Every spelling of a phone number, with its canonical number or the reason why it is refused."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,19 +15,19 @@ modest = hypothesis_settings(deadline=None, max_examples=300)
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
-def test_each_spelling_of_the_senders_number_is_one_number(spelling) -> None:
+def test_each_spelling_of_the_senders_number_is_one_number(spelling: str) -> None:
     assert normalise(spelling) == SENDER
 
 
 @pytest.mark.parametrize(("raw", "reason"), REFUSALS.values(), ids=REFUSALS)
-def test_what_is_no_number_of_ours_is_refused_with_its_reason(raw, reason) -> None:
+def test_what_is_no_number_of_ours_is_refused_with_its_reason(raw: Any, reason: str) -> None:
     with pytest.raises(InvalidPhone) as refused:
         normalise(raw)
     assert refused.value.reason == reason
 
 
 @pytest.mark.parametrize("spelling", LANDLINES.values(), ids=LANDLINES)
-def test_landlines_may_register_too(spelling) -> None:
+def test_landlines_may_register_too(spelling: str) -> None:
     assert normalise(spelling) == LANDLINE
 
 
@@ -40,7 +41,7 @@ scripts = st.sampled_from([0x30, 0x06F0, 0x0660, 0xFF10])
 
 
 @st.composite
-def spelled(draw):
+def spelled(draw: Any) -> Any:
     """A number, and the way that somebody types it."""
     number = draw(numbers)
     mobile = [""] if number[1] == "9" else []
@@ -49,20 +50,20 @@ def spelled(draw):
     return number, "".join(letters) + draw(noise)
 
 
-def _in_script(letter, zero):
+def _in_script(letter: str, zero: int) -> Any:
     return letter if letter == "+" else chr(zero + int(letter))
 
 
 @modest
 @given(spelled())
-def test_however_a_number_is_typed_it_stays_that_number(case) -> None:
+def test_however_a_number_is_typed_it_stays_that_number(case: Any) -> None:
     number, spelling = case
     assert normalise(spelling) == number
 
 
 @modest
 @given(st.from_regex(r"[+0-9 \u06f0-\u06f9]{9,16}", fullmatch=True) | st.text())
-def test_whatever_is_typed_gives_eleven_ascii_digits_or_a_refusal(typed) -> None:
+def test_whatever_is_typed_gives_eleven_ascii_digits_or_a_refusal(typed: Any) -> None:
     try:
         number = normalise(typed)
     except InvalidPhone:
@@ -87,11 +88,11 @@ def test_whatever_is_typed_gives_eleven_ascii_digits_or_a_refusal(typed) -> None
     | st.from_regex(re.compile(PATTERN), fullmatch=True)
     | st.text()
 )
-def test_the_published_pattern_is_the_rule(typed) -> None:
+def test_the_published_pattern_is_the_rule(typed: Any) -> None:
     assert bool(re.search(PATTERN, typed)) == is_taken(typed) or len(typed) > 64
 
 
-def is_taken(typed) -> bool:
+def is_taken(typed: str) -> bool:
     try:
         normalise(typed)
     except InvalidPhone:

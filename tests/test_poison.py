@@ -1,6 +1,7 @@
 """Frames that no producer of ours sends never kill, block or pass a worker: they become dead letters."""
 
 import pickle
+from typing import Any
 
 import pytest
 from celery import current_app
@@ -23,7 +24,7 @@ BODY = b'[[[["09123456789","x","","","",""]]],{},{}]'
 
 
 class Bomb:
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return (exit, (3,))
 
 
@@ -48,7 +49,7 @@ POISON = {
 }
 
 
-def publish(body, **properties) -> None:
+def publish(body: bytes, **properties: Any) -> None:
     with current_app.connection_for_write() as connection:
         message = connection.default_channel.prepare_message(
             body,

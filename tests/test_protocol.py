@@ -3,6 +3,7 @@
 import asyncio
 import re
 from contextlib import asynccontextmanager
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -23,13 +24,13 @@ REGISTER = (
 
 
 @asynccontextmanager
-async def connected():
+async def connected() -> Any:
     """A sender's connection and the server's end of it."""
     config = Config(application, http=protocol.Protocol, lifespan="off", log_config=None)
     config.load()
     ends = []
 
-    def end():
+    def end() -> Any:
         ends.append(protocol.Protocol(config, ServerState(), {}))
         return ends[0]
 
@@ -43,15 +44,17 @@ async def connected():
         server.close()
 
 
-def kept(*_):
+def kept(*_: Any) -> Any:
     future = asyncio.get_running_loop().create_future()
     future.set_result(None)
     return express.Pending(future, {}, lambda _: express._receipt("an id", {}))
 
 
 @pytest.mark.parametrize(("request_", "status"), [(LIVEZ, b"200"), (REGISTER, b"202")])
-def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered(request_, status) -> None:
-    async def scene():
+def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered(
+    request_: bytes, status: bytes
+) -> None:
+    async def scene() -> Any:
         async with connected() as (reader, writer, end):
             end.shutdown()
             writer.write(request_)
@@ -64,7 +67,7 @@ def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered(request_
 
 
 def test_how_long_a_registration_took_is_counted() -> None:
-    async def scene():
+    async def scene() -> Any:
         async with connected() as (reader, writer, _):
             writer.write(REGISTER)
             return await asyncio.wait_for(reader.readline(), 5)
@@ -77,7 +80,7 @@ def test_how_long_a_registration_took_is_counted() -> None:
 
 
 def test_a_connection_that_stays_idle_is_closed() -> None:
-    async def scene():
+    async def scene() -> Any:
         async with connected() as (reader, _, end):
             end.shutdown()
             return await asyncio.wait_for(reader.read(), 5)
@@ -88,7 +91,7 @@ def test_a_connection_that_stays_idle_is_closed() -> None:
 def test_pages_that_nobody_reads_do_not_pile_up_in_memory() -> None:
     page = b"GET /fa/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-    async def scene():
+    async def scene() -> Any:
         async with connected() as (_, writer, end):
             writer.write(page * 4000)
             await asyncio.sleep(0.5)
@@ -100,7 +103,7 @@ def test_pages_that_nobody_reads_do_not_pile_up_in_memory() -> None:
 
 
 def test_requests_in_one_read_are_answered_in_their_order() -> None:
-    async def scene():
+    async def scene() -> Any:
         async with connected() as (reader, writer, _):
             writer.write(LIVEZ + REGISTER + LIVEZ.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
             return await asyncio.wait_for(reader.read(), 5)

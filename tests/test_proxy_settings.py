@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,10 +24,10 @@ eth1\t0039D50A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 
 
 @pytest.fixture
-def started(tmp_path):
+def started(tmp_path: Path) -> Any:
     """Run the script as a container's start would, and return what it did and where."""
 
-    def start(**settings):
+    def start(**settings: Any) -> Any:
         (tmp_path / "routes").write_text(ROUTES)
         nginx = tmp_path / "nginx"
         nginx.write_text("#!/bin/sh\necho 'nginx version: nginx/1.28.0' >&2\n")
@@ -41,7 +43,7 @@ def started(tmp_path):
     return start
 
 
-def may_open(folder, address):
+def may_open(folder: Path, address: str) -> Any:
     """Whether nginx lets an address in: the first rule that it matches decides."""
     for rule in (folder / "admin.rules").read_text().splitlines():
         verb, _, where = rule.rstrip(";").partition(" ")
@@ -51,7 +53,7 @@ def may_open(folder, address):
 
 
 def test_by_default_private_networks_may_open_the_admin_and_what_docker_puts_in_a_visitors_place_may_not(
-    started,
+    started: Callable[..., Any],
 ) -> None:
     done, folder = started()
     assert done.returncode == 0, done.stderr
@@ -61,14 +63,14 @@ def test_by_default_private_networks_may_open_the_admin_and_what_docker_puts_in_
         assert not may_open(folder, hidden), hidden
 
 
-def test_who_names_networks_gets_these_and_no_others(started) -> None:
+def test_who_names_networks_gets_these_and_no_others(started: Callable[..., Any]) -> None:
     _, folder = started(ADMIN_FROM="203.0.113.0/28,172.20.0.1")
     assert may_open(folder, "203.0.113.5")
     assert may_open(folder, "172.20.0.1")
     assert not may_open(folder, "192.168.1.20")
 
 
-def hsts_of(folder):
+def hsts_of(folder: Path) -> Any:
     [line] = [one for one in (folder / "settings.conf").read_text().splitlines() if "$hsts" in one]
     return line.partition('default "')[2].partition('"')[0]
 
@@ -82,7 +84,9 @@ def hsts_of(folder):
         ({"HSTS": "max-age=31536000; includeSubDomains"}, "max-age=31536000; includeSubDomains"),
     ],
 )
-def test_nginx_and_the_web_say_the_same_of_https(started, settings, header) -> None:
+def test_nginx_and_the_web_say_the_same_of_https(
+    started: Callable[..., Any], settings: dict[str, Any], header: str
+) -> None:
     done, folder = started(**settings)
     assert done.returncode == 0, done.stderr
     assert hsts_of(folder) == header
@@ -98,7 +102,7 @@ def test_nginx_and_the_web_say_the_same_of_https(started, settings, header) -> N
 @pytest.mark.parametrize(
     "wrong", ["1 year", 'max-age=1"; evil', "max-age=1; includesubdomains", "max-age=-1", "on"]
 )
-def test_a_wrong_hsts_stops_the_start(started, wrong) -> None:
+def test_a_wrong_hsts_stops_the_start(started: Callable[..., Any], wrong: str) -> None:
     done, _ = started(HSTS=wrong)
     assert done.returncode != 0
     assert "HSTS=" in done.stderr

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -14,11 +15,12 @@ from django.conf import settings
 from landing.keeping import queues
 from landing.keeping.publisher import NotConfirmed, Publisher
 from landing.submission import Submission
+from local.servers import Servers
 from tests.waiting import eventually
 
 
 @asynccontextmanager
-async def publisher(timeout=1.0):
+async def publisher(timeout: float | int = 1.0) -> Any:
     made = Publisher(settings.RABBITMQ_URL, timeout=timeout)
     try:
         yield made
@@ -27,12 +29,12 @@ async def publisher(timeout=1.0):
             await made._connection.close()
 
 
-def batch(count=1):
+def batch(count: int = 1) -> Any:
     now = datetime.now(UTC)
     return [Submission(f"0912{n:07}", str(uuid4()), "192.0.2.1", "", "", now) for n in range(count)]
 
 
-def publish(submissions) -> None:
+def publish(submissions: list[Submission]) -> None:
     async def once() -> None:
         async with publisher() as one:
             await one.publish(submissions)
@@ -40,7 +42,7 @@ def publish(submissions) -> None:
     asyncio.run(once())
 
 
-def messages():
+def messages() -> Any:
     """Take all messages off the live queue."""
     with current_app.connection_for_write() as connection:
         queue = queues.live.bind(connection.default_channel)
@@ -58,14 +60,14 @@ def queues_are_served() -> bool | None:
         return False
 
 
-async def refuses(one) -> bool:
+async def refuses(one: Any) -> bool:
     """Tell whether a publish is refused as it should be: with NotConfirmed and nothing else."""
     with pytest.raises(NotConfirmed):
         await one.publish(batch())
     return True
 
 
-async def recovers(one):
+async def recovers(one: Any) -> Any:
     """Publish again until the broker confirms, as the next senders do."""
     async with asyncio.timeout(10):
         while True:
@@ -93,7 +95,7 @@ def test_a_message_outlives_the_broker_and_hides_its_phones() -> None:
 
 
 def test_one_connection_serves_many_publishes() -> None:
-    async def many():
+    async def many() -> Any:
         async with publisher() as one:
             await asyncio.gather(*(one.publish(batch()) for _ in range(20)))
             connection = one._connection
@@ -134,7 +136,7 @@ def test_a_message_without_an_exchange_to_go_to_is_not_confirmed() -> None:
     assert len(messages()) == 1
 
 
-def test_a_broker_that_is_killed_during_a_publish_has_confirmed_nothing(servers) -> None:
+def test_a_broker_that_is_killed_during_a_publish_has_confirmed_nothing(servers: Servers) -> None:
     async def killed() -> None:
         async with publisher(timeout=20) as one:
             await one.publish(batch())
@@ -156,7 +158,9 @@ def test_a_broker_that_is_killed_during_a_publish_has_confirmed_nothing(servers)
     assert messages()
 
 
-def test_a_broker_that_hangs_has_confirmed_nothing_and_a_late_confirm_is_not_anothers(servers) -> None:
+def test_a_broker_that_hangs_has_confirmed_nothing_and_a_late_confirm_is_not_anothers(
+    servers: Servers,
+) -> None:
     async def hung() -> None:
         async with publisher() as one:
             await one.publish(batch())

@@ -4,9 +4,11 @@ import gzip
 import json
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -27,23 +29,25 @@ from landing.storing.dead_lettering import bury
 from landing.submission import Submission
 from landing.tasks import save_phones_async
 from lib import request_ids, spool
+from local.servers import Servers
 from logs import utils as logs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def mongo():
+def mongo() -> Any:
     login = {"username": settings.MONGODB_USER, "password": settings.MONGODB_PASSWORD}
-    with MongoClient(settings.MONGODB_HOST, settings.MONGODB_PORT, **login) as client:
+    client: MongoClient[Any] = MongoClient(settings.MONGODB_HOST, settings.MONGODB_PORT, **login)
+    with client:
         yield client[settings.MONGODB_DB]["request_logs"]
 
 
-def new_ids(count):
+def new_ids(count: int) -> Any:
     return sorted(request_ids.new(settings.SECRET_KEY.encode()) for _ in range(count))
 
 
-def wires(ids, start=0):
+def wires(ids: list[str], start: int = 0) -> Any:
     now = datetime.now(UTC)
     return [
         Submission(f"0912{start + n:07}", one, "192.0.2.1", "", "", now + timedelta(milliseconds=n)).to_wire()
@@ -51,7 +55,7 @@ def wires(ids, start=0):
     ]
 
 
-def stored(count, start=0):
+def stored(count: int, start: int = 0) -> Any:
     """Store registrations as a worker does; return their ids."""
     ids = new_ids(count)
     save_phones_async(wires(ids, start))
@@ -59,10 +63,10 @@ def stored(count, start=0):
 
 
 @pytest.fixture
-def reconcile(tmp_path):
+def reconcile(tmp_path: Path) -> Any:
     """Run the command; return its exit code and its report."""
 
-    def run(*arguments, accepted=None, settle=0):
+    def run(*arguments: Any, accepted: Any = None, settle: Any = 0) -> Any:
         if accepted is not None:
             (tmp_path / "accepted").write_text("\n".join(accepted))
             arguments = ("--accepted", str(tmp_path / "accepted"), *arguments)
@@ -78,14 +82,14 @@ def reconcile(tmp_path):
     return run
 
 
-def found(report):
+def found(report: dict[str, Any]) -> Any:
     """What a report counts above zero, and which ids."""
     return {
         name: value["ids"] for name, value in report.items() if isinstance(value, dict) and value["count"]
     }
 
 
-def test_of_an_undamaged_run_nothing_is_said(reconcile) -> None:
+def test_of_an_undamaged_run_nothing_is_said(reconcile: Callable[..., Any]) -> None:
     ids = stored(5)
     for arguments, witness in (([], ids), (["--since", "1h"], None), (["--since", "1h"], ids)):
         code, report = reconcile(*arguments, accepted=witness)
@@ -93,11 +97,11 @@ def test_of_an_undamaged_run_nothing_is_said(reconcile) -> None:
         assert report["stored"] == 5
 
 
-def test_nothing_at_all_is_fine_too(reconcile) -> None:
+def test_nothing_at_all_is_fine_too(reconcile: Callable[..., Any]) -> None:
     assert reconcile("--since", "1h")[0] == 0
 
 
-def test_a_deleted_row_is_lost(reconcile) -> None:
+def test_a_deleted_row_is_lost(reconcile: Callable[..., Any]) -> None:
     ids = stored(5)
     StoredSubmission.objects.filter(pk=ids[2]).delete()
     code, report = reconcile(accepted=ids)
@@ -107,7 +111,9 @@ def test_a_deleted_row_is_lost(reconcile) -> None:
     assert report["stored"] == 4
 
 
-def test_a_deleted_row_is_told_by_its_document_when_there_is_no_witness(reconcile) -> None:
+def test_a_deleted_row_is_told_by_its_document_when_there_is_no_witness(
+    reconcile: Callable[..., Any],
+) -> None:
     ids = stored(5)
     StoredSubmission.objects.filter(pk=ids[2]).delete()
     code, report = reconcile("--since", "1h")
@@ -115,7 +121,7 @@ def test_a_deleted_row_is_told_by_its_document_when_there_is_no_witness(reconcil
     assert found(report)["lost"] == [ids[2]]
 
 
-def test_what_a_purged_queue_held_is_lost(reconcile) -> None:
+def test_what_a_purged_queue_held_is_lost(reconcile: Callable[..., Any]) -> None:
     ids = stored(2) + new_ids(3)
     save_phones_async.delay(wires(ids[2:], start=2))
     code, report = reconcile(accepted=ids)
@@ -126,7 +132,7 @@ def test_what_a_purged_queue_held_is_lost(reconcile) -> None:
     assert (code, found(report)) == (1, {"lost": sorted(ids[2:])})
 
 
-def test_a_missing_document_is_found_and_repaired(reconcile) -> None:
+def test_a_missing_document_is_found_and_repaired(reconcile: Callable[..., Any]) -> None:
     ids = stored(5)
     logs.delete(ids[1:3])
     code, report = reconcile(accepted=ids)
@@ -143,7 +149,9 @@ def test_a_missing_document_is_found_and_repaired(reconcile) -> None:
 @pytest.mark.parametrize(
     "other_id", [lambda one: str(uuid4()), str.upper, lambda one: ObjectId(), lambda one: 7]
 )
-def test_a_doubled_document_is_found_whatever_its_id(reconcile, mongo, other_id) -> None:
+def test_a_doubled_document_is_found_whatever_its_id(
+    reconcile: Callable[..., Any], mongo: Any, other_id: Any
+) -> None:
     ids = stored(3)
     mongo.insert_one(logs.find(ids[1]) | {"_id": other_id(ids[1])})
     try:
@@ -153,7 +161,7 @@ def test_a_doubled_document_is_found_whatever_its_id(reconcile, mongo, other_id)
     assert (code, found(report)) == (1, {"duplicated": [ids[1]]})
 
 
-def test_a_doubled_row_is_found(reconcile) -> None:
+def test_a_doubled_row_is_found(reconcile: Callable[..., Any]) -> None:
     ids = stored(3)
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE landing_submission DROP CONSTRAINT landing_submission_pkey")
@@ -169,7 +177,7 @@ def test_a_doubled_row_is_found(reconcile) -> None:
             cursor.execute("ALTER TABLE landing_submission ADD PRIMARY KEY (request_id)")
 
 
-def test_a_foreign_row_and_a_foreign_document_are_unexpected(reconcile) -> None:
+def test_a_foreign_row_and_a_foreign_document_are_unexpected(reconcile: Callable[..., Any]) -> None:
     ids = stored(3)
     row, document = str(uuid4()), str(uuid4())
     registration = Registration.objects.first()
@@ -183,7 +191,7 @@ def test_a_foreign_row_and_a_foreign_document_are_unexpected(reconcile) -> None:
     assert set(found(report)["unexpected"]) == {row, document}
 
 
-def test_a_row_that_nobody_attempted_is_unexpected(reconcile, tmp_path) -> None:
+def test_a_row_that_nobody_attempted_is_unexpected(reconcile: Callable[..., Any], tmp_path: Path) -> None:
     ids = stored(3)
     (tmp_path / "attempted").write_text("\n".join(ids[:2]))
     code, report = reconcile("--attempted", str(tmp_path / "attempted"), accepted=ids[:1])
@@ -191,13 +199,13 @@ def test_a_row_that_nobody_attempted_is_unexpected(reconcile, tmp_path) -> None:
     assert found(report) == {"recovered": [ids[1]], "unexpected": [ids[2]]}
 
 
-def test_a_row_whose_answer_never_came_is_recovered_and_allowed(reconcile) -> None:
+def test_a_row_whose_answer_never_came_is_recovered_and_allowed(reconcile: Callable[..., Any]) -> None:
     ids = stored(3)
     code, report = reconcile(accepted=ids[:2])
     assert (code, found(report)) == (0, {"recovered": [ids[2]]})
 
 
-def test_pending_and_dead_ones_are_not_lost(reconcile) -> None:
+def test_pending_and_dead_ones_are_not_lost(reconcile: Callable[..., Any]) -> None:
     ids = stored(1) + new_ids(3)
     pending = wires(ids[1:], start=1)
     save_phones_async.delay(pending[:1])
@@ -212,7 +220,7 @@ def test_pending_and_dead_ones_are_not_lost(reconcile) -> None:
     assert (code, found(report)) == (0, {"queued": [ids[1]], "spooled": [ids[2]], "dead": [ids[3]]})
 
 
-def test_a_parked_document_is_pending(reconcile) -> None:
+def test_a_parked_document_is_pending(reconcile: Callable[..., Any]) -> None:
     ids = stored(2)
     outbox.park([logs.find(ids[0])])
     logs.delete(ids[:1])
@@ -220,7 +228,7 @@ def test_a_parked_document_is_pending(reconcile) -> None:
     assert (code, found(report)) == (0, {"parked": [ids[0]]})
 
 
-def test_what_was_removed_on_purpose_is_excused(reconcile, tmp_path) -> None:
+def test_what_was_removed_on_purpose_is_excused(reconcile: Callable[..., Any], tmp_path: Path) -> None:
     ids = stored(3)
     Registration.objects.filter(submissions=ids[0]).delete()
     (tmp_path / "excused").write_text(ids[0])
@@ -228,7 +236,7 @@ def test_what_was_removed_on_purpose_is_excused(reconcile, tmp_path) -> None:
     assert (code, found(report)) == (0, {"excused": [ids[0]]})
 
 
-def test_what_is_on_its_way_is_waited_for(reconcile) -> None:
+def test_what_is_on_its_way_is_waited_for(reconcile: Callable[..., Any]) -> None:
     ids = new_ids(2)
 
     def work() -> None:
@@ -243,7 +251,9 @@ def test_what_is_on_its_way_is_waited_for(reconcile) -> None:
     assert (code, found(report), report["stored"]) == (0, {}, 2)
 
 
-def test_the_queue_is_looked_into_a_few_times_only_and_keeps_what_it_holds(reconcile) -> None:
+def test_the_queue_is_looked_into_a_few_times_only_and_keeps_what_it_holds(
+    reconcile: Callable[..., Any],
+) -> None:
     ids = new_ids(2)
     save_phones_async.delay(wires(ids))
     for _ in range(5):
@@ -256,7 +266,7 @@ def test_the_queue_is_looked_into_a_few_times_only_and_keeps_what_it_holds(recon
         assert queues.live.bind(broker.default_channel).get(no_ack=True)
 
 
-def test_the_witness_may_speak_in_many_ways(reconcile, tmp_path) -> None:
+def test_the_witness_may_speak_in_many_ways(reconcile: Callable[..., Any], tmp_path: Path) -> None:
     ids = stored(5)
     lines = [
         ids[0],
@@ -276,7 +286,7 @@ def test_the_witness_may_speak_in_many_ways(reconcile, tmp_path) -> None:
     assert reconcile("--accepted", str(tmp_path / "log.gz"))[1]["accepted"] == 5
 
 
-def test_a_time_bounds_the_rows_and_documents(reconcile) -> None:
+def test_a_time_bounds_the_rows_and_documents(reconcile: Callable[..., Any]) -> None:
     ids = stored(2)
     StoredSubmission.objects.filter(pk=ids[0]).delete()
     assert reconcile("--since", "2020-01-01", "--until", "2020-01-02")[0] == 1  # the orphan is told always
@@ -285,12 +295,12 @@ def test_a_time_bounds_the_rows_and_documents(reconcile) -> None:
 
 
 @pytest.mark.parametrize("time", ["yesterday", "9999999d", "999999d", "2026-02-30", ""])
-def test_what_is_no_time_is_said(time) -> None:
+def test_what_is_no_time_is_said(time: str) -> None:
     with pytest.raises(CommandError, match=f"'{time}' is no time"):
         call_command("reconcile", "--since", time)
 
 
-def test_the_report_is_readable(tmp_path) -> None:
+def test_the_report_is_readable(tmp_path: Path) -> None:
     ids = stored(2) + new_ids(1)
     (tmp_path / "accepted").write_text("\n".join(ids))
     out = StringIO()
@@ -301,7 +311,7 @@ def test_the_report_is_readable(tmp_path) -> None:
     assert ids[2] in out.getvalue()
 
 
-def test_what_cannot_be_read_is_said(reconcile, servers, tmp_path) -> None:
+def test_what_cannot_be_read_is_said(reconcile: Callable[..., Any], servers: Servers, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("<html>\n")
     for arguments in (["--accepted", str(tmp_path / "page.html")], ["--accepted", "/nowhere"], []):
         with pytest.raises(CommandError) as error:
@@ -316,7 +326,7 @@ def test_what_cannot_be_read_is_said(reconcile, servers, tmp_path) -> None:
         servers.mongodb.start()
 
 
-def test_ids_are_sorted_in_parts_on_the_disk(monkeypatch) -> None:
+def test_ids_are_sorted_in_parts_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sorted_ids, "PART", 10)
     ids = [str(uuid4()) for _ in range(95)]
     assert list(in_order(ids + ids[:7])) == sorted(ids)

@@ -4,7 +4,9 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -41,7 +43,7 @@ assert app.AsyncResult(sys.argv[1]).state == "SUCCESS"
 
 
 @pytest.fixture
-def rights():
+def rights() -> Any:
     """Give the tests' Redis the users of the containers; return a client that may do everything."""
     digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
     with Redis.from_url(settings.REDIS_URL, decode_responses=True) as redis:
@@ -60,22 +62,22 @@ def rights():
 
 
 @pytest.fixture
-def become(monkeypatch):
+def become(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Log the processes that a test starts in as one of the users."""
 
-    def become(user) -> None:
+    def become(user: Any) -> None:
         monkeypatch.setenv("REDIS_USER", user)
         monkeypatch.setenv("REDIS_PASSWORD", PASSWORD)
 
     return become
 
 
-def refused(redis):
+def refused(redis: Any) -> Any:
     """What Redis has refused to whom."""
     return {(entry["username"], entry["reason"], entry["object"]) for entry in redis.acl_log()}
 
 
-def registered(url):
+def registered(url: str) -> Any:
     """Register one number, and return its id when the web says that it is stored."""
     answer = httpx.post(f"{url}/api/register/", json={"phone_number": "09123456789"})
     task_id = answer.json()["task_id"]
@@ -84,7 +86,7 @@ def registered(url):
     return task_id
 
 
-def run(*command):
+def run(*command: Any) -> Any:
     return subprocess.run(
         [sys.executable, *command],
         env=os.environ | {"POSTGRES_DB": connection.settings_dict["NAME"]},
@@ -95,7 +97,9 @@ def run(*command):
     )
 
 
-def test_web_and_worker_ask_redis_for_nothing_that_it_refuses(rights, become) -> None:
+def test_web_and_worker_ask_redis_for_nothing_that_it_refuses(
+    rights: Any, become: Callable[..., Any]
+) -> None:
     become("web")
     with web() as url:
         become("worker")
@@ -109,14 +113,18 @@ def test_web_and_worker_ask_redis_for_nothing_that_it_refuses(rights, become) ->
     assert rights.hlen("metrics:processes") == 0  # each has taken leave
 
 
-def test_the_live_page_asks_redis_for_nothing_that_it_refuses(rights, become) -> None:
+def test_the_live_page_asks_redis_for_nothing_that_it_refuses(
+    rights: Any, become: Callable[..., Any]
+) -> None:
     become("web")
     done = run("-c", LIVE_PAGE)
     assert done.returncode == 0, done.stderr
     assert refused(rights) == set()
 
 
-def test_flower_and_toolbox_ask_redis_for_nothing_that_it_refuses(rights, become) -> None:
+def test_flower_and_toolbox_ask_redis_for_nothing_that_it_refuses(
+    rights: Any, become: Callable[..., Any]
+) -> None:
     with web() as url, worker():
         task_id = registered(url)
     become("flower")
@@ -128,7 +136,7 @@ def test_flower_and_toolbox_ask_redis_for_nothing_that_it_refuses(rights, become
     assert refused(rights) == set()
 
 
-def test_a_command_that_a_user_lacks_is_found(rights) -> None:
+def test_a_command_that_a_user_lacks_is_found(rights: Any) -> None:
     login = {"username": "web", "password": PASSWORD}
     with Redis(settings.REDIS_HOST, settings.REDIS_PORT, **login) as redis, pytest.raises(NoPermissionError):
         redis.flushall()

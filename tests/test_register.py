@@ -1,9 +1,12 @@
 """POST /api/register/ at the DRF door: what is accepted, what is refused, and in which words."""
 
+from collections.abc import Callable
+from typing import Any, Never
 from uuid import UUID, uuid4
 
 import orjson
 import pytest
+from django.test import Client
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -13,7 +16,6 @@ from landing.keeping.refusals import Unavailable
 from landing.submission import Submission
 from lib.texts import LONGEST_TEXT
 from tests.messages import kept
-from typing import Never
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,23 +24,23 @@ URL = "/api/register/"
 JSON = "application/json"
 
 
-def send(client, body, content_type=JSON, **headers):
+def send(client: Client, body: bytes | str, content_type: str = JSON, **headers: Any) -> Any:
     """Send a raw body, each from an address of its own, so that no limit is met."""
     headers = {"x-forwarded-for": f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}::1"} | headers
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return client.generic("POST", URL, body, content_type=content_type, headers=names)
 
 
-def register(client, phone_number=PHONE, **headers):
+def register(client: Client, phone_number: str = PHONE, **headers: Any) -> Any:
     return send(client, orjson.dumps({"phone_number": phone_number}), **headers)
 
 
-def queued():
+def queued() -> Any:
     """Take what waits, in whichever of its two homes."""
     return [Submission.from_wire(raw) for raw in kept()]
 
 
-def test_an_accepted_registration_gets_a_receipt_and_waits_in_the_queue(client) -> None:
+def test_an_accepted_registration_gets_a_receipt_and_waits_in_the_queue(client: Client) -> None:
     accepted = register(client)
     assert accepted.status_code == 202
     task_id = accepted.json()["task_id"]
@@ -55,13 +57,13 @@ def test_an_accepted_registration_gets_a_receipt_and_waits_in_the_queue(client) 
     assert (submission.request_id, submission.phone_number) == (task_id, PHONE)
 
 
-def test_a_form_is_as_good_as_json(client) -> None:
+def test_a_form_is_as_good_as_json(client: Client) -> None:
     accepted = send(client, "phone_number=%2B98+912+345+6789", "application/x-www-form-urlencoded")
     assert accepted.status_code == 202
     assert queued()[0].phone_number == PHONE
 
 
-def test_fields_that_nobody_asked_for_are_ignored(client) -> None:
+def test_fields_that_nobody_asked_for_are_ignored(client: Client) -> None:
     body = {"phone_number": PHONE, "request_id": "mine", "status": "confirmed", "ip_address": "1.1.1.1"}
     accepted = send(client, orjson.dumps(body))
     assert accepted.status_code == 202
@@ -70,7 +72,7 @@ def test_fields_that_nobody_asked_for_are_ignored(client) -> None:
     assert submission.ip_address.startswith("2001:db8:")
 
 
-def test_the_metadata_of_a_request_travel_with_it(client) -> None:
+def test_the_metadata_of_a_request_travel_with_it(client: Client) -> None:
     register(
         client,
         x_forwarded_for="198.51.100.1, 203.0.113.7",
@@ -88,7 +90,7 @@ def test_the_metadata_of_a_request_travel_with_it(client) -> None:
     "hostile",
     ["$where: 1", "a.b", "nul\x00", "a\r\nb", "\x1b[31m", "x" * 8192, "\xff\xfe", "\xed\xa0\x80", "\xc2\x85"],
 )
-def test_hostile_metadata_are_made_inert_and_never_an_error(client, hostile) -> None:
+def test_hostile_metadata_are_made_inert_and_never_an_error(client: Client, hostile: str) -> None:
     accepted = register(client, referer=hostile, user_agent=hostile)
     assert accepted.status_code == 202
     [submission] = queued()
@@ -115,7 +117,7 @@ REFUSED_PHONES = [
 
 
 @pytest.mark.parametrize(("body", "code", "words"), REFUSED_PHONES)
-def test_a_refused_phone_is_told_why(client, body, code, words) -> None:
+def test_a_refused_phone_is_told_why(client: Client, body: dict[str, Any], code: str, words: str) -> None:
     refused = send(client, orjson.dumps(body), accept_language="en")
     assert refused.status_code == 400
     assert refused["Content-Type"] == "application/problem+json"
@@ -125,7 +127,7 @@ def test_a_refused_phone_is_told_why(client, body, code, words) -> None:
 
 
 @pytest.mark.parametrize(("body", "code", "words"), REFUSED_PHONES)
-def test_and_in_persian(client, body, code, words) -> None:
+def test_and_in_persian(client: Client, body: dict[str, Any], code: str, words: str) -> None:
     persian = send(client, orjson.dumps(body), accept_language="fa-IR,en;q=0.5").json()
     assert persian["errors"][0]["code"] == code
     assert persian["title"] == "شمارهٔ تلفن نادرست است"
@@ -134,19 +136,19 @@ def test_and_in_persian(client, body, code, words) -> None:
     assert any("\u0600" <= letter <= "\u06ff" for letter in persian["detail"])
 
 
-def put(client, language):
+def put(client: Client, language: str) -> Any:
     return client.put(URL, b"{}", content_type=JSON, headers={"accept-language": language})
 
 
-def unknown(client, language):
+def unknown(client: Client, language: str) -> Any:
     return client.get("/api/no/such/page/", headers={"accept-language": language})
 
 
-def status_of_nobody(client, language):
+def status_of_nobody(client: Client, language: str) -> Any:
     return client.get(f"{URL}{uuid4()}/", headers={"accept-language": language})
 
 
-def sent(body, content_type=JSON, **headers):
+def sent(body: bytes, content_type: str = JSON, **headers: Any) -> Any:
     return lambda client, language: send(client, body, content_type, accept_language=language, **headers)
 
 
@@ -177,7 +179,9 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize(("request_of", "status", "code"), PROBLEMS.values(), ids=PROBLEMS)
-def test_each_error_is_a_problem_document_in_the_visitors_language(client, request_of, status, code) -> None:
+def test_each_error_is_a_problem_document_in_the_visitors_language(
+    client: Client, request_of: Callable[..., Any], status: int, code: str
+) -> None:
     english, persian = request_of(client, "en"), request_of(client, "fa")
     for answer in (english, persian):
         assert answer.status_code == status
@@ -190,12 +194,12 @@ def test_each_error_is_a_problem_document_in_the_visitors_language(client, reque
     assert english.json()["detail"] != persian.json()["detail"]
 
 
-def test_a_body_as_large_as_allowed_is_read(client) -> None:
+def test_a_body_as_large_as_allowed_is_read(client: Client) -> None:
     body = b'{"phone_number": "09123456789"}'
     assert send(client, body.ljust(16 * 1024)).status_code == 202
 
 
-def test_who_sends_too_much_is_told_when_to_come_back(client) -> None:
+def test_who_sends_too_much_is_told_when_to_come_back(client: Client) -> None:
     address = {"x_forwarded_for": "203.0.113.99"}
     assert {register(client, **address).status_code for _ in range(10)} == {202}
     refused = register(client, accept_language="en", **address)
@@ -204,8 +208,10 @@ def test_who_sends_too_much_is_told_when_to_come_back(client) -> None:
     assert len(queued()) == 10
 
 
-def test_what_nobody_can_keep_is_refused_and_not_promised(client, monkeypatch) -> None:
-    async def full(self, submission) -> Never:
+def test_what_nobody_can_keep_is_refused_and_not_promised(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(self: Any, submission: Any) -> Never:
         raise Unavailable
 
     monkeypatch.setattr(intake.Intake, "accept", full)
@@ -215,28 +221,28 @@ def test_what_nobody_can_keep_is_refused_and_not_promised(client, monkeypatch) -
     assert "task_id" not in refused.json()
 
 
-def test_a_repeat_with_the_same_key_gets_the_same_receipt(client) -> None:
+def test_a_repeat_with_the_same_key_gets_the_same_receipt(client: Client) -> None:
     first, repeat = register(client, idempotency_key="spring"), register(client, idempotency_key="spring")
     assert repeat.json() == first.json()
     assert len({submission.request_id for submission in queued()}) == 1
 
 
-def test_the_same_key_with_another_phone_is_another_registration(client) -> None:
+def test_the_same_key_with_another_phone_is_another_registration(client: Client) -> None:
     first = register(client, idempotency_key="spring")
     other = register(client, OTHER_PHONE, idempotency_key="spring")
     assert other.json()["task_id"] != first.json()["task_id"]
 
 
-def test_another_spelling_with_the_same_key_is_the_same_registration(client) -> None:
+def test_another_spelling_with_the_same_key_is_the_same_registration(client: Client) -> None:
     first = register(client, idempotency_key="spring")
     assert register(client, "+98 912 345 6789", idempotency_key="spring").json() == first.json()
 
 
-def test_without_a_key_each_is_a_submission_of_its_own(client) -> None:
+def test_without_a_key_each_is_a_submission_of_its_own(client: Client) -> None:
     assert register(client).json()["task_id"] != register(client).json()["task_id"]
 
 
-def test_a_known_phone_gets_the_same_answer_as_a_new_one(client) -> None:
+def test_a_known_phone_gets_the_same_answer_as_a_new_one(client: Client) -> None:
     from landing.tasks import save_phones_async
 
     new = register(client)
@@ -248,7 +254,7 @@ def test_a_known_phone_gets_the_same_answer_as_a_new_one(client) -> None:
     assert sorted(known.headers) == sorted(new.headers)
 
 
-def test_the_state_goes_from_processing_to_registered_and_names_no_phone(client) -> None:
+def test_the_state_goes_from_processing_to_registered_and_names_no_phone(client: Client) -> None:
     from landing.tasks import save_phones_async
 
     accepted = register(client)
@@ -258,7 +264,7 @@ def test_the_state_goes_from_processing_to_registered_and_names_no_phone(client)
     assert answer.json() == {"task_id": accepted.json()["task_id"], "status": "Registered"}
 
 
-def test_browsers_get_a_page_to_read(client) -> None:
+def test_browsers_get_a_page_to_read(client: Client) -> None:
     page = client.get(URL, headers={"accept": "text/html"})
     assert page["Content-Type"].startswith("text/html")
     assert page.status_code == 405
@@ -268,14 +274,14 @@ def test_browsers_get_a_page_to_read(client) -> None:
 
 
 @pytest.mark.parametrize("charset", ["rot13", "hex", "utf-16", "idna", "no-such", "\xff"])
-def test_a_forms_odd_charset_is_never_our_error(client, charset) -> None:
+def test_a_forms_odd_charset_is_never_our_error(client: Client, charset: str) -> None:
     answer = send(
         client, b"phone_number=09123456789", f"application/x-www-form-urlencoded; charset={charset}"
     )
     assert answer.status_code < 500
 
 
-def test_a_form_of_a_thousand_fields_is_never_our_error(client) -> None:
+def test_a_form_of_a_thousand_fields_is_never_our_error(client: Client) -> None:
     answer = send(client, b"&".join([b"a=1"] * 4000), "application/x-www-form-urlencoded")
     assert answer.status_code == 400
     assert answer["Content-Type"] == "application/problem+json"
@@ -296,7 +302,7 @@ bodies = (
 @given(
     body=bodies, content_type=st.sampled_from([JSON, "application/x-www-form-urlencoded", "text/html", ""])
 )
-def test_no_body_whatever_it_holds_is_an_error_of_ours(body, content_type) -> None:
+def test_no_body_whatever_it_holds_is_an_error_of_ours(body: Any, content_type: Any) -> None:
     from django.test import Client
 
     answer = send(Client(), body, content_type)

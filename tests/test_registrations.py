@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from threading import Barrier
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -21,12 +22,12 @@ SPRING = datetime(2026, 3, 21, tzinfo=UTC)
 PHONE, OTHER_PHONE = "09123456789", "09351112233"
 
 
-def submission(phone_number=PHONE, request_id=None, minute=0):
+def submission(phone_number: str = PHONE, request_id: UUID | None = None, minute: int = 0) -> Any:
     accepted_at = SPRING + timedelta(minutes=minute)
     return Submission(phone_number, str(request_id or uuid4()), "192.0.2.1", "", "", accepted_at)
 
 
-def rows():
+def rows() -> Any:
     """All rows, without the ids and times that PostgreSQL chooses."""
     stored = StoredSubmission.objects.order_by("request_id")
     known = Registration.objects.order_by("phone_number")
@@ -122,7 +123,7 @@ def test_workers_that_store_the_same_phones_at_once_neither_block_nor_double_the
     shared = [submission(number) for number in numbers]
     together = Barrier(workers)
 
-    def store(worker) -> None:
+    def store(worker: Any) -> None:
         order = numbers if worker % 2 else numbers[::-1]
         by_phone = {one.phone_number: one for one in batches[worker]}
         batch = [by_phone[number] for number in order] + (shared if worker % 2 else shared[::-1])
@@ -156,7 +157,7 @@ def test_the_returned_ids_are_those_of_the_phones() -> None:
     assert set(map(UUID, registration_ids)) == {UUID(one.request_id) for one in batch}
 
 
-def _in_persian(text):
+def _in_persian(text: str) -> Any:
     return text.translate({ord(str(n)): chr(0x06F0 + n) for n in range(10)})
 
 

@@ -8,12 +8,14 @@ import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import StringIO
+from typing import Any
 
 import httpx
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
+from pytest_django.fixtures import Settings
 
 from dashboard.proof import rehearsal
 from landing.models import ParkedLog, Registration, StoredSubmission
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @contextmanager
-def web(**environment):
+def web(**environment: Any) -> Any:
     """Run a web server in a process of its own; yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -48,7 +50,7 @@ def web(**environment):
         process.wait(20)
 
 
-def is_alive(port):
+def is_alive(port: int) -> Any:
     """gunicorn listens long before a worker of it answers."""
     try:
         return httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False).status_code == 200
@@ -56,8 +58,9 @@ def is_alive(port):
         return False
 
 
-def rehearse(*arguments):
-    out, code = StringIO(), 0
+def rehearse(*arguments: Any) -> Any:
+    out = StringIO()
+    code: CommandError | int = 0
     try:
         call_command("rehearse", *arguments, "--json", stdout=out)
     except CommandError as error:
@@ -65,7 +68,7 @@ def rehearse(*arguments):
     return code, json.loads(out.getvalue()) if out.getvalue().startswith("{") else out.getvalue()
 
 
-def stored(phone_number, user_agent=""):
+def stored(phone_number: str, user_agent: str = "") -> Any:
     request_id = request_ids.new(settings.SECRET_KEY.encode())
     one = Submission(phone_number, request_id, "192.0.2.1", "", user_agent, datetime.now(UTC))
     save_phones_async([one.to_wire()])
@@ -155,7 +158,7 @@ def test_a_web_that_is_not_there_is_said() -> None:
         assert "--url" in str(code)
 
 
-def test_requests_name_the_site_where_the_url_names_a_machine(settings) -> None:
+def test_requests_name_the_site_where_the_url_names_a_machine(settings: Settings) -> None:
     settings.ALLOWED_HOSTS = [".campaign.test", "localhost"]
     named = (
         "http://www.campaign.test",

@@ -1,6 +1,7 @@
 """Request ids: ours are recognised, nobody else's are, and a key gives the same one every time."""
 
 import time
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -36,13 +37,13 @@ def test_ids_of_one_moment_differ() -> None:
 
 @modest
 @given(st.uuids() | st.text())
-def test_a_guessed_id_is_not_genuine(guess) -> None:
+def test_a_guessed_id_is_not_genuine(guess: Any) -> None:
     assert not request_ids.is_genuine(SECRET, str(guess))
 
 
 @modest
 @given(st.integers(0, 127))
-def test_one_changed_bit_makes_an_id_foreign(bit) -> None:
+def test_one_changed_bit_makes_an_id_foreign(bit: Any) -> None:
     changed = UUID(int=UUID(request_ids.new(SECRET)).int ^ 1 << bit)
     assert not request_ids.is_genuine(SECRET, str(changed))
 
@@ -83,7 +84,7 @@ def test_keys_of_one_moment_and_one_key_with_two_phones_give_different_ids() -> 
         "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b\n",
     ],
 )
-def test_an_id_of_another_key_has_no_time(key) -> None:
+def test_an_id_of_another_key_has_no_time(key: str) -> None:
     request_id = request_ids.from_key(SECRET, key, PHONE)
     assert UUID(request_id).version == 8
     assert request_ids.made_at(request_id) is None
@@ -105,7 +106,7 @@ def test_another_key_phone_or_secret_gives_another_id() -> None:
 
 @modest
 @given(key=st.text(st.characters(exclude_categories=[])), other=st.text(st.characters(exclude_categories=[])))
-def test_any_text_is_a_key_and_two_keys_never_meet(key, other) -> None:
+def test_any_text_is_a_key_and_two_keys_never_meet(key: Any, other: Any) -> None:
     one, two = (request_ids.from_key(SECRET, text, PHONE) for text in (key, other))
     assert (one == two) is (key == other)
     assert request_ids.is_genuine(SECRET, one)

@@ -2,11 +2,14 @@
 
 import asyncio
 import threading
+from typing import Any, Never
 from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
+from django.test import Client
+from pytest_django.fixtures import Settings
 
 from landing.keeping import intake, queues
 from landing.keeping.drainer import Drainer
@@ -16,9 +19,9 @@ from landing.submission import Submission
 from lib import spool
 from lib.clock import now
 from lib.spool import SpoolFailed, SpoolFile, SpoolFull
+from local.servers import Servers
 from tests.messages import ready
 from tests.waiting import eventually
-from typing import Never
 
 REAL_SEND = Publisher.send
 
@@ -26,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def process():
+def process() -> Any:
     """A process's intake, with an empty spool, which is its second home each time: no rehearsals."""
     here = intake.current()
     with patch.object(here, "limiter", None), patch.object(settings, "SPOOL_SHARE", 0.0):
@@ -39,15 +42,15 @@ def process():
         file.remove()
 
 
-def run(coroutine):
+def run(coroutine: Any) -> Any:
     return asyncio.run_coroutine_threadsafe(coroutine, intake.current().loop).result(30)
 
 
-async def close_spool(here) -> None:
+async def close_spool(here: Any) -> None:
     await here.on_disk(here.spool.close)
 
 
-async def drain(here):
+async def drain(here: Any) -> Any:
     drainer = Drainer(here)
     try:
         return await drainer.drain()
@@ -55,30 +58,32 @@ async def drain(here):
         drainer.close()
 
 
-def register(client, phone="09123456789"):
+def register(client: Client, phone: str = "09123456789") -> Any:
     return client.post("/api/register/", {"phone_number": phone}, content_type="application/json")
 
 
 @pytest.fixture
-def deaf_broker(process):
+def deaf_broker(process: Any) -> Any:
     """RabbitMQ takes everything and confirms nothing."""
 
-    async def send(self, batch) -> Never:
+    async def send(self: Any, batch: Any) -> Never:
         raise NotConfirmed("silence")
 
     with patch.object(Publisher, "send", send):
         yield
 
 
-def test_a_registration_is_accepted_without_the_broker(client, process, deaf_broker) -> None:
+def test_a_registration_is_accepted_without_the_broker(
+    client: Client, process: Any, deaf_broker: Any
+) -> None:
     assert register(client).status_code == 202
     assert spool.waiting(process.spool.directory) == 1
 
 
-def test_the_broker_is_asked_once_and_then_left_alone(client, process) -> None:
+def test_the_broker_is_asked_once_and_then_left_alone(client: Client, process: Any) -> None:
     asked = []
 
-    async def send(self, batch) -> Never:
+    async def send(self: Any, batch: Any) -> Never:
         asked.append(batch)
         raise NotConfirmed("silence")
 
@@ -88,7 +93,9 @@ def test_the_broker_is_asked_once_and_then_left_alone(client, process) -> None:
     assert len(asked) == 1
 
 
-def test_the_drainer_brings_it_to_the_queue_and_closes_the_breaker(client, process, deaf_broker) -> None:
+def test_the_drainer_brings_it_to_the_queue_and_closes_the_breaker(
+    client: Client, process: Any, deaf_broker: Any
+) -> None:
     accepted = register(client)
     with patch.object(Publisher, "send", REAL_SEND):
         assert run(drain(process)) == 1
@@ -99,7 +106,7 @@ def test_the_drainer_brings_it_to_the_queue_and_closes_the_breaker(client, proce
     assert spool.waiting(process.spool.directory) == 0
 
 
-def test_what_is_not_confirmed_stays_in_the_spool(client, process, deaf_broker) -> None:
+def test_what_is_not_confirmed_stays_in_the_spool(client: Client, process: Any, deaf_broker: Any) -> None:
     register(client)
     with pytest.raises(NotConfirmed):
         run(drain(process))
@@ -107,17 +114,21 @@ def test_what_is_not_confirmed_stays_in_the_spool(client, process, deaf_broker) 
     assert process.rabbitmq_outage.is_on
 
 
-def test_with_neither_broker_nor_spool_nothing_is_promised(client, process, deaf_broker) -> None:
+def test_with_neither_broker_nor_spool_nothing_is_promised(
+    client: Client, process: Any, deaf_broker: Any
+) -> None:
     with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
         refused = register(client)
     assert refused.status_code == 503
     assert 1 <= int(refused["Retry-After"]) <= 10
 
 
-def test_a_disk_that_was_late_is_asked_again_as_soon_as_it_answers(client, process, deaf_broker) -> None:
+def test_a_disk_that_was_late_is_asked_again_as_soon_as_it_answers(
+    client: Client, process: Any, deaf_broker: Any
+) -> None:
     append, answers = process.spool.append, threading.Event()
 
-    def append_late(bodies) -> None:
+    def append_late(bodies: Any) -> None:
         assert answers.wait(30)
         append(bodies)
 
@@ -129,7 +140,7 @@ def test_a_disk_that_was_late_is_asked_again_as_soon_as_it_answers(client, proce
     assert register(client).status_code == 202
 
 
-def test_a_dead_process_is_drained_by_another(client, process, deaf_broker) -> None:
+def test_a_dead_process_is_drained_by_another(client: Client, process: Any, deaf_broker: Any) -> None:
     register(client)
     run(close_spool(process))
     with patch.object(Publisher, "send", REAL_SEND):
@@ -138,14 +149,16 @@ def test_a_dead_process_is_drained_by_another(client, process, deaf_broker) -> N
 
 
 @pytest.fixture
-def always_rehearsing(process, settings):
+def always_rehearsing(process: Any, settings: Settings) -> Any:
     settings.SPOOL_SHARE = 1.0
     yield
     eventually(lambda: process._rehearsal is None)
 
 
 @pytest.mark.parametrize("error", [SpoolFull("full"), SpoolFailed("read-only")])
-def test_a_spool_that_is_broken_alone_refuses_nobody(client, process, always_rehearsing, error) -> None:
+def test_a_spool_that_is_broken_alone_refuses_nobody(
+    client: Client, process: Any, always_rehearsing: Any, error: Any
+) -> None:
     with patch.object(process.spool, "rehearse", side_effect=error):
         assert [register(client).status_code for _ in range(20)] == [202] * 20
         eventually(lambda: process.spool_outage.last_try_failed)
@@ -153,7 +166,7 @@ def test_a_spool_that_is_broken_alone_refuses_nobody(client, process, always_reh
 
 
 def test_a_slow_disk_holds_up_nobody_whose_registration_rabbitmq_confirms(
-    client, process, always_rehearsing
+    client: Client, process: Any, always_rehearsing: Any
 ) -> None:
     synced = threading.Event()
     with patch.object(process.spool, "rehearse", lambda bodies: synced.wait(30)):
@@ -162,7 +175,7 @@ def test_a_slow_disk_holds_up_nobody_whose_registration_rabbitmq_confirms(
         synced.set()
 
 
-def test_a_rehearsal_leaves_nothing_to_drain(client, process, always_rehearsing) -> None:
+def test_a_rehearsal_leaves_nothing_to_drain(client: Client, process: Any, always_rehearsing: Any) -> None:
     assert register(client).status_code == 202
     eventually(lambda: process._rehearsal is None)
     assert process.spool.own is not None
@@ -170,14 +183,14 @@ def test_a_rehearsal_leaves_nothing_to_drain(client, process, always_rehearsing)
     assert len(ready(queues.live)) == 1
 
 
-def test_a_broken_spool_is_known_to_work_again_at_the_next_registration(client, process) -> None:
+def test_a_broken_spool_is_known_to_work_again_at_the_next_registration(client: Client, process: Any) -> None:
     process.spool_outage.note_failure()
     eventually(lambda: not process.spool_outage.is_on)
     assert register(client).status_code == 202
     eventually(lambda: not process.spool_outage.last_try_failed)
 
 
-def test_a_full_spool_hands_on_to_a_broker_that_is_back(client, process) -> None:
+def test_a_full_spool_hands_on_to_a_broker_that_is_back(client: Client, process: Any) -> None:
     process.rabbitmq_outage.note_failure()
     with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
         assert register(client).status_code == 202
@@ -185,7 +198,9 @@ def test_a_full_spool_hands_on_to_a_broker_that_is_back(client, process) -> None
     assert len(ready(queues.live)) == 1
 
 
-def test_a_refused_sender_has_lost_no_place_in_its_limit(client, process, deaf_broker) -> None:
+def test_a_refused_sender_has_lost_no_place_in_its_limit(
+    client: Client, process: Any, deaf_broker: Any
+) -> None:
     limiter = Limiter(limit=1, period=60, timeout=2)
     with patch.object(process, "limiter", limiter):
         with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
@@ -195,7 +210,7 @@ def test_a_refused_sender_has_lost_no_place_in_its_limit(client, process, deaf_b
     run(limiter.close())
 
 
-def test_refused_senders_are_asked_to_come_back_at_different_times(process, deaf_broker) -> None:
+def test_refused_senders_are_asked_to_come_back_at_different_times(process: Any, deaf_broker: Any) -> None:
     group = [Submission("09123456789", str(uuid4()), "192.0.2.1", "", "", now()) for _ in range(20)]
     with patch.object(process.spool, "append", side_effect=SpoolFull("full")):
         refusals = run(process._accept_group(group))
@@ -203,7 +218,7 @@ def test_refused_senders_are_asked_to_come_back_at_different_times(process, deaf
 
 
 def test_one_spool_that_cannot_be_read_does_not_stand_in_the_way_of_the_next(
-    client, process, deaf_broker
+    client: Client, process: Any, deaf_broker: Any
 ) -> None:
     for _ in range(2):
         register(client)
@@ -211,7 +226,7 @@ def test_one_spool_that_cannot_be_read_does_not_stand_in_the_way_of_the_next(
     bad, _ = sorted(process.spool.directory.glob("*.spool"))
     real = SpoolFile.oldest
 
-    def oldest(file, most):
+    def oldest(file: Any, most: Any) -> Any:
         if file.path == bad:
             raise SpoolFailed("the disk gives an error")
         return real(file, most)
@@ -221,7 +236,9 @@ def test_one_spool_that_cannot_be_read_does_not_stand_in_the_way_of_the_next(
     assert list(process.spool.directory.glob("*.spool")) == [bad]
 
 
-def test_a_file_in_which_nothing_can_be_deleted_is_given_up(client, process, deaf_broker) -> None:
+def test_a_file_in_which_nothing_can_be_deleted_is_given_up(
+    client: Client, process: Any, deaf_broker: Any
+) -> None:
     register(client)
     with (
         patch.object(SpoolFile, "delete", side_effect=SpoolFailed("the disk gives an error")),
@@ -234,7 +251,7 @@ def test_a_file_in_which_nothing_can_be_deleted_is_given_up(client, process, dea
         assert run(drain(process)) == 1
 
 
-def test_the_broker_s_own_death_and_return(client, process, servers) -> None:
+def test_the_broker_s_own_death_and_return(client: Client, process: Any, servers: Servers) -> None:
     register(client)
     servers.rabbitmq.stop()
     assert register(client, "09120000001").status_code == 202

@@ -4,11 +4,14 @@ import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from pytest_django.fixtures import Settings
 
 import manage as manage_py
 from config import env
@@ -20,13 +23,15 @@ ROOT = settings.BASE_DIR
 
 
 @pytest.fixture(autouse=True)
-def _forgotten(monkeypatch) -> None:
+def _forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """What these tests read is no setting of Breakwater."""
     monkeypatch.setattr(env, "VARIABLES", {})
     monkeypatch.setattr(env, "_faults", [])
 
 
-def read(monkeypatch, kind, value, default, *options):
+def read(
+    monkeypatch: pytest.MonkeyPatch, kind: Callable[..., Any], value: str, default: str, *options: Any
+) -> Any:
     monkeypatch.setenv("BW_TEST", value)
     return kind("BW_TEST", default, "For a test.", *options)
 
@@ -69,12 +74,14 @@ BAD = [
 
 
 @pytest.mark.parametrize(("kind", "value", "default", "expected"), GOOD)
-def test_a_variable_is_read_as_its_kind(monkeypatch, kind, value, default, expected) -> None:
+def test_a_variable_is_read_as_its_kind(
+    monkeypatch: pytest.MonkeyPatch, kind: Callable[..., Any], value: str, default: str, expected: Any
+) -> None:
     assert read(monkeypatch, kind, value, default) == expected
     env.raise_faults()
 
 
-def test_addresses_are_single_ones_and_ranges(monkeypatch) -> None:
+def test_addresses_are_single_ones_and_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     proxies = read(monkeypatch, env.addresses, "127.0.0.1, 10.1.2.3/8", "")
     assert "127.0.0.1" in proxies
     assert "10.9.9.9" in proxies
@@ -84,20 +91,22 @@ def test_addresses_are_single_ones_and_ranges(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(("kind", "value", "default", "wanted"), BAD)
-def test_a_wrong_variable_is_named_with_what_it_should_be(monkeypatch, kind, value, default, wanted) -> None:
+def test_a_wrong_variable_is_named_with_what_it_should_be(
+    monkeypatch: pytest.MonkeyPatch, kind: Callable[..., Any], value: str, default: str, wanted: str
+) -> None:
     read(monkeypatch, kind, value, default)
     with pytest.raises(ImproperlyConfigured) as fault:
         env.raise_faults()
     assert f"BW_TEST={value!r} is not {wanted}" in str(fault.value)
 
 
-def test_a_choice_is_one_of_its_options(monkeypatch) -> None:
+def test_a_choice_is_one_of_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(monkeypatch, env.choice, "en", "fa", ("fa", "en")) == "en"
     read(monkeypatch, env.choice, "de", "fa", ("fa", "en"))
     assert env._faults == ["BW_TEST='de' is not fa or en."]
 
 
-def test_a_variable_may_stand_in_a_file(monkeypatch, tmp_path) -> None:
+def test_a_variable_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("from the file\n")
     monkeypatch.setenv("BW_TEST_FILE", str(secret))
@@ -105,7 +114,9 @@ def test_a_variable_may_stand_in_a_file(monkeypatch, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("kind", [env.text, env.integer])
-def test_a_file_that_cannot_be_read_is_a_fault_like_others(monkeypatch, tmp_path, kind) -> None:
+def test_a_file_that_cannot_be_read_is_a_fault_like_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: Callable[..., Any]
+) -> None:
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe\x00")
     for path in (binary, tmp_path, tmp_path / "missing"):
@@ -115,13 +126,15 @@ def test_a_file_that_cannot_be_read_is_a_fault_like_others(monkeypatch, tmp_path
     assert all(fault.startswith("BW_TEST_FILE=") for fault in env._faults)
 
 
-def test_what_has_no_default_must_be_set(monkeypatch) -> None:
+def test_what_has_no_default_must_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BW_TEST", "")
     env.required("BW_TEST", "For a test.", "Set it so.")
     assert env._faults == ["BW_TEST is not set. Set it so."]
 
 
-def test_beside_a_running_stack_its_settings_count_and_the_environment_wins(monkeypatch, tmp_path) -> None:
+def test_beside_a_running_stack_its_settings_count_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "stack.env").write_text("# of make run\nBW_ONE=stack\nBW_TWO=stack=2\nnonsense\n")
     monkeypatch.setenv("STATE_DIR", str(tmp_path))
     monkeypatch.setenv("BW_ONE", "environment")
@@ -131,14 +144,18 @@ def test_beside_a_running_stack_its_settings_count_and_the_environment_wins(monk
     assert "nonsense" not in os.environ
 
 
-def test_without_a_stack_the_environment_is_all_there_is(monkeypatch, tmp_path) -> None:
+def test_without_a_stack_the_environment_is_all_there_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("STATE_DIR", str(tmp_path))
     before = dict(os.environ)
     env.load_state()
     assert dict(os.environ) == before
 
 
-def test_a_server_does_not_look_for_a_stack_where_it_was_started(monkeypatch, tmp_path) -> None:
+def test_a_server_does_not_look_for_a_stack_where_it_was_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local" / "stack.env").write_text("BW_ONE=left behind\n")
     monkeypatch.chdir(tmp_path)
@@ -148,7 +165,9 @@ def test_a_server_does_not_look_for_a_stack_where_it_was_started(monkeypatch, tm
     assert "BW_ONE" not in os.environ
 
 
-def test_manage_finds_the_stack_that_runs_and_not_one_that_has_died(monkeypatch, tmp_path) -> None:
+def test_manage_finds_the_stack_that_runs_and_not_one_that_has_died(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(manage_py, "STATE_DIR", tmp_path)
     monkeypatch.setattr(os, "environ", {})
     manage_py.find_stack()
@@ -161,7 +180,7 @@ def test_manage_finds_the_stack_that_runs_and_not_one_that_has_died(monkeypatch,
     assert os.environ == {"STATE_DIR": str(tmp_path)}
 
 
-def manage(*arguments, **environment):
+def manage(*arguments: Any, **environment: Any) -> Any:
     """Run manage.py with no settings but these."""
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
@@ -205,7 +224,9 @@ def test_good_settings_pass_the_check() -> None:
     ],
     ids=["the page's file", "a check of ours", "a setting"],
 )
-def test_the_web_server_does_not_start_with_what_is_wrong(tmp_path, environment, said) -> None:
+def test_the_web_server_does_not_start_with_what_is_wrong(
+    tmp_path: Path, environment: dict[str, Any], said: str
+) -> None:
     (tmp_path / "page.toml").write_text('[colours]\naccent = "blue"\n')
     own = {name: value.format(here=tmp_path) for name, value in environment.items()}
     ended = subprocess.run(
@@ -224,11 +245,11 @@ def test_the_web_server_does_not_start_with_what_is_wrong(tmp_path, environment,
     assert "Traceback" not in ended.stderr
 
 
-def written(name):
+def written(name: str) -> Any:
     return (ROOT / name).read_text("utf-8")
 
 
-def test_the_documentation_of_the_settings_is_what_the_code_says(monkeypatch) -> None:
+def test_the_documentation_of_the_settings_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(env, "VARIABLES", settings_reference.VARIABLES)
     assert written(".env.example") == settings_reference.example()
     assert written("docs/configuration.md") == settings_reference.page()
@@ -249,6 +270,6 @@ def test_every_variable_that_the_servers_read_is_documented() -> None:
     assert read_directly <= known
 
 
-def test_a_catalogue_that_is_not_compiled_is_an_error(settings, tmp_path) -> None:
+def test_a_catalogue_that_is_not_compiled_is_an_error(settings: Settings, tmp_path: Path) -> None:
     settings.LOCALE_PATHS = [tmp_path]
     assert [error.id for error in check_messages()] == ["breakwater.E004"]

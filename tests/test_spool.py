@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -23,17 +24,17 @@ os.kill(os.getpid(), 9)
 
 
 @pytest.fixture
-def own(tmp_path):
+def own(tmp_path: Path) -> Any:
     kept = Spool(tmp_path, quota=1000)
     yield kept
     kept.close()
 
 
-def bodies(file, most=10):
+def bodies(file: Any, most: int = 10) -> Any:
     return [row.body for row in file.oldest(most)]
 
 
-def test_rows_come_out_in_order_until_they_are_deleted(own) -> None:
+def test_rows_come_out_in_order_until_they_are_deleted(own: Any) -> None:
     own.append([b"one", b"two"])
     own.append([b"three"])
     own.own.delete(own.own.oldest(2))
@@ -41,7 +42,7 @@ def test_rows_come_out_in_order_until_they_are_deleted(own) -> None:
     assert own.own.count == 1
 
 
-def test_the_rows_of_a_killed_process_are_adopted(tmp_path) -> None:
+def test_the_rows_of_a_killed_process_are_adopted(tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", WRITER, tmp_path], check=False)
     assert killed.returncode == -9
     (file,) = spool.adopt(tmp_path)
@@ -49,12 +50,12 @@ def test_the_rows_of_a_killed_process_are_adopted(tmp_path) -> None:
     file.close()
 
 
-def test_a_living_process_keeps_its_file(own) -> None:
+def test_a_living_process_keeps_its_file(own: Any) -> None:
     own.append([b"one"])
     assert spool.adopt(own.directory) == []
 
 
-def test_only_one_process_adopts_a_file(own) -> None:
+def test_only_one_process_adopts_a_file(own: Any) -> None:
     own.append([b"one"])
     own.close()
     (file,) = spool.adopt(own.directory)
@@ -64,7 +65,7 @@ def test_only_one_process_adopts_a_file(own) -> None:
     again.close()
 
 
-def test_a_drained_file_is_removed(own) -> None:
+def test_a_drained_file_is_removed(own: Any) -> None:
     own.append([b"one"])
     own.close()
     (file,) = spool.adopt(own.directory)
@@ -73,27 +74,27 @@ def test_a_drained_file_is_removed(own) -> None:
     assert list(own.directory.iterdir()) == []
 
 
-def test_a_file_with_rows_is_never_removed(own) -> None:
+def test_a_file_with_rows_is_never_removed(own: Any) -> None:
     own.append([b"one"])
     own.own.remove()
     assert spool.waiting(own.directory) == 1
 
 
-def test_the_quota_refuses_and_changes_nothing(own) -> None:
+def test_the_quota_refuses_and_changes_nothing(own: Any) -> None:
     own.append([b"x" * 900])
     with pytest.raises(SpoolFull):
         own.append([b"y" * 101])
     assert own.own.count == 1
 
 
-def test_room_that_was_drained_can_be_used_again(own) -> None:
+def test_room_that_was_drained_can_be_used_again(own: Any) -> None:
     own.append([b"x" * 900])
     own.own.delete(own.own.oldest(1))
     own.append([b"y" * 900])
     assert own.own.count == 1
 
 
-def test_a_damaged_row_is_left_out_and_its_neighbours_go_on(own) -> None:
+def test_a_damaged_row_is_left_out_and_its_neighbours_go_on(own: Any) -> None:
     own.append([b"one", b"two", b"three"])
     with sqlite3.connect(own.own.path) as database:
         database.execute("UPDATE spool SET body = x'00' WHERE number = 2")
@@ -104,7 +105,7 @@ def test_a_damaged_row_is_left_out_and_its_neighbours_go_on(own) -> None:
     assert spool.waiting(own.directory) == 1
 
 
-def test_after_a_disk_error_a_new_file_is_used_and_the_old_one_can_be_drained(own) -> None:
+def test_after_a_disk_error_a_new_file_is_used_and_the_old_one_can_be_drained(own: Any) -> None:
     own.append([b"one"])
     own.own._database.close()  # every later write fails, as on a disk that went away
     with pytest.raises(SpoolFailed):
@@ -116,20 +117,20 @@ def test_after_a_disk_error_a_new_file_is_used_and_the_old_one_can_be_drained(ow
     old.close()
 
 
-def test_a_directory_that_cannot_be_made_is_a_spool_that_failed(tmp_path) -> None:
+def test_a_directory_that_cannot_be_made_is_a_spool_that_failed(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SpoolFailed):
         Spool(tmp_path / "file" / "spool", 1000).append([b"one"])
 
 
-def test_a_file_that_is_no_database_is_left_alone(tmp_path) -> None:
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "broken.spool").write_bytes(os.urandom(5000))
     assert spool.adopt(tmp_path) == []
     assert (tmp_path / "broken.spool").exists()
 
 
 def test_a_file_that_cannot_be_locked_does_not_keep_the_others_from_being_adopted(
-    tmp_path, monkeypatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for body in (b"one", b"two", b"three"):
         left = Spool(tmp_path, quota=1000)
@@ -149,7 +150,7 @@ def test_a_file_that_cannot_be_locked_does_not_keep_the_others_from_being_adopte
         file.close()
 
 
-def test_a_lock_that_the_disk_refuses_is_not_held_for_ever(own, monkeypatch) -> None:
+def test_a_lock_that_the_disk_refuses_is_not_held_for_ever(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     own.append([b"one"])
     own.close()
     with monkeypatch.context() as patched:
@@ -162,7 +163,7 @@ def test_a_lock_that_the_disk_refuses_is_not_held_for_ever(own, monkeypatch) -> 
     file.close()
 
 
-def test_after_a_delete_that_failed_the_file_can_still_be_written(own) -> None:
+def test_after_a_delete_that_failed_the_file_can_still_be_written(own: Any) -> None:
     own.append([b"one"])
     with pytest.raises(SpoolFailed):
         own.own.delete([Row(object(), b"")])  # SQLite has no type for it
@@ -170,7 +171,7 @@ def test_after_a_delete_that_failed_the_file_can_still_be_written(own) -> None:
     assert bodies(own.own) == [b"one", b"two"]
 
 
-def test_a_rehearsal_leaves_nothing_behind(own) -> None:
+def test_a_rehearsal_leaves_nothing_behind(own: Any) -> None:
     own.append([b"one"])
     own.rehearse([b"two", b"three"])
     assert bodies(own.own) == [b"one"]
@@ -179,12 +180,12 @@ def test_a_rehearsal_leaves_nothing_behind(own) -> None:
     assert [one.rows for one in spool.extents(own.directory).values()] == [2]
 
 
-def test_a_rehearsal_obeys_the_quota(own) -> None:
+def test_a_rehearsal_obeys_the_quota(own: Any) -> None:
     with pytest.raises(SpoolFull):
         own.rehearse([b"x" * 1001])
 
 
-def test_a_large_empty_file_is_replaced(own, monkeypatch) -> None:
+def test_a_large_empty_file_is_replaced(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "LARGE", 0)
     own.append([b"one"])
     own.own.delete(own.own.oldest(1))

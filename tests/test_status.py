@@ -2,11 +2,14 @@
 
 import time
 from datetime import UTC, datetime
+from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.test import Client
+from pytest_django.fixtures import Settings
 from redis import Redis
 
 from landing.door import status
@@ -18,13 +21,14 @@ from landing.storing.task_states import State
 from landing.submission import Submission
 from landing.tasks import save_phones_async
 from lib import request_ids
+from local.servers import Servers
 from tests.intake_loop import run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _no_memory():
+def _no_memory() -> Any:
     """No other test meets a breaker that these have opened, or what they have noted."""
     for outage in (status._redis()._outage, status._postgresql()._off_loop.outage):
         outage.note_success()
@@ -33,11 +37,11 @@ def _no_memory():
 
 
 @pytest.fixture
-def asked():
+def asked() -> Any:
     """The groups of ids that PostgreSQL was asked for."""
     groups, real = [], status._stored
 
-    def spy(task_ids):
+    def spy(task_ids: Any) -> Any:
         groups.append(list(task_ids))
         return real(task_ids)
 
@@ -45,31 +49,31 @@ def asked():
         yield groups
 
 
-def id_made(seconds_ago, settings):
+def id_made(seconds_ago: int, settings: Settings) -> Any:
     """The id of a registration whose page made its key so many seconds ago."""
     milliseconds = int((time.time() - seconds_ago) * 1000)
     key = f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7{uuid4().hex[:3]}-8{uuid4().hex[:3]}-{uuid4().hex[:12]}"
     return request_ids.from_key(settings.SECRET_KEY.encode(), key, "09123456789")
 
 
-def no_age(settings):
+def no_age(settings: Settings) -> Any:
     return request_ids.from_key(settings.SECRET_KEY.encode(), uuid4().hex, "09123456789")
 
 
-def behind(seconds, stored_seconds_ago):
+def behind(seconds: int, stored_seconds_ago: int) -> Any:
     now = time.time()
     return Backlog(waiting_since=now - seconds, stored_up_to=now - stored_seconds_ago)
 
 
-def ask(*task_ids):
-    async def crowd():
+def ask(*task_ids: Any) -> Any:
+    async def crowd() -> Any:
         return [await one for one in [intake.current().loop.create_task(status.ask(i)) for i in task_ids]]
 
     return run(crowd())
 
 
 def test_an_id_that_is_newer_than_all_that_is_stored_is_answered_without_any_store(
-    settings, servers, asked
+    settings: Settings, servers: Servers, asked: list[Any]
 ) -> None:
     backlog.note(behind(30, stored_seconds_ago=30))
     servers.redis.pause()
@@ -91,14 +95,18 @@ def test_an_id_that_is_newer_than_all_that_is_stored_is_answered_without_any_sto
         pytest.param(60, 60, 30, 20, id="the look is too old"),
     ],
 )
-def test_of_any_other_id_the_stores_are_asked(settings, waiting, stored, seen, made) -> None:
+def test_of_any_other_id_the_stores_are_asked(
+    settings: Settings, waiting: int, stored: int | None, seen: int, made: int
+) -> None:
     task_id, now = id_made(made, settings), time.time()
     task_states.write([task_id], State.STORED)
     backlog.note(Backlog(now - waiting, stored and now - stored, now - seen))
     assert ask(task_id) == [State.STORED]
 
 
-def test_postgresql_is_asked_once_for_all_who_ask_together_and_not_again_at_once(settings, asked) -> None:
+def test_postgresql_is_asked_once_for_all_who_ask_together_and_not_again_at_once(
+    settings: Settings, asked: list[Any]
+) -> None:
     crowd = [no_age(settings) for _ in range(100)]
     assert ask(*crowd) == [State.WAITING] * 100
     assert ask(*crowd) == [State.WAITING] * 100
@@ -106,12 +114,12 @@ def test_postgresql_is_asked_once_for_all_who_ask_together_and_not_again_at_once
     assert sum(map(len, asked)) == 100
 
 
-def test_a_young_id_costs_postgresql_nothing(settings, asked) -> None:
+def test_a_young_id_costs_postgresql_nothing(settings: Settings, asked: list[Any]) -> None:
     assert ask(id_made(2, settings)) == [State.WAITING]
     assert asked == []
 
 
-def test_what_redis_has_forgotten_postgresql_knows(settings) -> None:
+def test_what_redis_has_forgotten_postgresql_knows(settings: Settings) -> None:
     task_id = id_made(3600, settings)
     wire = Submission("09123456789", task_id, "192.0.2.1", "", "", datetime.now(UTC)).to_wire()
     save_phones_async([wire])
@@ -120,7 +128,9 @@ def test_what_redis_has_forgotten_postgresql_knows(settings) -> None:
     assert ask(task_id, str(uuid4())) == [State.STORED, None]
 
 
-def test_a_frozen_postgresql_is_waited_for_once_and_then_nobody_waits(settings, servers, asked) -> None:
+def test_a_frozen_postgresql_is_waited_for_once_and_then_nobody_waits(
+    settings: Settings, servers: Servers, asked: list[Any]
+) -> None:
     ask(no_age(settings))  # there is a connection
     servers.postgres.pause()
     try:
@@ -132,7 +142,9 @@ def test_a_frozen_postgresql_is_waited_for_once_and_then_nobody_waits(settings, 
     assert len(asked) == 2
 
 
-def test_a_frozen_redis_is_waited_for_once_and_then_nobody_waits(settings, servers, asked) -> None:
+def test_a_frozen_redis_is_waited_for_once_and_then_nobody_waits(
+    settings: Settings, servers: Servers, asked: list[Any]
+) -> None:
     servers.redis.pause()
     try:
         with patch.object(status._redis()._redis, "mget", wraps=status._redis()._redis.mget) as mget:
@@ -143,7 +155,7 @@ def test_a_frozen_redis_is_waited_for_once_and_then_nobody_waits(settings, serve
 
 
 def test_who_waits_is_asked_to_come_back_later_the_longer_the_oldest_waits() -> None:
-    def waits():
+    def waits() -> Any:
         return {backlog.retry_after() for _ in range(200)}
 
     backlog.note(Backlog())
@@ -160,7 +172,9 @@ def test_a_look_that_is_old_counts_as_a_backlog_that_grows() -> None:
     assert 28 <= backlog.retry_after() <= 41
 
 
-def test_a_waiting_answer_carries_the_time_to_wait_and_a_last_one_does_not(client, settings) -> None:
+def test_a_waiting_answer_carries_the_time_to_wait_and_a_last_one_does_not(
+    client: Client, settings: Settings
+) -> None:
     waiting, stored = id_made(1, settings), id_made(1, settings)
     task_states.write([stored], State.STORED)
     assert client.get(f"/api/register/{waiting}/")["Retry-After"] == "1"
@@ -168,14 +182,14 @@ def test_a_waiting_answer_carries_the_time_to_wait_and_a_last_one_does_not(clien
 
 
 @pytest.fixture
-def replica(settings):
+def replica(settings: Settings) -> Any:
     """The test's Redis, which can be demoted."""
     with Redis.from_url(settings.REDIS_URL) as redis:
         yield redis
         redis.replicaof("NO", "ONE")
 
 
-def test_a_thread_leaves_a_redis_that_was_demoted(replica) -> None:
+def test_a_thread_leaves_a_redis_that_was_demoted(replica: Any) -> None:
     client = redis_clients.connect(timeout=2)
     before = client.client_id()
     replica.replicaof("127.0.0.1", 1)
@@ -185,10 +199,10 @@ def test_a_thread_leaves_a_redis_that_was_demoted(replica) -> None:
     client.close()
 
 
-def test_the_limiter_leaves_a_redis_that_was_demoted(replica) -> None:
+def test_the_limiter_leaves_a_redis_that_was_demoted(replica: Any) -> None:
     limiter = Limiter(limit=10, period=60, timeout=2)
 
-    async def ids():
+    async def ids() -> Any:
         before = await limiter._redis.client_id()
         await limiter.take(["192.0.2.1"])
         replica.replicaof("127.0.0.1", 1)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import orjson
 import pytest
@@ -42,21 +43,21 @@ SENT = Submission(
 
 @modest
 @given(submissions)
-def test_a_submission_comes_off_the_wire_as_it_went_on(submission) -> None:
+def test_a_submission_comes_off_the_wire_as_it_went_on(submission: Any) -> None:
     wire = orjson.loads(orjson.dumps(submission.to_wire()))
     assert Submission.from_wire(wire) == submission
 
 
 @modest
 @given(json_values | st.lists(json_values, min_size=6, max_size=6))
-def test_whatever_else_comes_off_the_wire_is_called_malformed(raw) -> None:
+def test_whatever_else_comes_off_the_wire_is_called_malformed(raw: Any) -> None:
     with pytest.raises(MalformedSubmission):
         Submission.from_wire(raw)
 
 
 @modest
 @given(position=st.integers(0, 5), value=json_values)
-def test_one_hostile_field_is_made_harmless_or_called_malformed(position, value) -> None:
+def test_one_hostile_field_is_made_harmless_or_called_malformed(position: Any, value: Any) -> None:
     wire = SENT.to_wire()
     wire[position] = value
     try:
@@ -78,7 +79,9 @@ def test_one_hostile_field_is_made_harmless_or_called_malformed(position, value)
         ("accepted_at", "0001-01-01T00:00:00+23:00", "request id or time"),
     ],
 )
-def test_the_reason_tells_what_is_wrong_without_saying_whose_it_is(field, value, reason) -> None:
+def test_the_reason_tells_what_is_wrong_without_saying_whose_it_is(
+    field: str, value: str, reason: str
+) -> None:
     wire = dict(zip(Submission.__slots__, SENT.to_wire(), strict=True)) | {field: value}
     with pytest.raises(MalformedSubmission) as refused:
         Submission.from_wire(list(wire.values()))
@@ -99,7 +102,7 @@ def test_hostile_text_is_made_inert() -> None:
 
 @modest
 @given(any_text)
-def test_inert_text_is_one_line_that_every_store_takes(text) -> None:
+def test_inert_text_is_one_line_that_every_store_takes(text: Any) -> None:
     line = inert(text)
     assert len(line.splitlines()) <= 1
     assert len(line) == len(text)

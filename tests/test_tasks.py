@@ -1,12 +1,14 @@
 """The tasks: good registrations are stored, bad ones become dead letters alone, and the state is told."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import orjson
 import pytest
 from amqp.exceptions import MessageNacked
 from celery.result import AsyncResult
+from django.test import Client
 
 from config.celery import app
 from landing import tasks
@@ -26,13 +28,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NOON = datetime(2026, 3, 21, 12, tzinfo=UTC)
 
 
-def wire(phone_number="09123456789"):
+def wire(phone_number: str = "09123456789") -> Any:
     return Submission(
         phone_number, str(uuid4()), "192.0.2.1", "https://a.example/", "A browser", NOON
     ).to_wire()
 
 
-def dead_letters():
+def dead_letters() -> Any:
     """Take all dead letters off their queue: what each holds, and its reason."""
     letters = []
     with app.connection_for_write() as connection:
@@ -90,14 +92,16 @@ def test_a_batch_that_is_delivered_twice_changes_nothing() -> None:
         ([*wire()[:5], "yesterday"], "malformed: request id or time"),
     ],
 )
-def test_a_bad_registration_becomes_a_dead_letter_and_its_neighbours_are_stored(bad, reason) -> None:
+def test_a_bad_registration_becomes_a_dead_letter_and_its_neighbours_are_stored(
+    bad: dict[str, Any] | list[str] | None, reason: str
+) -> None:
     before, after = wire(), wire("09351112233")
     save_phones_async([before, bad, after])
     assert dead_letters() == [(bad, reason)]
     assert {str(stored.pk) for stored in StoredSubmission.objects.all()} == {before[1], after[1]}
 
 
-def test_a_dead_registration_is_told_as_failed(client) -> None:
+def test_a_dead_registration_is_told_as_failed(client: Client) -> None:
     bad = wire("0912")
     save_phones_async([bad])
     assert client.get(f"/api/register/{bad[1]}/").json()["status"] == "Failed"

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ ALL = ("publisher", "worker", "redis", "postgresql", "mongodb")
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory):
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A certificate for `localhost` that is its own authority, and its key."""
     folder = tmp_path_factory.mktemp("authority")
     certificate, key = folder / "ca.pem", folder / "key.pem"
@@ -75,7 +76,7 @@ def authority(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def encrypted(authority):
+def encrypted(authority: tuple[Any, ...]) -> Any:
     """The servers' settings with an encrypting proxy in front of each."""
     command = [sys.executable, "-m", "tests.tls_proxy", *authority]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as proxy:
@@ -83,7 +84,7 @@ def encrypted(authority):
         proxy.terminate()
 
 
-def answers(settings):
+def answers(settings: dict[str, Any]) -> Any:
     said = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", SPEAK],
         env=os.environ | settings,
@@ -95,12 +96,16 @@ def answers(settings):
     return json.loads(said.stdout.splitlines()[-1])
 
 
-def test_every_client_speaks_to_a_server_that_the_authority_vouches_for(encrypted, authority) -> None:
+def test_every_client_speaks_to_a_server_that_the_authority_vouches_for(
+    encrypted: dict[str, Any], authority: tuple[Any, ...]
+) -> None:
     paths = {f"{name}_CA_PATH": str(authority[0]) for name in SERVERS}
     assert answers(encrypted | paths) == dict.fromkeys(ALL, "answered")
 
 
-def test_no_client_speaks_to_a_server_with_another_name(encrypted, authority) -> None:
+def test_no_client_speaks_to_a_server_with_another_name(
+    encrypted: dict[str, Any], authority: tuple[Any, ...]
+) -> None:
     paths = {f"{name}_CA_PATH": str(authority[0]) for name in SERVERS}
     elsewhere = {f"{name}_HOST": "127.0.0.1" for name in SERVERS}
     assert answers(encrypted | paths | elsewhere) == dict.fromkeys(ALL, "refused")

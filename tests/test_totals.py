@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any, Never
 
 import pytest
 
 from dashboard.live import counters
 from lib import metrics
+from local.servers import Servers
 from tests.test_outages import hung, without
-from typing import Never
 
 PROCESS = """
 import django; django.setup()
@@ -31,7 +32,7 @@ def _nothing_counted() -> None:
 
 
 @pytest.fixture
-def adder():
+def adder() -> Any:
     return counters.Adder()
 
 
@@ -45,7 +46,7 @@ def test_what_several_processes_count_at_once_adds_up() -> None:
     assert sum(counts.get("accepted:rabbitmq", 0) for counts in in_the_last_hour) == 3 * 50 * 7
 
 
-def test_what_is_counted_while_redis_is_away_is_added_when_it_is_back(adder, servers) -> None:
+def test_what_is_counted_while_redis_is_away_is_added_when_it_is_back(adder: Any, servers: Servers) -> None:
     with without(servers.redis):
         for _ in range(3):
             metrics.count("stored", 2)
@@ -55,11 +56,13 @@ def test_what_is_counted_while_redis_is_away_is_added_when_it_is_back(adder, ser
     assert counters.totals() == {"stored": 6}
 
 
-def test_an_addition_whose_answer_was_lost_is_not_made_twice(adder, monkeypatch) -> None:
+def test_an_addition_whose_answer_was_lost_is_not_made_twice(
+    adder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pipeline = type(counters.redis().pipeline())
     execute = pipeline.execute
 
-    def lose_the_answer(self, *args, **kwargs) -> Never:
+    def lose_the_answer(self: Any, *args: Any, **kwargs: Any) -> Never:
         execute(self, *args, **kwargs)
         raise TimeoutError
 
@@ -74,7 +77,7 @@ def test_an_addition_whose_answer_was_lost_is_not_made_twice(adder, monkeypatch)
     assert counters.totals() == {"stored": 6}
 
 
-def test_a_redis_that_hangs_counts_each_once_when_it_goes_on(adder, servers) -> None:
+def test_a_redis_that_hangs_counts_each_once_when_it_goes_on(adder: Any, servers: Servers) -> None:
     metrics.count("stored", 5)
     with hung(servers.redis):
         for _ in range(2):
@@ -84,7 +87,9 @@ def test_a_redis_that_hangs_counts_each_once_when_it_goes_on(adder, servers) -> 
     assert counters.totals() == {"stored": 5}
 
 
-def test_counts_stand_in_the_ten_seconds_in_which_they_were_taken(adder, monkeypatch) -> None:
+def test_counts_stand_in_the_ten_seconds_in_which_they_were_taken(
+    adder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = counters.bucket_of(time.time())
     for ago in (30, 10):
         metrics.count("stored")
@@ -97,7 +102,9 @@ def test_counts_stand_in_the_ten_seconds_in_which_they_were_taken(adder, monkeyp
     }
 
 
-def test_a_long_absence_of_redis_takes_no_more_memory_than_an_hour(adder, monkeypatch) -> None:
+def test_a_long_absence_of_redis_takes_no_more_memory_than_an_hour(
+    adder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = counters.bucket_of(time.time())
     monkeypatch.setattr(counters.Adder, "_add", lambda *_: (_ for _ in ()).throw(ConnectionError))
     for step in range(500):

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -45,7 +47,7 @@ def test_an_endpoint_without_the_extra_says_what_to_install() -> None:
 @pytest.mark.parametrize(
     "make", [lambda n: request_ids.new(b"x"), lambda n: request_ids.from_key(b"x", str(n), "09123456789")]
 )
-def test_the_share_that_is_asked_for_is_sampled(share, make) -> None:
+def test_the_share_that_is_asked_for_is_sampled(share: float | int, make: Callable[..., Any]) -> None:
     ids = [UUID(make(number)).int for number in range(4000)]
     sampled = sum(tracing.is_sampled(one, share) for one in ids) / len(ids)
     assert abs(sampled - share) < 0.05

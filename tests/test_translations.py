@@ -23,7 +23,7 @@ def in_python(path: Path) -> Iterator[Message]:
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
-        texts = [one.value for one in node.args if isinstance(one, ast.Constant) and one.value]
+        texts = [str(one.value) for one in node.args if isinstance(one, ast.Constant) and one.value]
         if node.func.id in ("_", "gettext", "gettext_noop") and texts:
             yield None, texts[0]
         if node.func.id == "pgettext_lazy":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 from django.conf import settings
+from pytest_django.fixtures import Settings
 
 from config import health
 
@@ -29,7 +30,7 @@ def test_the_change_log_tells_what_is_new_in_this_version() -> None:
     assert newest == settings.VERSION
 
 
-def test_a_monitor_is_told_the_version_without_any_store(settings) -> None:
+def test_a_monitor_is_told_the_version_without_any_store(settings: Settings) -> None:
     settings.COMMIT = "809efa4"
     told = asyncio.run(health.version())
     assert told.status == 200

@@ -6,6 +6,7 @@ import json
 import os
 import ssl
 import sys
+from typing import Any
 
 SERVERS = ("RABBITMQ", "REDIS", "POSTGRES", "MONGODB")
 
@@ -14,7 +15,7 @@ async def main() -> None:
     """Print the settings that lead through the proxies, and serve until ended."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*sys.argv[1:3])
-    settings = {}
+    settings: dict[str, Any] = {}
     for name in SERVERS:
         settings |= {f"{name}_HOST": "localhost", f"{name}_PORT": str(await _proxy(name, context))}
     sys.stdout.write(json.dumps(settings) + "\n")
@@ -22,10 +23,10 @@ async def main() -> None:
     await asyncio.sleep(300)
 
 
-async def _proxy(name, context):
+async def _proxy(name: Any, context: Any) -> Any:
     plain = (os.environ[f"{name}_HOST"], int(os.environ[f"{name}_PORT"]))
 
-    async def serve(reader, writer) -> None:
+    async def serve(reader: Any, writer: Any) -> None:
         if name == "POSTGRES":  # its clients ask first, and go over to TLS on the same connection
             await reader.readexactly(8)
             writer.write(b"S")
@@ -39,7 +40,7 @@ async def _proxy(name, context):
     return server.sockets[0].getsockname()[1]
 
 
-async def _pour(reader, writer) -> None:
+async def _pour(reader: Any, writer: Any) -> None:
     with contextlib.suppress(OSError, asyncio.CancelledError):
         while data := await reader.read(65536):
             writer.write(data)

@@ -5,12 +5,13 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import connection
 
 
 @contextmanager
-def worker(pool="prefork"):
+def worker(pool: str = "prefork") -> Any:
     """Run a worker in a process of its own, as `make run` does, and end it; a failed test shows its log."""
     command = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "-P", pool, "-c", "1"]
     with tempfile.TemporaryFile() as log:
