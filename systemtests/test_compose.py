@@ -256,6 +256,18 @@ def test_limits_and_states_are_kept_in_redis(composed: Any) -> None:
     assert "without Redis" not in composed.logs("web")
 
 
+def test_counts_and_limits_survive_a_restart_of_redis(composed: Any) -> None:
+    composed.register()
+    counted = wait_until(
+        lambda: redis_as_admin(composed, "hget", "metrics:totals", "accepted:rabbitmq").strip(), 10
+    )
+    limits = redis_as_admin(composed, "keys", "limit:*")
+    composed.compose("restart", "redis")
+    composed.up("--no-recreate")
+    assert int(redis_as_admin(composed, "hget", "metrics:totals", "accepted:rabbitmq")) >= int(counted)
+    assert redis_as_admin(composed, "keys", "limit:*") == limits
+
+
 def redis_as_admin(composed: Any, *command: Any) -> Any:
     login = 'redis-cli --no-auth-warning --user admin --pass "$(cat /run/secrets/redis_admin)" "$@"'
     return composed.compose("exec", "-T", "redis", "sh", "-c", login, "sh", *command)

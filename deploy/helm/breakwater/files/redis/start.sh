@@ -6,6 +6,8 @@ umask 077
 
 hash() { printf %s "$(cat "/run/secrets/redis_$1")" | sha256sum | cut -c 1-64; }
 
+# The user "default" is off, so nobody can be it. It has all rights, since Redis reads its append-only file as
+# this user and checks each command inside a MULTI or a script: without them a restart loses limits and counts.
 sed -e "s/@admin@/$(hash admin)/" -e "s/@worker@/$(hash worker)/" \
   -e "s/@web@/$(hash web)/" -e "s/@flower@/$(hash flower)/" -e "s/@toolbox@/$(hash toolbox)/" \
   /breakwater/users.acl > /tmp/users.acl
