@@ -158,10 +158,10 @@ async def _read(receive: Receive) -> bytes | None:
 
 
 def _for_wsgi(scope: Scope, body: bytes) -> Scope:
-    """Return the scope with headers that WSGI cannot misread, and no stranger's word for a proxy's.
+    """Return the scope with headers that WSGI cannot misread, and no header that only a proxy may set.
 
     Django takes a chunked body for an empty one, and "X_Forwarded_For" for "X-Forwarded-For". It believes
-    X-Forwarded-Proto whoever sent it.
+    X-Forwarded-Proto from any sender.
     """
     peer = scope["client"][0] if scope["client"] else ""
     dropped = _SIZES if peer in settings.TRUSTED_PROXIES else _SIZES | _FORWARDED

@@ -38,7 +38,7 @@ app.conf.update(
         "dashboard.live.reporter",
         "dashboard.desk.export_jobs",
     ],
-    # Nothing but JSON is ever unpacked: pickle in a queue is code from whoever can write to it.
+    # Nothing but JSON is ever unpacked: pickle in a queue is code from anybody who can write to it.
     task_serializer="json",
     result_serializer="json",
     accept_content=["json"],
@@ -90,7 +90,7 @@ logging.captureWarnings(True)
 
 @signals.before_task_publish.connect
 def _hide_arguments(headers: dict[str, Any], **_: Any) -> None:
-    """Keep phones out of Flower and of Celery's logs, whoever sends a task."""
+    """Keep phones out of Flower and of Celery's logs, whatever process sends a task."""
     headers["argsrepr"] = headers["kwargsrepr"] = "(hidden)"
 
 

@@ -11,7 +11,7 @@ from landing.door.plain_http import Answer
 
 PATH = "/metrics"
 
-# Prometheus asks directly. What a proxy passes on comes from outside, whoever the proxy is.
+# Prometheus asks directly. What a proxy passes on comes from outside, whichever proxy it is.
 _BY_A_PROXY = frozenset({b"x-forwarded-for", b"forwarded", b"via"})
 
 

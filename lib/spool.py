@@ -160,7 +160,7 @@ class SpoolFile:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def close(self) -> None:
-        """Let go of the file; rows that are in it wait for whoever adopts it. Closing twice is fine."""
+        """Let go of the file; rows that are in it wait for the process that adopts it. Closing twice is fine."""
         self._database.close()
         if self._lock is not None:
             os.close(self._lock)

@@ -107,7 +107,7 @@ def try_to_write() -> None:
 
 
 def is_mine(bucket: int) -> bool:
-    """Return whether this process is the one to sample a bucket: whoever asks first."""
+    """Return whether this process is the one to sample a bucket: the first that asks."""
     return bool(redis().set(f"metrics:sampler:{bucket}", os.getpid(), nx=True, ex=2 * BUCKET))
 
 

@@ -26,7 +26,7 @@ def errand(seconds: float, **options: Any) -> Iterator[Any]:
     """Give a connection for one errand, and close it. Raises one of queues.OUTAGES.
 
     RabbitMQ reads nothing more from a connection that has published during a memory or disk alarm,
-    its good-bye neither. So an errand that fails takes no leave, and one that succeeds waits for the
+    the close handshake neither. So a connection whose work failed is dropped, and one that succeeds waits for the
     answer to it no longer than for any other.
     """
     connection = connect(seconds, **options)
@@ -39,7 +39,7 @@ def errand(seconds: float, **options: Any) -> Iterator[Any]:
 
 
 def drop(connection: Any) -> None:
-    """Close the socket and wait for nothing; kombu's collect() would wait for the answer to a good-bye."""
+    """Close the socket and wait for nothing; kombu's collect() would wait for the answer to a close."""
     if connection.connected:
         connection.connection.collect()
     connection.release()

@@ -91,7 +91,7 @@ class Publisher:
             raise NotConfirmed from error
 
     def close(self) -> None:
-        """Drop the connection without waiting for the broker's good-bye."""
+        """Drop the connection without AMQP's close handshake."""
         # Forgotten before it is closed: closing takes seconds when the broker is frozen, and the next try
         # must not find it.
         connection, self._connection, self._channel = self._connection, None, None

@@ -1,7 +1,7 @@
 """OpenTelemetry traces of registrations. Off, and nothing of it imported, until OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
 A registration's trace has its request_id as its trace id: both are 128 bits. So no context travels with a message,
-whoever has a request_id has its trace, and a batch of 500 is 500 traces. What web and worker do for a whole group is
+a request_id leads to its trace, and a batch of 500 is 500 traces. What web and worker do for a whole group is
 a trace of its own, whose span links to every registration in it, and back.
 
 The exporter also reads OpenTelemetry's own variables, such as OTEL_EXPORTER_OTLP_HEADERS.
