@@ -55,13 +55,13 @@ class Step(Protocol):
 def progress(title: str, total: int | None, say: Callable[[str], object]) -> Iterator[Step]:
     """Give a function to call at each step: it moves a bar on a terminal, and says its line elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda line, count=1: _forget(say(line))
+
+        def tell(line: str, count: int = 1) -> None:
+            say(line)
+
+        yield tell
         return
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=total)
         yield lambda line, count=1: bar.advance(task, count)
-
-
-def _forget(_: object) -> None:
-    """Take a value and do nothing."""

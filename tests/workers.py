@@ -11,9 +11,9 @@ from django.db import connection
 
 
 @contextmanager
-def worker(pool: str = "prefork") -> Any:
+def worker() -> Any:
     """Run a worker in a process of its own, as `make run` does, and end it; a failed test shows its log."""
-    command = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "-P", pool, "-c", "1"]
+    command = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "-P", "prefork", "-c", "1"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [*command, "--without-gossip", "--without-mingle"],

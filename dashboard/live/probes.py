@@ -179,10 +179,6 @@ def _accepted_at(body: bytes) -> float:
         return time.time()
 
 
-def _spool() -> Values:
-    return spooled()
-
-
 def _redis() -> Values:
     counters.try_to_write()  # a replica and a server whose disk is full still answer what is only read
     return {"totals": counters.totals(), "processes": counters.processes(), "marks": counters.marks()}
@@ -207,7 +203,7 @@ def _mongodb() -> Values:
 
 _PROBES = {
     "rabbitmq": Probe(_Queues()),
-    "spool": Probe(_spool),
+    "spool": Probe(spooled),
     "redis": Probe(_redis),
     "postgresql": Probe(_postgresql),
     "mongodb": Probe(_mongodb),

@@ -25,9 +25,8 @@ def connect(seconds: float, **options: Any) -> Any:
 def errand(seconds: float, **options: Any) -> Iterator[Any]:
     """Give a connection for one errand, and close it. Raises one of queues.OUTAGES.
 
-    RabbitMQ reads nothing more from a connection that has published during a memory or disk alarm,
-    the close handshake neither. So a connection whose work failed is dropped, and one that succeeds waits for the
-    answer to it no longer than for any other.
+    During a memory or disk alarm RabbitMQ reads nothing from a connection that has published, not even the
+    close handshake. So a connection whose work failed is dropped without it.
     """
     connection = connect(seconds, **options)
     try:
