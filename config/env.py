@@ -1,5 +1,8 @@
 """Settings come from the environment, each read once, each with a default and a meaning.
 
+Ours: with pydantic-settings the remedy that is told with each fault, NAME_FILE and the written documents would
+still be code of ours, beside a compiled dependency.
+
 What is read here is remembered, so that .env.example and docs/configuration.md are written from
 the code (`manage.py settings_reference`) and cannot drift from it.
 

@@ -1,4 +1,7 @@
-"""Who sent a request, when proxies stand between: only what trusted proxies say is believed."""
+"""Who sent a request, when proxies stand between: only what trusted proxies say is believed.
+
+Ours: uvicorn's ProxyHeadersMiddleware works on ASGI scopes, which the short way does not have.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache

@@ -1,4 +1,7 @@
-"""JSON objects, one a line, for each event, with no phone number in them and none longer than a line may be."""
+"""JSON objects, one a line, for each event, with no phone number in them and none longer than a line may be.
+
+Ours: python-json-logger has no masking of phone numbers and no bound on a line, which are most of this file.
+"""
 
 import json
 import logging

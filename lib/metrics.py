@@ -1,5 +1,7 @@
 """What this process has counted and timed since somebody last took it away.
 
+Ours: prometheus_client's multiprocess mode ends at the container (docs/adr/0007), and its counter costs more.
+
 A name is what is counted, with a colon and a label where it has one: "accepted:spool". Counting
 takes a lock that nobody holds for longer than a dict's item takes, 0.3 µs in all. An increment
 without one (`counts[name] += 1`) is two steps, and between them another thread's is lost.

@@ -1,4 +1,7 @@
-"""A circuit breaker, named after what it knows: after a failure, do not ask again for a while."""
+"""A circuit breaker, named after what it knows: after a failure, do not ask again for a while.
+
+Ours: pybreaker decorates calls and keeps locks for them; two fields and a clock are enough here.
+"""
 
 import time
 

@@ -1,5 +1,8 @@
 """`make run`: the whole product on this machine, until Ctrl-C.
 
+Ours, since honcho and its like end everything when one process ends: here a killed worker comes back, as it
+does in containers, and the drills and system tests kill, freeze and restart each process by its name.
+
 Settings: PORT (8000), FLOWER_PORT (5555), STATE_DIR (.local), and every variable of .env.example.
 """
 
