@@ -132,6 +132,7 @@ async def _live(receive: Receive, send: Send) -> None:
     draining = asyncio.create_task(drainer.run())
     await send({"type": "lifespan.startup.complete"})
     await receive()
+    # The drainer first, since it uses the intake's spool. The reporter after it, so that its last counts are told.
     draining.cancel()
     announcing.end()
     drainer.close()

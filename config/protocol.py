@@ -56,6 +56,7 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
         super().data_received(data)
+        # What has not come whole by now may take seconds: uvicorn's way waits for it, with a deadline.
         if self._body is not None and not self.transport.is_closing():
             self._leave()
 
@@ -78,6 +79,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Act on a whole request."""
+        # should_keep_alive() is known only when the message is complete, and shutdown() may come before the answer.
         if self._body is not None and (answer := self._take(self._body)):
             self._body = None
             keep_alive = self.parser.should_keep_alive() and not self._is_last
@@ -148,6 +150,7 @@ class Protocol(HttpToolsProtocol):
         self._write(exchange, answer)
 
     def _write(self, exchange: Exchange, answer: Answer) -> None:
+        # Before the write: on_response_complete() may start the next request of the same read at once.
         exchange.response_complete = True
         if exchange.disconnected:
             return

@@ -49,8 +49,8 @@ def announce(role: str) -> None:
                 exchange=queues.announcements.exchange,
                 routing_key=queues.ANNOUNCEMENTS,
                 serializer="json",
-                delivery_mode=1,
-                retry=False,
+                delivery_mode=1,  # it is old in a minute: no disk for it
+                retry=False,  # kombu would try for ever, and the next round comes anyway
             )
     except (RuntimeError, *queues.OUTAGES):
         return
@@ -74,6 +74,8 @@ def differences(announced: Sequence[Announcement]) -> dict[str, list[str]]:
         for one in announced:
             groups[one.fingerprint.get(variable)].append(one.name)
         if len(groups) > 1:
+            # The majority is taken to be right. With two processes that differ nobody can know, so one of them
+            # is named; the operator compares both.
             *fewer, _ = sorted(groups.values(), key=len)
             found[variable] = [name for names in fewer for name in names]
     return found

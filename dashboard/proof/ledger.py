@@ -139,6 +139,9 @@ def _walk(question: Question, report: Report, suspects: Suspects) -> None:
     documents = logs.ids(question.since, question.until)
     report.documents_kept = documents is not None
     secret = settings.SECRET_KEY.encode()
+    # Lazy streams, each in the order of the ids. Rows come last from a cursor of the database; all others are
+    # sorted on the disk before the walk begins, so they are a little older than the rows. What arrives in
+    # between looks missing at first, and _settle() finds it.
     streams = (
         in_order(question.accepted or ()),
         in_order(question.attempted or ()),
@@ -151,6 +154,7 @@ def _walk(question: Question, report: Report, suspects: Suspects) -> None:
     for one, counts in aligned(*streams):
         seen = Seen(*counts)
         report.accepted += seen.accepted
+        # The primary key forbids this in one table; a restored or merged database may have lost it.
         if seen.rows > 1:
             report.duplicated.add(one)
         if seen.rows:
@@ -207,6 +211,9 @@ def trace(missing: Pile, report: Report) -> None:
     """Find what has no row on its way there. The sources are read in the order of that way."""
     if not missing:
         return
+    # A registration moves from the spool to the queue, and from there to a row or to the dead letters, never back.
+    # So what leaves one source before it is read is found in a later one. What is in none of them was in a
+    # worker's hands meanwhile: hence the last look among the rows, and `in_hand` beside what is still missing.
     spooled, queued, dead = in_order(sources.spooled()), in_order(sources.queued()), in_order(sources.dead())
     nowhere = Pile()
     for one, (is_missing, in_spool, in_queue, is_dead) in aligned(missing, spooled, queued, dead):
@@ -237,6 +244,7 @@ def _judge_documents(suspects: Suspects, report: Report) -> None:
         for document in documents:
             one = str(document["_id"])
             told = sources.acceptance(document)
+            # The same registration and time under another id: one acceptance that was stored twice.
             if told in rows:
                 report.duplicated.add(rows[told])
             elif request_ids.is_genuine(secret, one):
@@ -250,6 +258,7 @@ def _repair(without_document: Pile, report: Report) -> None:
     for batch in without_document.batches():
         rows = StoredSubmission.objects.filter(pk__in=batch)
         logs.log_requests([_minimal_document(row) for row in rows])
+    # Read again and not believed: a worker may have delivered the parked document in this very moment.
     left = without(without_document, sources.among_documents)
     still = set(left)
     _tell((one for one in without_document if one not in still), report.repaired)

@@ -16,6 +16,7 @@ def in_order(ids: Iterable[str]) -> Iterator[str]:
     ids = iter(ids)
     parts = []
     while part := sorted(set(islice(ids, PART))):
+        # A last, small part stays in memory: most runs compare fewer ids than one part holds.
         parts.append(part if len(part) < PART // 10 else _on_disk(part))
     return (same for same, _ in groupby(heapq.merge(*parts)))
 
@@ -51,6 +52,7 @@ class Pile:
         return self._count
 
     def __iter__(self) -> Iterator[str]:
+        # One reader at a time: two would share the position in the file.
         self._file.seek(0)
         for line in self._file:
             yield line[:-1]

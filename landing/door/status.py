@@ -66,6 +66,7 @@ def of(task_id: str) -> State | None:
 
 
 def _is_young(task_id: str) -> bool:
+    # A time in the future is a client's wrong clock: PostgreSQL is asked then.
     made_at = request_ids.made_at(task_id)
     return made_at is not None and 0 <= time.time() - made_at < YOUNG
 

@@ -157,6 +157,7 @@ def _tell_accepted(roots: "Roots", home: str, since: int, count: int) -> None:
     facts = _messaging("send") | {"breakwater.home": home}
     request: dict[str, str | int] = {"http.request.method": "POST", "http.response.status_code": 202}
     links = [root for _, root in roots]
+    # Started first and ended last: its children name it in their links.
     group = spans.start(
         "send group", since, SpanKind.PRODUCER, facts | {"messaging.batch.message_count": count}, links=links
     )
