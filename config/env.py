@@ -100,7 +100,6 @@ def required(name: str, meaning: str, hint: str) -> str:
 
 
 def flag(name: str, default: str, meaning: str) -> bool:
-    """Return an on/off variable."""
     words = {"on": True, "true": True, "yes": True, "1": True}
     words |= {"off": False, "false": False, "no": False, "0": False}
     return _read(name, default, meaning, lambda value: words[value.lower()], "on or off")

@@ -54,14 +54,12 @@ class Protocol(HttpToolsProtocol):
     """Whether the next request is this connection's last, since the server stops."""
 
     def data_received(self, data: bytes) -> None:
-        """Read what has come."""
         super().data_received(data)
         # What has not come whole by now may take seconds: uvicorn's way waits for it, with a deadline.
         if self._body is not None and not self.transport.is_closing():
             self._leave()
 
     def on_headers_complete(self) -> None:
-        """Start a request."""
         self._unset_keepalive_if_required()  # it came behind another, in one read
         if self.transport.is_closing():
             return

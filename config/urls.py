@@ -25,7 +25,6 @@ class SchemaView(SpectacularAPIView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Return the schema."""
         with self._making:
             response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
             return response

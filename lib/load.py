@@ -119,7 +119,6 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
 
     def send(self, request: bytes) -> asyncio.Future[Answer]:
-        """Return a future answer."""
         self._answer = asyncio.get_running_loop().create_future()
         self._has_begun = self._has_end = False
         if self._transport.is_closing():
@@ -128,7 +127,6 @@ class _Connection(asyncio.Protocol):
         return self._answer
 
     def abort(self) -> None:
-        """Close at once."""
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:

@@ -83,7 +83,6 @@ class JsonLines:
         self._header = header
 
     def write(self, row: Row) -> None:
-        """Add a row."""
         self._file.write(orjson.dumps(dict(zip(self._header, row, strict=True))) + b"\n")
 
     def close(self) -> None:

@@ -97,7 +97,6 @@ class Server(Child):
         """Make data and configuration if need be."""
 
     def launch(self) -> None:
-        """Start the process."""
         raise NotImplementedError
 
     def check(self) -> None:
@@ -153,7 +152,6 @@ class PostgreSQL(Server):
     stop_signal = signal.SIGINT
 
     def own_ports(self) -> tuple[int, ...]:
-        """The one port."""
         return (self.ports.postgres,)
 
     def prepare(self) -> None:
@@ -239,7 +237,6 @@ class PostgreSQL(Server):
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
 
     def environment(self) -> dict[str, str]:
-        """The POSTGRES_ settings."""
         return {
             "POSTGRES_HOST": HOST,
             "POSTGRES_PORT": str(self.ports.postgres),
@@ -255,7 +252,6 @@ class Valkey(Server):
     title = "Valkey"
 
     def own_ports(self) -> tuple[int, ...]:
-        """The one port."""
         return (self.ports.redis,)
 
     def prepare(self) -> None:
@@ -287,7 +283,6 @@ class Valkey(Server):
         self.spawn([get_binary_path(), self._config], self.clean_environment(), cwd=self.data)
 
     def check(self) -> None:
-        """Log in and ping."""
         password = self.passwords["REDIS_PASSWORD"]
         with redis.Redis(
             HOST, self.ports.redis, password=password, socket_timeout=2, retry=Retry(NoBackoff(), 0)
@@ -295,7 +290,6 @@ class Valkey(Server):
             client.ping()
 
     def environment(self) -> dict[str, str]:
-        """The REDIS_ settings."""
         return {
             "REDIS_HOST": HOST,
             "REDIS_PORT": str(self.ports.redis),
@@ -309,7 +303,6 @@ class MongoDB(Server):
     title = "SecantusDB (MongoDB)"
 
     def own_ports(self) -> tuple[int, ...]:
-        """The one port."""
         return (self.ports.mongodb,)
 
     def prepare(self) -> None:
@@ -371,7 +364,6 @@ class MongoDB(Server):
             client.list_database_names()
 
     def environment(self) -> dict[str, str]:
-        """The MONGODB_ settings."""
         return {
             "MONGODB_HOST": HOST,
             "MONGODB_PORT": str(self.ports.mongodb),
@@ -398,7 +390,6 @@ class RabbitMQ(Server):
         return ports if self._epmd.alive else (*ports, self.ports.epmd)
 
     def prepare(self) -> None:
-        """Write the configuration."""
         (self.data / "enabled_plugins").write_text("[rabbitmq_management].\n")
         options = {
             "listeners.tcp.1": f"{HOST}:{self.ports.rabbitmq}",
@@ -486,7 +477,6 @@ class RabbitMQ(Server):
         direct.open(request, timeout=2).close()
 
     def environment(self) -> dict[str, str]:
-        """The RABBITMQ_ settings."""
         return {
             "RABBITMQ_HOST": HOST,
             "RABBITMQ_PORT": str(self.ports.rabbitmq),

@@ -161,18 +161,15 @@ class Stack:
         return table
 
     def example(self) -> str:
-        """A registration to try."""
         header, body = "'Content-Type: application/json'", """'{"phone_number": "09123456789"}'"""
         return f"Try it:  curl -i {self.url}/api/register/ -H {header} -d {body}"
 
     @property
     def url(self) -> str:
-        """Where the product is."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def flower_url(self) -> str:
-        """Where Flower is."""
         return f"http://127.0.0.1:{self.flower_port}"
 
     def _settle(self) -> None:

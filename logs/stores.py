@@ -121,7 +121,6 @@ class MongoStore:
             return list(self._collection.find({"_id": {"$in": list(ids)}}))
 
     def delete(self, ids: Sequence[Any]) -> int:
-        """Remove documents by _id."""
         with self._long_enough():
             return self._collection.delete_many({"_id": {"$in": list(ids)}}).deleted_count
 
@@ -151,7 +150,6 @@ class NoopStore:
     last: deque[Document] = deque(maxlen=10)
 
     def insert(self, documents: Sequence[Document]) -> None:
-        """Remember the last ten."""
         self.last.extend(documents)
 
     def find(self, request_id: str) -> dict[str, Any] | None:

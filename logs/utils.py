@@ -33,7 +33,6 @@ def log_requests(documents: Sequence[Document]) -> None:
 
 
 def log_request(document: Document) -> None:
-    """Keep one document."""
     log_requests([document])
 
 

@@ -81,7 +81,6 @@ def new_key(chance: random.Random) -> str:
 
 
 def address(chance: random.Random) -> str:
-    """Return an IPv4 address."""
     return ".".join(str(chance.randrange(11, 127)) for _ in range(4))
 
 

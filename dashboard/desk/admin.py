@@ -187,7 +187,6 @@ class ExportAdmin(ReadOnlyAdmin):
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Go to the list."""
         said = gettext("Your export will be written soon; this page shows when it is ready.")
         self.message_user(request, said)
         return HttpResponseRedirect(reverse("admin:dashboard_export_changelist"))
@@ -225,7 +224,6 @@ class AccountAdmin(UserAdmin[User]):
     """Accounts are switched off and not deleted: what they did would vanish from the audit log with them."""
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes one."""
         return False
 
 
@@ -243,7 +241,6 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     }
 
     def get_urls(self) -> list[URLPattern]:
-        """There is one page."""
         page = self.admin_site.admin_view(self.changelist_view)
         return [path("", page, name="dashboard_deadletter_changelist")]
 
@@ -335,7 +332,6 @@ class AuditAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("who"))
     def who(self, entry: AuditEntry) -> str:
-        """Return the user's name."""
         return entry.user.get_username()
 
     @admin.display(description=_("what"))
@@ -348,7 +344,6 @@ class AuditAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("about"))
     def about(self, entry: AuditEntry) -> str:
-        """Return which row."""
         return entry.object_repr
 
     def get_search_results(
@@ -362,11 +357,9 @@ class AuditAdmin(ReadOnlyAdmin):
         return (queryset.filter(user__username=term) if term else queryset), False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Superusers see it."""
         return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Superusers see it."""
         return self.has_view_permission(request)
 
 

@@ -36,7 +36,6 @@ class Message:
 
     @property
     def headers(self) -> dict[str, Any]:
-        """The headers."""
         return self.properties.get("application_headers") or {}
 
     @property

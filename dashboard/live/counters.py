@@ -144,7 +144,6 @@ def bucket_of(moment: float) -> int:
 
 @cache
 def redis() -> Redis:
-    """Return this process's client."""
     return redis_clients.connect(TIMEOUT)
 
 

@@ -42,7 +42,6 @@ class Reading:
 
     @property
     def ok(self) -> bool:
-        """Whether it answered."""
         return self.state == "ok"
 
 

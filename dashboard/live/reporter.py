@@ -49,7 +49,6 @@ class Reporter:
         self._loop = BackgroundLoop("reporter", EVERY, self.report)
 
     def start(self) -> None:
-        """Begin."""
         self._loop.start()
 
     def stop(self) -> None:

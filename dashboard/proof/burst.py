@@ -46,7 +46,6 @@ class Plan:
 
     @property
     def address(self) -> SplitResult:
-        """The URL's parts."""
         return urlsplit(self.url)
 
 

@@ -58,7 +58,6 @@ class Tally:
     ids: list[str] = field(default_factory=list)
 
     def add(self, one: str) -> None:
-        """Count one."""
         self.count += 1
         if len(self.ids) < EXAMPLES:
             self.ids.append(one)

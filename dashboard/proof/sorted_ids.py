@@ -41,7 +41,6 @@ class Pile:
             self.add(one)
 
     def add(self, one: str) -> None:
-        """Put an id aside."""
         self._file.write(f"{one}\n")
         self._count += 1
 

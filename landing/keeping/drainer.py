@@ -37,7 +37,6 @@ class Drainer:
         self._adopt_at = 0.0
 
     async def run(self) -> None:
-        """Drain for ever."""
         pause = SHORTEST
         while True:
             try:

@@ -53,13 +53,11 @@ _current = Backlog()
 
 
 def note(backlog: Backlog) -> None:
-    """Remember the newest look."""
     global _current  # noqa: PLW0603  one for the process
     _current = backlog
 
 
 def current() -> Backlog:
-    """Return the newest look."""
     return _current
 
 

@@ -39,7 +39,6 @@ class State(enum.StrEnum):
 
     @property
     def shown(self) -> str:
-        """What the API answers."""
         return {"PENDING": "Processing", "SUCCESS": "Registered", "FAILURE": "Failed"}[self]
 
 

@@ -42,7 +42,6 @@ class Watchdog:
         self._starved_since: float | None = None
 
     def look(self) -> None:
-        """Look once."""
         if not is_starved():
             self._starved_since = None
             return

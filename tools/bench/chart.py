@@ -30,7 +30,6 @@ PANELS = (
 
 
 def draw(path: Path, rows: Rows, machine: dict[str, object]) -> None:
-    """Write the drawing."""
     parts: list[str] = []
     top = 24
     for title, scenario, name, form in PANELS:

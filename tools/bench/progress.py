@@ -21,7 +21,6 @@ class Progress:
         sys.stderr.flush()
 
     def end(self) -> None:
-        """Take the line away."""
         if self._terminal:
             sys.stderr.write("\r\x1b[K")
 

@@ -29,7 +29,6 @@ class Figure:
 
     @classmethod
     def of(cls, values: list[float]) -> "Figure":
-        """Summarise."""
         return cls(median(values), min(values), max(values))
 
 
@@ -84,7 +83,6 @@ def _rank(scenario: str) -> tuple[int, int, str]:
 
 
 def show(rows: Rows, console: Console) -> None:
-    """Print the table."""
     table = Table(
         title="Medians over the rounds", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
@@ -173,7 +171,6 @@ class Goal:
 
     @property
     def met(self) -> bool:
-        """Whether it was reached."""
         assert self.reached is not None
         return self.reached <= self.wanted if self.at_most else self.reached >= self.wanted
 

@@ -143,7 +143,6 @@ class Stage:
         )
 
     def mongo(self) -> "pymongo.MongoClient[dict[str, Any]]":
-        """Connect to MongoDB."""
         v = self.variables
         return pymongo.MongoClient(
             v["MONGODB_HOST"],
@@ -153,7 +152,6 @@ class Stage:
         )
 
     def redis(self) -> "redis.Redis":
-        """Connect to Redis."""
         return redis.Redis(HOST, int(self.variables["REDIS_PORT"]), password=self.variables["REDIS_PASSWORD"])
 
     def keep_page(self) -> None:
@@ -174,11 +172,9 @@ class Stage:
             client.flushall()
 
     def broker_megabytes(self) -> float:
-        """The broker's resident memory."""
         return max((process.memory_info().rss / 1e6 for process in self.servers.rabbitmq.family()), default=0)
 
     def management(self, path: str) -> Any:
-        """Ask RabbitMQ's management API."""
         v = self.variables
         login = b64encode(f"{v['RABBITMQ_USER']}:{v['RABBITMQ_PASSWORD']}".encode()).decode()
         api = HTTPConnection(v["RABBITMQ_MANAGEMENT_URL"].partition("://")[2], timeout=5)
@@ -216,7 +212,6 @@ class Web:
 
     @property
     def url(self) -> str:
-        """Where registrations go."""
         return f"http://{HOST}:{self.port}/"
 
     def start(self) -> None:

@@ -110,7 +110,6 @@ class Http1:
 
     @classmethod
     async def open(cls, target: Target) -> "Http1":
-        """Connect."""
         host, port = target.address.rsplit(":", 1)
         return cls(*await asyncio.open_connection(host, int(port)))
 
@@ -135,7 +134,6 @@ class Http1:
         return body
 
     def close(self) -> None:
-        """Hang up."""
         self._writer.close()
 
 
@@ -189,7 +187,6 @@ class Http2:
                     raise VisitFailed("the answer was broken off")
 
     def close(self) -> None:
-        """Hang up."""
         self._writer.close()
 
 

@@ -38,7 +38,6 @@ class Load:
 
     @property
     def accepted(self) -> int:
-        """Requests that were taken."""
         return self.requests - self.refused
 
     @property

@@ -106,14 +106,12 @@ class Progress:
         self._terminal = sys.stderr.isatty()
 
     def say(self, done: int, what: str) -> None:
-        """Say what is on."""
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
         line = f"[{min(done + 1, self._steps)}/{self._steps}] {minutes}:{seconds:02}  {what}"
         sys.stderr.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
         sys.stderr.flush()
 
     def end(self) -> None:
-        """Take the line away."""
         if self._terminal:
             sys.stderr.write("\r\x1b[K")
 

@@ -62,7 +62,6 @@ class Disk:
         room.run("sync", "--file-system", str(self.place))
 
     def fill(self) -> None:
-        """Leave no byte free."""
         filler = os.open(self.place / "filler", os.O_WRONLY | os.O_CREAT)
         size = os.statvfs(self.place).f_bavail * os.statvfs(self.place).f_bsize
         with contextlib.suppress(OSError):
@@ -74,7 +73,6 @@ class Disk:
         os.close(filler)
 
     def empty(self) -> None:
-        """Take the filler away."""
         (self.place / "filler").unlink(missing_ok=True)
 
     def _writes(self) -> list[str]:

@@ -58,7 +58,6 @@ class Fault:
         return ""
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Do it."""
         raise NotImplementedError
 
     def heal(self, site: Site, chance: random.Random) -> None:
@@ -73,11 +72,9 @@ class Kill(Fault):
         self.name = f"kill-{name}"
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Kill."""
         site.kill(site.child(self.victim))
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Start."""
         site.start(site.child(self.victim))
 
 
@@ -107,11 +104,9 @@ class Pause(Fault):
         self.name = f"pause-{name}"
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Freeze."""
         site.child(self.victim).pause()
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Thaw."""
         site.child(self.victim).resume()
 
 
@@ -124,7 +119,6 @@ class PauseChild(Fault):
         self._victim = 0
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Freeze one."""
         self._victim = chance.choice(site.child(self.app).family()[1:]).pid
         os.kill(self._victim, signal.SIGSTOP)
 
@@ -141,11 +135,9 @@ class Slow(Fault):
         self.server, self.name = server, f"slow-{server}"
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Slow down."""
         site.links[self.server].delay = 0.4
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Speed up."""
         site.links[self.server].mend()
 
 
@@ -156,7 +148,6 @@ class Stall(Fault):
         self.server, self.name = server, f"stall-{server}"
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Hold."""
         site.links[self.server].stall()
 
     def heal(self, site: Site, chance: random.Random) -> None:
@@ -171,12 +162,10 @@ class Reset(Fault):
         self.server, self.name = server, f"reset-{server}"
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Reset."""
         site.links[self.server].resets = True
         site.links[self.server].cut()
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Stop it."""
         site.links[self.server].mend()
 
 
@@ -192,7 +181,6 @@ class CutNetwork(Fault):
         return room.no_network()
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Cut."""
         table, port = f"inet drill_{self.server}", site.links[self.server].front
         room.run("nft", f"add table {table}")
         room.run("nft", f"add chain {table} in {{ type filter hook input priority 0 ; }}")
@@ -200,7 +188,6 @@ class CutNetwork(Fault):
             room.run("nft", f"add rule {table} in tcp {side} {port} {self.verdict}")
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Mend."""
         room.run("nft", f"delete table inet drill_{self.server}")
 
 
@@ -212,11 +199,9 @@ class Both(Fault):
         self.name = f"{one.name}+{other.name.partition('-')[2]}"
 
     def missing(self) -> str:
-        """What either takes."""
         return " ".join(filter(None, (fault.missing() for fault in self._both)))
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Do both."""
         for fault in self._both:
             fault.inject(site, chance)
 
@@ -237,7 +222,6 @@ class WaitingCrowd(Fault):
         self.name = f"crowd-{fault.name}"
 
     def missing(self) -> str:
-        """What the fault takes."""
         return self._fault.missing()
 
     def inject(self, site: Site, chance: random.Random) -> None:
@@ -248,7 +232,6 @@ class WaitingCrowd(Fault):
         self._fault.inject(site, chance)
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Undo both."""
         try:
             self._fault.heal(site, chance)
         finally:
@@ -261,11 +244,9 @@ class LostCommits(Fault):
     name = "lost-commit-reply"
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Lose them."""
         site.links["postgres"].loses_commits = True
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Let them through."""
         site.links["postgres"].mend()
 
 
@@ -276,11 +257,9 @@ class Alarm(Fault):
         self.name, self.raised, self.lowered = name, raised, lowered
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Raise."""
         site.servers.rabbitmq.ctl(*self.raised)
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Lower."""
         site.servers.rabbitmq.ctl(*self.lowered)
 
 
@@ -315,7 +294,6 @@ class AlarmWithPoison(Fault):
             site.complaints.append(f"{self.name}: {failed}")
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Lower the alarm."""
         MEMORY_ALARM.heal(site, chance)
 
     def _publish(self, site: Site) -> None:
@@ -348,7 +326,6 @@ class DiskFull(Fault):
         return room.no_disks()
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Fill it."""
         site.disks["rabbitmq"].fill()
 
     def heal(self, site: Site, chance: random.Random) -> None:
@@ -375,7 +352,6 @@ class SpoolFull(Fault):
         site.servers.rabbitmq.pause()
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Bring both back."""
         site.servers.rabbitmq.resume()
         self._restart_web(site, quota="268435456")
 
@@ -400,7 +376,6 @@ class SpoolDiskFull(Fault):
         site.servers.rabbitmq.pause()
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Bring both back."""
         site.disks["spool"].empty()
         site.servers.rabbitmq.resume()
 
@@ -421,7 +396,6 @@ class SpoolDiskFails(Fault):
         site.disk_flag.write_text("eio")
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Bring both back."""
         site.disk_flag.unlink(missing_ok=True)
         site.servers.rabbitmq.resume()
 
@@ -437,11 +411,9 @@ class SpoolAlone(Fault):
         return room.no_compiler()
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Break it."""
         site.disk_flag.write_text(self.wrong)
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Mend it."""
         site.disk_flag.unlink(missing_ok=True)
 
 
@@ -489,7 +461,6 @@ class QueueFull(Fault):
         site.servers.rabbitmq.ctl("set_policy", "-p", site.settings["RABBITMQ_VHOST"], "limit", *limit)
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Undo both."""
         site.servers.rabbitmq.ctl("clear_policy", "-p", site.settings["RABBITMQ_VHOST"], "limit")
         site.worker.resume()
 
@@ -510,7 +481,6 @@ class QueueDeleted(Fault):
             rabbitmq.ctl(*MEMORY_ALARM.lowered)
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Declare it again."""
         site.declare_queues()
 
     def _is_empty(self, site: Site) -> bool:
@@ -532,12 +502,10 @@ class ReadOnly(Fault):
     name = "read-only"
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Close it."""
         site.sql("ALTER SYSTEM SET default_transaction_read_only = on")
         site.sql("SELECT pg_reload_conf()")
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Open it."""
         site.sql("ALTER SYSTEM RESET default_transaction_read_only")
         site.sql("SELECT pg_reload_conf()")
 
@@ -552,13 +520,11 @@ class Locked(Fault):
         self._holder: threading.Thread | None = None
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Take it."""
         self._over.clear()
         self._holder = threading.Thread(target=self._hold, args=[site], daemon=True)
         self._holder.start()
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Give it back."""
         self._over.set()
         if self._holder:
             self._holder.join(10)
@@ -591,7 +557,6 @@ class Redelivery(Fault):
         self._copied = 0
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Start."""
         self._over.clear()
         self._thief = threading.Thread(target=self._steal, args=[site], daemon=True)
         self._thief.start()
@@ -630,11 +595,9 @@ class StalledLogs(Fault):
         self.app, self.name = app, f"stalled-logs-{app}"
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Stop reading."""
         self._piped(site).is_read.clear()
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Read on."""
         self._piped(site).is_read.set()
 
     def _piped(self, site: Site) -> Piped:
@@ -698,7 +661,6 @@ class RollingRestart(Fault):
         self.client = KEPT if what == "worker" else BROKEN
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Restart in turn."""
         if self.what in ("web", "all"):
             os.kill(site.web.pid, signal.SIGHUP)
             site.wait(4)
@@ -719,11 +681,9 @@ class EverythingKilled(Fault):
     client = BROKEN
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Kill."""
         site.kill_all()
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Start."""
         site.start_all(_shuffled(site, chance))
 
 
@@ -733,13 +693,11 @@ class StoresDown(Fault):
     name = "all-but-web"
 
     def inject(self, site: Site, chance: random.Random) -> None:
-        """Kill."""
         for child in site.children:
             if child.name != "web":
                 site.kill(child)
 
     def heal(self, site: Site, chance: random.Random) -> None:
-        """Start."""
         site.start_all([name for name in _shuffled(site, chance) if name != "web"])
 
 

@@ -108,11 +108,9 @@ class Site:
 
     @property
     def children(self) -> tuple[Server | App, ...]:
-        """All of them."""
         return (*self.servers.all, self.web, self.worker)
 
     def start(self, child: Child) -> None:
-        """Start one again."""
         self.down.discard(child.name)
         if isinstance(child, App):
             child.environment = self.settings
@@ -157,7 +155,6 @@ class Site:
     # -- all of it at once
 
     def kill_all(self) -> None:
-        """`kill -9` of everything."""
         for child in self.children:
             self.down.add(child.name)
         # Frozen first: nobody sees another die.
@@ -299,7 +296,6 @@ class Site:
         return Valkey("redis-spare", self.state_dir, ports, of.passwords)
 
     def spooled(self) -> int:
-        """Registrations in all spools."""
         total = 0
         for path in (self.state_dir / "spool").glob("*.spool"):
             address = f"{path.as_uri()}?mode=ro"
@@ -398,7 +394,6 @@ class Load:
 
     @property
     def alive(self) -> bool:
-        """Whether they still come."""
         return self._child.alive
 
     def stop(self) -> None:

@@ -24,13 +24,11 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take --write or --json."""
         how = parser.add_mutually_exclusive_group()
         how.add_argument("--write", action="store_true", help="write both files")
         how.add_argument("--json", action="store_true", help="print one JSON array")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print or write."""
         if options["json"]:
             self.stdout.write(json.dumps([dataclasses.asdict(one) for one in VARIABLES.values()]))
         elif options["write"]:
@@ -61,7 +59,6 @@ def example() -> str:
 
 
 def page() -> str:
-    """Return docs/configuration.md."""
     lines = ["# Configuration", "", "Written by `make fix` from `config/settings.py`.", ""]
     lines += [
         "Every setting is an environment variable. `NAME_FILE` names a file that holds the value instead,"

