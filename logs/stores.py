@@ -86,8 +86,10 @@ class MongoStore:
 
     def _insert(self, documents: Sequence[Document]) -> None:
         try:
+            # Unordered: MongoDB goes on after a duplicate key, so a batch of which half is there is completed.
             self._collection.insert_many([dict(document) for document in documents], ordered=False)
         except BulkWriteError as error:
+            # Both are looked at: a write that is refused says nothing of whether the others are on the disk.
             failed = self._without_redelivered(error.details["writeErrors"], documents)
             if error.details.get("writeConcernErrors"):
                 raise StoreUnavailable("not on the disk in time") from error

@@ -134,6 +134,7 @@ def remember_browser(request: HttpRequest, response: HttpResponse) -> None:
 
 async def _refusal(attempt: Try, secret: Secret, name: str, address: str, browser: str) -> float:
     """Take the places of a try; return the seconds to wait if one is not to be had, else 0."""
+    # The narrowest limit first: a place that is full must not use up the limits that others share.
     place = f"{secret}:{name}:{browser or address}"
     if wait := await attempt.take(_FROM_PLACE, f"place:{place}"):
         return wait

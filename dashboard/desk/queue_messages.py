@@ -87,6 +87,8 @@ class Queue:
 
     def messages(self, most: int | None = None) -> Iterator[Message]:
         """Get the messages that are ready now, oldest first, without those that come meanwhile."""
+        # Counted before the first: a replayed letter that dies again comes behind these and is not got, or a
+        # replay of what can never be stored would not end.
         left = self.ready() if most is None else min(most, self.ready())
         while left and (got := self._channel.basic_get(self.name)):
             self._in_hand += 1
@@ -102,6 +104,7 @@ class Queue:
         """Close the channel, and wait a moment for RabbitMQ to have put everything back for the next look."""
         if not self._in_hand:
             return
+        # The channel's close is answered before a quorum queue has put the messages back: its log decides that.
         expected = self.ready() + self._in_hand
         self._channel.close()
         self._channel = self._connection.channel()
@@ -158,6 +161,7 @@ def call(raws: list[Any]) -> tuple[bytes, dict[str, Any]]:
 
 def in_hand(name: str) -> int | None:
     """Return how many messages consumers hold unacknowledged, or None if the management API does not tell."""
+    # AMQP tells how many messages are ready; how many are unacknowledged only the management API knows.
     login = b64encode(f"{settings.RABBITMQ_USER}:{settings.RABBITMQ_PASSWORD}".encode()).decode()
     path = f"api/queues/{quote(settings.RABBITMQ_VHOST, safe='')}/{quote(name, safe='')}"
     question = Request(  # noqa: S310  the URL is the operator's own setting

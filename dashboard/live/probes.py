@@ -58,6 +58,7 @@ class Probe:
     def answer(self) -> Answer:
         """Return the question under way, or one just answered, or ask anew."""
         with self._lock:
+            # One question at a time for each server, however many ask: a server that hangs costs one thread.
             if self._asked is None or (self._asked.done() and not self._is_fresh(self._asked)):
                 self._asked = self._thread.submit(self._answer_with_time)
                 self._asked_at = time.monotonic()

@@ -44,6 +44,7 @@ def look() -> None:
     global _empty_at  # noqa: PLW0603  one for the process
     if queue == 0:
         _empty_at = time.time()
+    # This process's own look at an empty queue counts too: the shared mark is written by one process in ten seconds.
     since = _waiting_since(queue, redis, _empty_at)
     backlog.note(Backlog(min(since, default=None), _stored_up_to(redis) or None))
 

@@ -77,6 +77,7 @@ def register(peer: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> 
         phone_number = phones.normalise(orjson.loads(body)["phone_number"])
     except (orjson.JSONDecodeError, phones.InvalidPhone, KeyError, TypeError):
         return None  # refusals are rare, and Django words them
+    # Bytes above ASCII are read as Latin-1, as Django reads headers: the same key gives the same id at both doors.
     key = plain.get(b"idempotency-key", b"")
     if len(key) > receipts.LONGEST_KEY:
         return None

@@ -100,6 +100,7 @@ class Intake:
         try:
             waits = await self._waits(group)
             allowed = [submission for submission, wait in zip(group, waits, strict=True) if not wait]
+            # Limits before the publish: what is refused must not cost the broker anything.
             is_kept = not allowed or await self._keep(allowed)
             if not is_kept:
                 await self._give_back(allowed)
@@ -163,6 +164,7 @@ class Intake:
         RabbitMQ has them already, so no visitor waits for the disk, and none is refused because of it.
         After a failure the next group is taken, so that the spool is known to work again soon.
         """
+        # One at a time: a slow disk must not collect a pile of rehearsals.
         is_due = self.spool_outage.last_try_failed or random.random() < settings.SPOOL_SHARE  # noqa: S311  not a secret
         if is_due and self._rehearsal is None:
             self._rehearsal = self.loop.create_task(self._write(self.spool.rehearse, batch))

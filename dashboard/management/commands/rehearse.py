@@ -97,6 +97,7 @@ class Command(terminal.ExplainedCommand):
             )
         sent = _send(plan)
         removed = 0
+        # Ctrl-C while it waits, too, removes what was sent: synthetic rows must not stay among real ones.
         try:
             with Console(stderr=True).status("Waiting for the last row…"):
                 arrived = rehearsal.arrival(sent.accepted, options["within"])
