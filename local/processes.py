@@ -56,6 +56,7 @@ class Child:
     ) -> None:
         """Start the process, after the end of whatever an earlier one has left behind."""
         end(leftovers(self.state_dir, self.name), patience=0)
+        self._reap()  # the earlier one, which may have been killed from outside
         user, group = account or (None, None)
         with self.output() as out:
             # A session of its own: Ctrl-C and a closing terminal reach the supervisor only.

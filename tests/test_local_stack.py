@@ -202,7 +202,7 @@ def test_a_server_that_does_not_start_says_why_in_one_line(tmp_path: Path) -> No
 
 
 def test_a_missing_rabbitmq_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "_rabbitmq_server", lambda: Any)
+    monkeypatch.setattr(servers, "_rabbitmq_server", lambda: None)
     state_dir = state.open_dir(tmp_path)
     server = servers.RabbitMQ("rabbitmq", state_dir, state.Ports.pick(), state.load_secrets(state_dir))
     with pytest.raises(ServerFailed, match=r"local/install_rabbitmq\.sh"):
