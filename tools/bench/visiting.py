@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 from psycopg import sql
 
@@ -83,9 +84,10 @@ def crowd(stage: Stage, contender: Contender, *, count: int, seconds: float) -> 
         alone = wrk.run(web.url, connections=CONNECTIONS[0], seconds=seconds)
         time.sleep(max(0.0, old_at - time.monotonic()))
         young = _register(stage, web, "young", keys=False)
+        _polled(web, young, WARM_UP)
         # In turn, so that neither has the better moment of the machine.
-        rates = [_polled(web, ids_, seconds / 2) for ids_ in (keyed, young, young, keyed)]
-        young_rate, keyed_rate = (rates[1] + rates[2]) / 2, (rates[0] + rates[3]) / 2
+        rates = [(_polled(web, young, seconds / 3), _polled(web, keyed, seconds / 3)) for _ in range(3)]
+        young_rate, keyed_rate = map(median, zip(*rates, strict=True))
         waiting = wrk.Visitors(web.url, "crowd", ids, connections=CROWD_CONNECTIONS, count=count)
         _wait(lambda: waiting.seen()[0] >= count, "whole crowd", waiting)
         time.sleep(SETTLED)
