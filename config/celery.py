@@ -4,31 +4,66 @@ Start a worker with `celery -A config.celery worker -E -P "$WORKER_POOL"`.
 """
 
 import logging.config
+import os
 import socket
 import ssl
 from typing import Any
+from urllib.parse import quote
+from zlib import crc32
 
 from billiard import pool
 from celery import Celery, signals
 from django.conf import settings
+from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
 from landing.keeping import queues
 
 app = Celery("breakwater")
 
+
+class TlsTransport(pyamqp.SSLTransport):
+    """Checks each node's certificate against the name of that node.
+
+    kombu writes the first node's name into the options that all of them share, so that every other node's
+    certificate is refused (kombu#744).
+    """
+
+    def establish_connection(self) -> Any:
+        client: Any = self.client
+        client.ssl = client.ssl | {"server_hostname": client.hostname}
+        return super().establish_connection()
+
+
+TRANSPORT_ALIASES["amqps"] = "config.celery:TlsTransport"
+
+
+def _in_turn(nodes: list[str]) -> list[str]:
+    """Return the nodes so that each worker begins with another one: Celery itself begins with the first."""
+    first = (crc32(socket.gethostname().encode()) + os.getpid()) % len(nodes)
+    return nodes[first:] + nodes[:first]
+
+
+def result_backend() -> str:
+    """Return the address of Redis as Celery takes it, by way of the Sentinels if there are any."""
+    if not settings.REDIS_SENTINELS:
+        return settings.REDIS_URL
+    login = f"{quote(settings.REDIS_USER, safe='')}:{quote(settings.REDIS_PASSWORD, safe='')}"
+    return ";".join(f"sentinel://{login}@{host}/{settings.REDIS_DB}" for host in settings.REDIS_SENTINELS)
+
+
 app.conf.update(
-    broker_url=settings.RABBITMQ_URL,
-    broker_use_ssl={
-        "ca_certs": settings.RABBITMQ_CA_PATH,
-        "cert_reqs": ssl.CERT_REQUIRED,
-        "server_hostname": settings.RABBITMQ_HOST,
-    }
+    broker_url=_in_turn(settings.RABBITMQ_URLS),
+    broker_use_ssl={"ca_certs": settings.RABBITMQ_CA_PATH, "cert_reqs": ssl.CERT_REQUIRED}
     if settings.RABBITMQ_CA_PATH
     else None,
-    result_backend=settings.REDIS_URL,
+    result_backend=result_backend(),
     result_expires=settings.STATE_TTL,
     # A Redis that is away must not hold up a worker: PostgreSQL has the truth.
-    result_backend_transport_options={"retry_policy": {"max_retries": 1, "timeout": 1.0}},
+    result_backend_transport_options={
+        "retry_policy": {"max_retries": 1, "timeout": 1.0},
+        "master_name": settings.REDIS_MASTER,
+        "sentinel_kwargs": {"password": settings.REDIS_SENTINEL_PASSWORD or None},
+    },
     redis_socket_timeout=1.0,
     redis_socket_connect_timeout=1.0,
     imports=[
@@ -62,7 +97,8 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_channel_error_retry=True,
-    broker_heartbeat=30,
+    # A node that is silent is left after 10 to 20 s, and the messages in hand go to other workers.
+    broker_heartbeat=10,
     # py-amqp's own default is 1 s without an acknowledged packet: too nervous for a busy machine.
     broker_transport_options={"socket_settings": {socket.TCP_USER_TIMEOUT: 15_000}}
     if hasattr(socket, "TCP_USER_TIMEOUT")

@@ -52,6 +52,17 @@ class Rate:
     period: int
 
 
+@dataclass(frozen=True)
+class Host:
+    """Where one of the servers of a kind listens."""
+
+    name: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{f'[{self.name}]' if ':' in self.name else self.name}:{self.port}"
+
+
 VARIABLES: dict[str, Variable] = {}
 _faults: list[str] = []
 _section = ""
@@ -124,6 +135,12 @@ def names(name: str, default: str, meaning: str) -> list[str]:
     """Return a comma-separated variable as a list."""
     value = text(name, default, meaning)
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def hosts(name: str, default: str, meaning: str, port: int) -> list[Host]:
+    """Return a comma-separated list of hosts, each with the port that stands behind it, or else `port`."""
+    want = "host names such as a.example or a.example:5672, separated by commas"
+    return _read(name, default, meaning, lambda value: _hosts(value, port), want)
 
 
 def headers(name: str, default: str, meaning: str) -> list[str]:
@@ -203,6 +220,18 @@ def _share(value: str) -> float:
     if not re.fullmatch(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", value):
         raise ValueError(value)
     return float(value)
+
+
+def _hosts(value: str, port: int) -> list[Host]:
+    # A path is the directory of PostgreSQL's Unix socket.
+    matches = [
+        re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+|/[^,]+?))(?::([0-9]{1,5}))?", part.strip())
+        for part in value.split(",")
+        if part.strip()
+    ]
+    if (value and not matches) or not all(matches):
+        raise ValueError(value)
+    return [Host(match[1] or match[2], int(match[3] or port)) for match in matches if match]
 
 
 def _headers(value: str) -> list[str]:

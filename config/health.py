@@ -1,8 +1,8 @@
 """/livez, /readyz and /version: asked often, so answered without Django.
 
-/livez: this process answers. /readyz: what the next registration needs, which is RabbitMQ or the
-spool. Whatever else is away, the answer is "degraded", and registrations go on. Dead letters are
-told beside it: they need a person, and make nobody less ready.
+/livez: this process answers. /readyz: what the next registration needs, which is RabbitMQ or, unless
+SPOOL_MODE is off, the spool. Whatever else is away, the answer is "degraded", and registrations go on.
+Dead letters are told beside it: they need a person, and make nobody less ready.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,6 @@ from django.conf import settings
 from dashboard.live import probes
 from landing.door.plain_http import Answer
 from landing.keeping import intake
-
-_NEEDED = ("rabbitmq", "spool", "redis", "postgresql")
 
 
 async def livez() -> Answer:
@@ -29,15 +27,16 @@ async def readyz() -> Answer:
     The probes are those of the live page: one thread for each server, none on the event loop, one
     deadline (probes.DEADLINE) for all.
     """
-    readings = await probes.read_on_loop(_NEEDED)
+    homes = ["rabbitmq"] if settings.SPOOL_MODE == "off" else ["rabbitmq", "spool"]
+    readings = await probes.read_on_loop([*homes, "redis", "postgresql"])
     checks = {name: reading.state for name, reading in readings.items()}
     process = intake.current()
     if checks["rabbitmq"] == "ok" and process.rabbitmq_outage.is_on:
         checks["rabbitmq"] = "does not confirm"
-    if checks["spool"] == "ok" and process.spool_outage.last_try_failed:
+    if checks.get("spool") == "ok" and process.spool_outage.last_try_failed:
         checks["spool"] = "takes nothing"
     detail = {"checks": checks, "dead_letters": readings["rabbitmq"].values.get("dead_letters")}
-    if checks["rabbitmq"] != "ok" and checks["spool"] != "ok":
+    if all(checks[home] != "ok" for home in homes):
         return _answer(503, {"status": "unavailable", **detail})
     is_degraded = any(state != "ok" for state in checks.values())
     return _answer(200, {"status": "degraded" if is_degraded else "ready", **detail})

@@ -85,8 +85,18 @@ WEB_THREADS = env.integer(
 )
 
 env.section("PostgreSQL: the truth")
-POSTGRES_HOST = env.text("POSTGRES_HOST", "localhost", "Host name.")
-POSTGRES_PORT = env.integer("POSTGRES_PORT", "5432", "Port.")
+_POSTGRES_PORT = env.integer("POSTGRES_PORT", "5432", "The port of each host that is given without one.")
+POSTGRES_HOSTS = env.hosts(
+    "POSTGRES_HOST",
+    "localhost",
+    "Host name. Of several, such as `a,b:5433`, the one that takes writes is used.",
+    _POSTGRES_PORT,
+)
+POSTGRES_POOLER = env.flag(
+    "POSTGRES_POOLER",
+    "off",
+    "Whether a pooler that gives a connection to each transaction, such as PgBouncer, stands in between.",
+)
 POSTGRES_DB = env.text("POSTGRES_DB", "breakwater", "Database.")
 POSTGRES_USER = env.text("POSTGRES_USER", "breakwater", "User.")
 POSTGRES_PASSWORD = env.text("POSTGRES_PASSWORD", "", "Password.")
@@ -102,8 +112,13 @@ POSTGRES_STATEMENT_TIMEOUT = env.integer(
 )
 
 env.section("RabbitMQ: the queue")
-RABBITMQ_HOST = env.text("RABBITMQ_HOST", "localhost", "Host name.")
-RABBITMQ_PORT = env.integer("RABBITMQ_PORT", "5672", "Port.")
+_RABBITMQ_PORT = env.integer("RABBITMQ_PORT", "5672", "The port of each host that is given without one.")
+RABBITMQ_HOSTS = env.hosts(
+    "RABBITMQ_HOST",
+    "localhost",
+    "Host name, or those of a cluster's nodes: `n1,n2:5673,n3`. What one does not confirm goes to the next.",
+    _RABBITMQ_PORT,
+)
 RABBITMQ_USER = env.text("RABBITMQ_USER", "breakwater", "User.")
 RABBITMQ_PASSWORD = env.text("RABBITMQ_PASSWORD", "", "Password.")
 RABBITMQ_CA_PATH = env.text(
@@ -112,15 +127,16 @@ RABBITMQ_CA_PATH = env.text(
     "The file of the authority behind the server's certificate. Set: encrypted, and the name is checked.",
 )
 RABBITMQ_VHOST = env.text("RABBITMQ_VHOST", "/", "Virtual host.")
-RABBITMQ_MANAGEMENT_URL = env.text(
+RABBITMQ_MANAGEMENT_URLS = env.names(
     "RABBITMQ_MANAGEMENT_URL",
     "http://localhost:15672",
-    "The management API, from which Flower reads queue lengths.",
+    "The management API, from which Flower reads queue lengths. Of several, with commas, the first that answers.",
 )
 PUBLISH_TIMEOUT = env.seconds(
     "PUBLISH_TIMEOUT",
-    "0.4",
-    "The longest wait, in seconds, for RabbitMQ to connect and confirm before registrations go to the spool.",
+    "0.8",
+    "The longest wait, in seconds, for RabbitMQ's nodes to connect and confirm before registrations go to the spool. "
+    "A cluster needs about half a second for a new leader.",
 )
 GROUP_SIZE = env.integer("GROUP_SIZE", "500", "The most registrations in one message.")
 WAITING_LIMIT = env.integer(
@@ -130,6 +146,13 @@ WAITING_LIMIT = env.integer(
 )
 
 env.section("The spool: a second home when RabbitMQ cannot confirm")
+SPOOL_MODE = env.choice(
+    "SPOOL_MODE",
+    "here",
+    "Where a registration goes that RabbitMQ does not confirm: `here`, to one disk of this host, or `off`: "
+    "nowhere, and the visitor is asked to come back (503).",
+    ("here", "off"),
+)
 SPOOL_DIR = env.text(
     "SPOOL_DIR", "spool", "A directory on a disk that outlives the machine's restart. Processes may share it."
 )
@@ -161,6 +184,14 @@ REDIS_CA_PATH = env.text(
     "The file of the authority behind the server's certificate. Set: encrypted, and the name is checked.",
 )
 REDIS_DB = env.integer("REDIS_DB", "0", "Database number.")
+REDIS_SENTINELS = env.hosts(
+    "REDIS_SENTINELS",
+    "",
+    "Sentinels, such as `s1,s2,s3:26380`: they tell which Redis is the primary now, in place of REDIS_HOST.",
+    26379,
+)
+REDIS_MASTER = env.text("REDIS_MASTER", "mymaster", "The name by which Sentinels know the primary.")
+REDIS_SENTINEL_PASSWORD = env.text("REDIS_SENTINEL_PASSWORD", "", "Password of the Sentinels, if they ask.")
 REDIS_TIMEOUT = env.seconds(
     "REDIS_TIMEOUT", "0.1", "The longest wait, in seconds, before limits go on without Redis."
 )
@@ -173,6 +204,12 @@ STATE_TTL = env.integer(
 env.section("MongoDB: the request log")
 LOGS_STORE = env.text(
     "LOGS_STORE", "logs.stores.MongoStore", "The class that keeps request metadata, as a dotted path."
+)
+MONGODB_URL = env.text(
+    "MONGODB_URL",
+    "",
+    "All of a replica set's members, such as `mongodb://m1,m2,m3/?replicaSet=rs0`, in place of MONGODB_HOST. "
+    "The login stays in MONGODB_USER and MONGODB_PASSWORD.",
 )
 MONGODB_HOST = env.text("MONGODB_HOST", "localhost", "Host name.")
 MONGODB_PORT = env.integer("MONGODB_PORT", "27017", "Port.")
@@ -293,14 +330,15 @@ TEMPLATES = [
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
-        "HOST": POSTGRES_HOST,
-        "PORT": POSTGRES_PORT,
+        "HOST": ",".join(host.name for host in POSTGRES_HOSTS),
+        "PORT": ",".join(str(host.port) for host in POSTGRES_HOSTS),
         "NAME": POSTGRES_DB,
         "USER": POSTGRES_USER,
         "PASSWORD": POSTGRES_PASSWORD,
         # A greenlet's connection is never found again by the next one: gevent gives it back at once.
         "CONN_MAX_AGE": 0 if WORKER_POOL == "gevent" else None,
         "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": POSTGRES_POOLER,
         "OPTIONS": {
             "connect_timeout": 3,
             # A server that is cut off, not ended, sends no word: give it up after as long.
@@ -308,20 +346,29 @@ DATABASES = {
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
+            # A standby takes logins too. A primary that was demoted refuses the write, and its connection is closed.
+            **({"target_session_attrs": "read-write"} if len(POSTGRES_HOSTS) > 1 else {}),
             # No statement of ours takes long; one that does is stuck, and its batch is tried again.
-            "options": f"-c statement_timeout={POSTGRES_STATEMENT_TIMEOUT}s -c lock_timeout=3s",
+            # A pooler refuses options: docker/postgres/roles.sh gives the roles these limits instead.
+            **(
+                {}
+                if POSTGRES_POOLER
+                else {"options": f"-c statement_timeout={POSTGRES_STATEMENT_TIMEOUT}s -c lock_timeout=3s"}
+            ),
             **({"sslmode": "verify-full", "sslrootcert": POSTGRES_CA_PATH} if POSTGRES_CA_PATH else {}),
         },
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-RABBITMQ_URL = (
+RABBITMQ_URLS = [
     f"{'amqps' if RABBITMQ_CA_PATH else 'amqp'}://{quote(RABBITMQ_USER, safe='')}:{quote(RABBITMQ_PASSWORD, safe='')}"
-    f"@{RABBITMQ_HOST}:{RABBITMQ_PORT}/{quote(RABBITMQ_VHOST, safe='')}"
-)
+    f"@{host}/{quote(RABBITMQ_VHOST, safe='')}"
+    for host in RABBITMQ_HOSTS
+]
 _REDIS_TLS = urlencode({"ssl_cert_reqs": "required", "ssl_ca_certs": REDIS_CA_PATH})
+_REDIS_LOGIN = f"{quote(REDIS_USER, safe='')}:{quote(REDIS_PASSWORD, safe='')}"
 REDIS_URL = (
-    f"{'rediss' if REDIS_CA_PATH else 'redis'}://{quote(REDIS_USER, safe='')}:{quote(REDIS_PASSWORD, safe='')}"
+    f"{'rediss' if REDIS_CA_PATH else 'redis'}://{_REDIS_LOGIN}"
     f"@{REDIS_HOST}:{REDIS_PORT}/{REDIS_DB}{f'?{_REDIS_TLS}' if REDIS_CA_PATH else ''}"
 )
 

@@ -143,11 +143,11 @@ def as_web(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     (web,) = [one for one in rights if one["user"] == "web"]
     login = (settings.RABBITMQ_USER, settings.RABBITMQ_PASSWORD)
     vhost = quote(settings.RABBITMQ_VHOST, safe="")
-    with httpx.Client(base_url=settings.RABBITMQ_MANAGEMENT_URL, auth=login, trust_env=False) as api:
+    with httpx.Client(base_url=settings.RABBITMQ_MANAGEMENT_URLS[0], auth=login, trust_env=False) as api:
         api.put("/api/users/web", json={"password": "web", "tags": ""}).raise_for_status()
         wanted = {name: web[name] for name in ("configure", "write", "read")}
         api.put(f"/api/permissions/{vhost}/web", json=wanted).raise_for_status()
-    url = f"amqp://web:web@{settings.RABBITMQ_HOST}:{settings.RABBITMQ_PORT}/{vhost}"
+    url = f"amqp://web:web@{settings.RABBITMQ_HOSTS[0]}/{vhost}"
     for name in ("broker_write_url", "broker_write_url"):
         monkeypatch.setattr(app.conf, name, url)
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from config import health
 from landing.keeping import intake, queues
 from landing.keeping.drainer import Drainer
 from landing.keeping.limits import Limiter
@@ -121,6 +122,36 @@ def test_with_neither_broker_nor_spool_nothing_is_promised(
         refused = register(client)
     assert refused.status_code == 503
     assert 1 <= int(refused["Retry-After"]) <= 10
+
+
+def test_without_a_spool_a_visitor_is_asked_to_come_back_and_no_disk_is_used(
+    client: Client, process: Any, deaf_broker: Any, settings: Settings
+) -> None:
+    settings.SPOOL_MODE = "off"
+    refusals = [register(client) for _ in range(3)]
+    assert {refused.status_code for refused in refusals} == {503}
+    assert 1 <= int(refusals[0]["Retry-After"]) <= 10
+    assert spool.waiting(process.spool.directory) == 0
+
+
+def test_without_a_spool_visitors_are_taken_again_when_the_drainer_finds_rabbitmq(
+    client: Client, process: Any, deaf_broker: Any, settings: Settings
+) -> None:
+    settings.SPOOL_MODE = "off"
+    register(client)
+    with patch.object(Publisher, "send", REAL_SEND):
+        assert register(client).status_code == 503
+        run(drain(process))
+        assert register(client).status_code == 202
+
+
+def test_a_web_whose_broker_does_not_confirm_is_ready_as_long_as_it_may_spool(
+    client: Client, process: Any, deaf_broker: Any, settings: Settings
+) -> None:
+    register(client)
+    assert run(health.readyz()).status == 200
+    settings.SPOOL_MODE = "off"
+    assert run(health.readyz()).status == 503
 
 
 def test_a_disk_that_was_late_is_asked_again_as_soon_as_it_answers(

@@ -1,6 +1,7 @@
 """Settings: each read once, every fault said at once, and the documentation written from the code."""
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -98,6 +99,44 @@ def test_a_wrong_variable_is_named_with_what_it_should_be(
     with pytest.raises(ImproperlyConfigured) as fault:
         env.raise_faults()
     assert f"BW_TEST={value!r} is not {wanted}" in str(fault.value)
+
+
+def test_hosts_are_names_and_addresses_each_with_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = read(monkeypatch, env.hosts, "n1, n2:5673,[2001:db8::1]:5674,/run/postgresql", "", 5672)
+    assert hosts == [
+        env.Host("n1", 5672),
+        env.Host("n2", 5673),
+        env.Host("2001:db8::1", 5674),
+        env.Host("/run/postgresql", 5672),
+    ]
+    assert [str(host) for host in hosts[1:3]] == ["n2:5673", "[2001:db8::1]:5674"]
+    env.raise_faults()
+
+
+@pytest.mark.parametrize("value", [",", "a:b", "a:123456", "a b", "amqp://a", "a;b", "::1"])
+def test_what_is_no_list_of_hosts_is_a_fault(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    read(monkeypatch, env.hosts, value, "localhost", 5672)
+    with pytest.raises(ImproperlyConfigured, match="host names such as"):
+        env.raise_faults()
+
+
+def database(**variables: str) -> Any:
+    shell = "from django.conf import settings; import json; print(json.dumps(settings.DATABASES['default']))"
+    told = manage("shell", "-v0", "-c", shell, SECRET_KEY="a" * 50, **variables)
+    return json.loads(told.stdout)
+
+
+def test_of_several_postgresql_servers_the_one_that_takes_writes_is_used() -> None:
+    several = database(POSTGRES_HOST="a,b:5433", POSTGRES_PORT="6432")
+    assert (several["HOST"], several["PORT"]) == ("a,b", "6432,5433")
+    assert several["OPTIONS"]["target_session_attrs"] == "read-write"
+    assert "target_session_attrs" not in database(POSTGRES_HOST="a")["OPTIONS"]
+
+
+def test_a_pooler_gets_no_options_and_no_cursor_that_outlives_a_transaction() -> None:
+    pooled = database(POSTGRES_POOLER="on")
+    assert "options" not in pooled["OPTIONS"]
+    assert pooled["DISABLE_SERVER_SIDE_CURSORS"]
 
 
 def test_a_choice_is_one_of_its_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from landing.keeping.publisher import Publisher
 from logs import utils as logs
 
 async def publish():
-    publisher = Publisher(settings.RABBITMQ_URL, timeout=5, ca_path=settings.RABBITMQ_CA_PATH)
+    publisher = Publisher(settings.RABBITMQ_URLS, timeout=5, ca_path=settings.RABBITMQ_CA_PATH)
     await publisher.check()
     publisher.close()
 
@@ -50,6 +50,7 @@ for name, say in words.items():
         answers[name] = "refused"
 print(json.dumps(answers))
 """
+MANY = ("RABBITMQ", "POSTGRES")
 ALL = ("publisher", "worker", "redis", "postgresql", "mongodb")
 
 
@@ -101,6 +102,16 @@ def test_every_client_speaks_to_a_server_that_the_authority_vouches_for(
 ) -> None:
     paths = {f"{name}_CA_PATH": str(authority[0]) for name in SERVERS}
     assert answers(encrypted | paths) == dict.fromkeys(ALL, "answered")
+
+
+def test_each_of_several_hosts_is_checked_by_the_name_of_that_host(
+    encrypted: dict[str, Any], authority: tuple[Any, ...]
+) -> None:
+    paths = {f"{name}_CA_PATH": str(authority[0]) for name in SERVERS}
+    # The first one is away, and the certificate is not for its name.
+    several = {f"{name}_HOST": f"127.0.0.1:1,localhost:{encrypted[f'{name}_PORT']}" for name in MANY}
+    answered = answers(encrypted | paths | several)
+    assert answered == dict.fromkeys(ALL, "answered")
 
 
 def test_no_client_speaks_to_a_server_with_another_name(

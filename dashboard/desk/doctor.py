@@ -10,10 +10,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
 from urllib.error import HTTPError
-from urllib.parse import quote
-from urllib.request import HTTPBasicAuthHandler, HTTPPasswordMgrWithDefaultRealm, build_opener
+from urllib.request import build_opener
 
-import orjson
 from celery import current_app
 from django.conf import settings
 from django.core import checks
@@ -23,7 +21,7 @@ from django.db.migrations.executor import MigrationExecutor
 from redis import Redis
 from redis.exceptions import RedisError
 
-from dashboard.live import settings_drift
+from dashboard.live import management_api, settings_drift
 from landing.keeping import queues, redis_clients
 from landing.models import StoredSubmission
 from logs import utils as logs
@@ -79,14 +77,16 @@ def _hosts(part: str) -> Iterator[Finding]:
     if settings.IS_LOCAL_STACK or not Path("/.dockerenv").exists():
         yield Finding(part, "ok", "on this machine")
         return
-    own = [
-        name
-        for name in ("POSTGRES_HOST", "RABBITMQ_HOST", "REDIS_HOST", "MONGODB_HOST")
-        if _OUR_OWN_HOST.fullmatch(getattr(settings, name))
+    named = [
+        *(("POSTGRES_HOST", host.name) for host in settings.POSTGRES_HOSTS),
+        *(("RABBITMQ_HOST", host.name) for host in settings.RABBITMQ_HOSTS),
+        ("REDIS_HOST", settings.REDIS_HOST),
+        ("MONGODB_HOST", settings.MONGODB_HOST),
     ]
-    for name in own:
+    own = [(name, host) for name, host in named if _OUR_OWN_HOST.fullmatch(host)]
+    for name, host in own:
         hint = "Name the service instead, such as postgres or rabbitmq."
-        yield Finding(part, "fault", f"{name} is {getattr(settings, name)}, this container itself", hint)
+        yield Finding(part, "fault", f"{name} is {host}, this container itself", hint)
     if not own:
         yield Finding(part, "ok", "services by name")
 
@@ -132,9 +132,8 @@ def _rabbitmq(part: str) -> Iterator[Finding]:
 
 
 def _queue_arguments(part: str) -> Iterator[Finding]:
-    vhost = quote(settings.RABBITMQ_VHOST, safe="")
     for queue in (queues.live, queues.dead):
-        found = _management(f"queues/{vhost}/{queue.name}")["arguments"]
+        found = management_api.queue(queue.name, TIMEOUT)["arguments"]
         wrong = {
             name: found.get(name)
             for name, value in (queue.queue_arguments or {}).items()
@@ -149,7 +148,7 @@ def _queue_arguments(part: str) -> Iterator[Finding]:
             yield Finding(part, "ok", f"{queue.name} as declared")
     alarms = [
         f"{node['name']}: {alarm}"
-        for node in _management("nodes")
+        for node in management_api.get("nodes", TIMEOUT)
         for alarm in ("mem_alarm", "disk_free_alarm")
         if node.get(alarm)
     ]
@@ -257,16 +256,8 @@ _CHECKS: list[tuple[str, Callable[[str], Iterator[Finding]]]] = [
 ]
 
 
-def _management(path: str) -> Any:
-    passwords = HTTPPasswordMgrWithDefaultRealm()
-    url = f"{settings.RABBITMQ_MANAGEMENT_URL}/api/{path}"
-    passwords.add_password(None, url, settings.RABBITMQ_USER, settings.RABBITMQ_PASSWORD)
-    with build_opener(HTTPBasicAuthHandler(passwords)).open(url, timeout=TIMEOUT) as answer:
-        return orjson.loads(answer.read())
-
-
 def _can_log_in(user: str, password: str) -> bool:
-    url = f"amqp://{user}:{password}@{settings.RABBITMQ_HOST}:{settings.RABBITMQ_PORT}//"
+    url = f"amqp://{user}:{password}@{settings.RABBITMQ_HOSTS[0]}//"
     try:
         with current_app.connection_for_read(url, connect_timeout=TIMEOUT) as broker:
             broker.connect()

@@ -1,19 +1,16 @@
 """The messages of a queue, looked at one by one and given back, or taken once they have another home."""
 
 import time
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 import amqp
 import orjson
-from django.conf import settings
 
+from dashboard.live import management_api
 from landing.keeping import broker, queues, task_messages
 from lib import request_ids
 from lib.clock import now
@@ -162,14 +159,8 @@ def call(raws: list[Any]) -> tuple[bytes, dict[str, Any]]:
 def in_hand(name: str) -> int | None:
     """Return how many messages consumers hold unacknowledged, or None if the management API does not tell."""
     # AMQP tells how many messages are ready; how many are unacknowledged only the management API knows.
-    login = b64encode(f"{settings.RABBITMQ_USER}:{settings.RABBITMQ_PASSWORD}".encode()).decode()
-    path = f"api/queues/{quote(settings.RABBITMQ_VHOST, safe='')}/{quote(name, safe='')}"
-    question = Request(  # noqa: S310  the URL is the operator's own setting
-        f"{settings.RABBITMQ_MANAGEMENT_URL}/{path}", headers={"Authorization": f"Basic {login}"}
-    )
     try:
-        with urlopen(question, timeout=TIMEOUT) as answer:  # noqa: S310
-            return int(orjson.loads(answer.read())["messages_unacknowledged"])
+        return int(management_api.queue(name, TIMEOUT)["messages_unacknowledged"])
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return None
 

@@ -32,7 +32,7 @@ class Drainer:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._publisher = Publisher(
-            settings.RABBITMQ_URL, timeout=settings.PUBLISH_TIMEOUT, ca_path=settings.RABBITMQ_CA_PATH
+            settings.RABBITMQ_URLS, timeout=settings.PUBLISH_TIMEOUT, ca_path=settings.RABBITMQ_CA_PATH
         )
         self._adopt_at = 0.0
 

@@ -44,7 +44,7 @@ class Intake:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.publisher = Publisher(
-            settings.RABBITMQ_URL, timeout=settings.PUBLISH_TIMEOUT, ca_path=settings.RABBITMQ_CA_PATH
+            settings.RABBITMQ_URLS, timeout=settings.PUBLISH_TIMEOUT, ca_path=settings.RABBITMQ_CA_PATH
         )
         self.limiter = _limiter()
         self.spool = Spool(Path(settings.SPOOL_DIR), settings.SPOOL_QUOTA)
@@ -124,7 +124,7 @@ class Intake:
         since = tracing.clock()
         if (home := await self._bring(batch)) is None:
             return False
-        if home == "rabbitmq":
+        if home == "rabbitmq" and settings.SPOOL_MODE == "here":
             self._rehearse(batch)  # after the promise is kept: no visitor waits for it
         metrics.count(f"accepted:{home}", len(batch))
         request_ids = [submission.request_id for submission in batch]
@@ -135,8 +135,11 @@ class Intake:
     async def _bring(self, batch: Sequence[Submission]) -> str | None:
         """Return the name of the home that keeps a batch; what the first refuses goes to the other.
 
-        The spool is the first only while RabbitMQ is known not to confirm.
+        The spool is the first only while RabbitMQ is known not to confirm. Without a spool nothing is
+        promised meanwhile: no visitor waits for a try, and the drainer finds out when RabbitMQ is back.
         """
+        if settings.SPOOL_MODE == "off":
+            return "rabbitmq" if not self.rabbitmq_outage.is_on and await self._publish(batch) else None
         homes = [("rabbitmq", self._publish), ("spool", self._append)]
         for name, keeps in reversed(homes) if self.rabbitmq_outage.is_on else homes:
             if await keeps(batch):
@@ -149,7 +152,8 @@ class Intake:
             await self.publisher.publish(batch)
         except NotConfirmed as error:
             if self.rabbitmq_outage.note_failure():
-                log.warning("registrations go to the spool", extra={"reason": str(error)})
+                goes = "go to the spool" if settings.SPOOL_MODE == "here" else "are refused"
+                log.warning("registrations %s", goes, extra={"reason": str(error)})
             return False
         self.rabbitmq_outage.note_success()
         metrics.observe("confirm_seconds", time.perf_counter() - started)

@@ -17,7 +17,10 @@ COMMITTED = b"COMMIT\x00"
 
 
 class Link:
-    """One proxy. Its attributes may be set from any thread; they hold from the next bytes on."""
+    """One proxy. Its attributes may be set from any thread; they hold from the next bytes on.
+
+    front: the port that it listens on; 0 takes a free one. served: how many connections it has taken.
+    """
 
     def __init__(self, network: "Network", front: int, back: int) -> None:
         self.front = front
@@ -25,6 +28,7 @@ class Link:
         self.delay = 0.0
         self.resets = False
         self.loses_commits = False
+        self.served = 0
         self._network = network
         self._server: asyncio.Server | None = None
         self._flows = asyncio.Event()
@@ -53,6 +57,7 @@ class Link:
         self._flows.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._serve, HOST, self.front, backlog=512)
+            self.front = self._server.sockets[0].getsockname()[1]
 
     async def _refuse(self) -> None:
         if self._server:
@@ -68,6 +73,7 @@ class Link:
             _reset(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.served += 1
         self._writers.add(writer)
         other: asyncio.StreamWriter | None = None
         try:
