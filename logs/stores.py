@@ -14,6 +14,7 @@ from bson.errors import InvalidDocument
 from django.conf import settings
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError
+from pymongo.read_concern import ReadConcern
 
 Document = Mapping[str, Any]
 
@@ -59,7 +60,7 @@ class MongoStore:
     def __init__(self) -> None:
         milliseconds = int(settings.MONGODB_TIMEOUT * 1000)
         client: MongoClient[dict[str, Any]] = MongoClient(
-            settings.MONGODB_HOST,
+            settings.MONGODB_URL or settings.MONGODB_HOST,
             settings.MONGODB_PORT,
             username=settings.MONGODB_USER or None,
             password=settings.MONGODB_PASSWORD or None,
@@ -70,10 +71,13 @@ class MongoStore:
             serverSelectionTimeoutMS=milliseconds,
             tz_aware=True,
         )
-        # Without the journal an acknowledged document is in memory only.
+        # On the disks of most members, or a fail-over rolls back what was acknowledged; a single server is the
+        # majority of itself. Without the journal an acknowledged document is in memory only.
         self._collection = client[settings.MONGODB_DB].get_collection(
-            "request_logs", write_concern=WriteConcern(w=1, j=True)
+            "request_logs", write_concern=WriteConcern(w="majority", j=True)
         )
+        # What is counted for a proof must not be rolled back after it was counted.
+        self._proven = self._collection.with_options(read_concern=ReadConcern("majority"))
 
     def insert(self, documents: Sequence[Document]) -> None:
         """Keep documents in one unordered bulk; a known _id is not an error but a redelivery."""
@@ -120,14 +124,14 @@ class MongoStore:
     def find_many(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
         """Return the documents with these _ids."""
         with self._long_enough():
-            return list(self._collection.find({"_id": {"$in": list(ids)}}))
+            return list(self._proven.find({"_id": {"$in": list(ids)}}))
 
     def delete(self, ids: Sequence[Any]) -> int:
         with self._long_enough():
             return self._collection.delete_many({"_id": {"$in": list(ids)}}).deleted_count
 
     def _pages(self, query: dict[str, Any]) -> Iterator[Any]:
-        cursor = self._collection.find(query, {"_id": 1}, batch_size=PAGE)
+        cursor = self._proven.find(query, {"_id": 1}, batch_size=PAGE)
         while True:
             with self._long_enough():
                 page = [document["_id"] for document in islice(cursor, PAGE)]
