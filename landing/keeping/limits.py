@@ -104,7 +104,7 @@ class Limiter:
 
     async def close(self) -> None:
         """Close the connections to Redis."""
-        await self._redis.aclose()
+        await redis_clients.close(self._redis)
 
 
 class LocalLog:

@@ -6,13 +6,15 @@ from django.conf import settings
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 # After a failover behind one name, an open connection stays with the old primary, which is a replica
-# now and refuses every write. A new connection is led to the new primary. redis-py does the same for
-# Sentinel alone (SentinelManagedConnection.read_response).
+# now and refuses every write. A new connection is led to the new primary. With Sentinels redis-py does
+# the same by itself (SentinelManagedConnection.read_response).
 
 
 class _LeavesReplica:
@@ -35,12 +37,12 @@ class _LeavesReplicaAsync:
 
 def connect(timeout: float) -> Redis:
     """Return a client for threads. timeout: seconds for each call."""
-    client = Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-    )
+    options = _options(timeout) | {"retry": Retry(NoBackoff(), 0)}
+    if settings.REDIS_SENTINELS:
+        manager = Sentinel(_sentinels(), sentinel_kwargs=_of_sentinels(options), **options)  # type: ignore[no-untyped-call]
+        primary: Redis = manager.master_for(settings.REDIS_MASTER, **_login())  # type: ignore[no-untyped-call]
+        return primary
+    client = Redis.from_url(settings.REDIS_URL, **options)
     pool = client.connection_pool
     pool.connection_class = type("Connection", (_LeavesReplica, pool.connection_class), {})
     return client
@@ -48,12 +50,42 @@ def connect(timeout: float) -> Redis:
 
 def connect_async(timeout: float) -> AsyncRedis:
     """Return a client for one event loop. timeout: seconds for each call."""
-    client = AsyncRedis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=AsyncRetry(NoBackoff(), 0),
-    )
+    options = _options(timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
+    if settings.REDIS_SENTINELS:
+        manager = AsyncSentinel(_sentinels(), sentinel_kwargs=_of_sentinels(options), **options)  # type: ignore[no-untyped-call]
+        primary: AsyncRedis = manager.master_for(settings.REDIS_MASTER, **_login())
+        return primary
+    client = AsyncRedis.from_url(settings.REDIS_URL, **options)
     pool = client.connection_pool
     pool.connection_class = type("Connection", (_LeavesReplicaAsync, pool.connection_class), {})
     return client
+
+
+async def close(client: AsyncRedis) -> None:
+    """Close a client's connections, those to the Sentinels too, which redis-py leaves open."""
+    await client.aclose()
+    if manager := getattr(client.connection_pool, "sentinel_manager", None):
+        for sentinel in manager.sentinels:
+            await sentinel.aclose()
+
+
+def _sentinels() -> list[tuple[str, int]]:
+    return [(host.name, host.port) for host in settings.REDIS_SENTINELS]
+
+
+def _options(timeout: float) -> dict[str, Any]:
+    return {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+
+
+def _login() -> dict[str, Any]:
+    tls = {"ssl": True, "ssl_cert_reqs": "required", "ssl_ca_certs": settings.REDIS_CA_PATH}
+    return {
+        "username": settings.REDIS_USER or None,
+        "password": settings.REDIS_PASSWORD or None,
+        "db": settings.REDIS_DB,
+        **(tls if settings.REDIS_CA_PATH else {}),
+    }
+
+
+def _of_sentinels(options: dict[str, Any]) -> dict[str, Any]:
+    return options | {"password": settings.REDIS_SENTINEL_PASSWORD or None}
