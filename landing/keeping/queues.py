@@ -3,17 +3,22 @@
 Arguments of a queue cannot be changed once it exists: a new argument needs a new name.
 """
 
+import logging
+from copy import copy
 from typing import Any
 
-from amqp.exceptions import AMQPError, MessageNacked
+from amqp.exceptions import AMQPError, MessageNacked, NotFound, PreconditionFailed
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
+
+log = logging.getLogger(__name__)
 
 OUTAGES = (OperationalError, AMQPError, MessageNacked, OSError)
 """What kombu and py-amqp raise when RabbitMQ is away, breaks off or refuses."""
 
-DELIVERY_LIMIT = 20
-"""Deliveries of one message before it is a dead letter. RabbitMQ 4 has this default, 3 has none."""
+DELIVERY_LIMIT, FORMER_DELIVERY_LIMIT = 100, 20
+"""Deliveries of one message before it is a dead letter. RabbitMQ 3 and 4 up to 4.2 count each connection that is lost
+for all that a worker holds, so 20 were used up by the restarts of one long outage. Queues made before keep 20."""
 
 LIVE = "registrations"
 DEAD = "registrations.dead"
@@ -60,9 +65,26 @@ announcements = Queue(
 
 def declare(connection: Any) -> None:
     """Create exchanges, queues and bindings where they are missing. Raises if one has other arguments."""
-    with connection.channel() as channel:
-        for queue in (dead, live, announcements):
-            bound = queue.bind(channel)
-            bound.exchange.declare()
-            bound.queue_declare()
-            bound.queue_bind()
+    _declare(connection, dead)
+    try:
+        _declare(connection, live)
+    except PreconditionFailed as error:
+        if "x-delivery-limit" not in str(error):
+            raise
+        former = copy(live)
+        former.queue_arguments = (live.queue_arguments or {}) | {"x-delivery-limit": FORMER_DELIVERY_LIMIT}
+        _declare(connection, former)
+    try:
+        _declare(connection, announcements)
+    except NotFound as error:
+        # A classic queue lives on one node, and while that is away RabbitMQ does not even say that it is there
+        # (rabbitmq-server#2454). No upgrade waits for it: only `doctor` reads it.
+        log.warning("the settings of the processes cannot be compared now", extra={"reason": str(error)})
+
+
+def _declare(connection: Any, queue: Queue) -> None:
+    with connection.channel() as channel:  # of its own: an error closes it
+        bound = queue.bind(channel)
+        bound.exchange.declare()
+        bound.queue_declare()
+        bound.queue_bind()
