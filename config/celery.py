@@ -71,6 +71,7 @@ app.conf.update(
         "landing.storing.watchdog",
         "dashboard.live.settings_drift",
         "dashboard.live.reporter",
+        "dashboard.live.orphans",
         "dashboard.desk.export_jobs",
     ],
     # Nothing but JSON is ever unpacked: pickle in a queue is code from anybody who can write to it.

@@ -87,6 +87,8 @@ _WORDS = {
         "spool": _("Spool"),
         "dead": _("Dead letters"),
         "mongodb": _("MongoDB"),
+        "orphans": _("Messages without a worker"),
+        "standby": _("Standby of PostgreSQL"),
     },
     "without": {
         "rabbitmq": _(
@@ -96,6 +98,10 @@ _WORDS = {
         "postgresql": _("Registrations are accepted and wait; workers hold their batches and try again."),
         "redis": _("Each web process limits by itself, and states come from PostgreSQL."),
         "spool": _("Nothing changes while RabbitMQ confirms. Without both, visitors are asked to try again."),
+        "orphans": _(
+            "RabbitMQ has delivered messages that no worker has. Workers restart by themselves to free them."
+        ),
+        "standby": _("Rows are written and wait until a synchronous standby has them too."),
         "mongodb": _(
             "Registrations are stored; their request logs wait in PostgreSQL and are delivered later."
         ),

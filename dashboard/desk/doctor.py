@@ -21,7 +21,8 @@ from django.db.migrations.executor import MigrationExecutor
 from redis import Redis
 from redis.exceptions import RedisError
 
-from dashboard.live import management_api, settings_drift
+from dashboard.live import copies, management_api, settings_drift
+from dashboard.live.copies import Copies
 from landing.keeping import queues, redis_clients
 from landing.models import StoredSubmission
 from logs import utils as logs
@@ -139,7 +140,11 @@ def _queue_arguments(part: str) -> Iterator[Finding]:
             for name, value in (queue.queue_arguments or {}).items()
             if found.get(name) != value
         }
-        if wrong:
+        if wrong == {"x-delivery-limit": queues.FORMER_DELIVERY_LIMIT}:
+            hint = "Nothing is lost by it: they become dead letters. docs/runbook.md, The delivery limit."
+            saw = f"{queue.name} was made by an older version: {wrong['x-delivery-limit']} deliveries at most"
+            yield Finding(part, "warning", saw, hint)
+        elif wrong:
             hint = (
                 "Arguments cannot be changed: drain the queue, delete it, and run manage.py declare_queues."
             )
@@ -168,6 +173,27 @@ def _redis(part: str) -> Iterator[Finding]:
     if server.get("rdb_last_bgsave_status", "ok") != "ok":
         hint = "Free its disk, or see its log. It may refuse writes until a snapshot succeeds."
         yield Finding(part, "warning", "could not write its last snapshot", hint)
+
+
+def _copies(part: str) -> Iterator[Finding]:
+    """On how many disks a registration is, and what makes it fewer than the cluster could hold."""
+    asks: dict[str, Callable[[], Copies]] = {
+        "rabbitmq": lambda: copies.rabbitmq(TIMEOUT)[0],
+        "postgresql": lambda: copies.postgresql()[0],
+        "mongodb": copies.mongodb,
+        "spool": copies.spool,
+    }
+    disks = {}
+    for server, ask in asks.items():
+        try:
+            found = ask()
+        except (DatabaseError, HTTPException, OSError, logs.StoreUnavailable) as error:
+            yield Finding(part, "warning", f"{server} does not tell: {_line(error)}", "See its line above.")
+        else:
+            disks[server] = found.disks
+            if found.warning:
+                yield Finding(part, "warning", f"{server}: {found.warning}", found.hint)
+    yield Finding(part, "ok", copies.sentence(disks))
 
 
 def _mongodb(part: str) -> Iterator[Finding]:
@@ -249,6 +275,7 @@ _CHECKS: list[tuple[str, Callable[[str], Iterator[Finding]]]] = [
     ("queues", _queue_arguments),
     ("Redis", _redis),
     ("MongoDB", _mongodb),
+    ("copies", _copies),
     ("visitors", _visitors),
     ("spool", _spool),
     ("Flower", _flower),

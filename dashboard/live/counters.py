@@ -10,6 +10,7 @@ import os
 import time
 from collections import Counter
 from functools import cache
+from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -135,6 +136,17 @@ def mark(name: str, moment: float) -> None:
 def marks() -> dict[str, int]:
     """Return the moments that were noted."""
     return _numbers(redis().hgetall(_MARKS))
+
+
+def note_orphans(count: int) -> None:
+    """Tell every process how many messages no worker has; it is forgotten when nobody tells it any more."""
+    redis().set("metrics:orphans", count, ex=3 * BUCKET)
+
+
+def orphans() -> int:
+    """Return how many messages no worker has, as was told last."""
+    found: Any = redis().get("metrics:orphans")
+    return int(found or 0)
 
 
 def bucket_of(moment: float) -> int:

@@ -72,6 +72,11 @@ GAUGES = {
     ),
     "spool_rows": ("spool_rows", "Registrations in the spools."),
     "spool_bytes": ("spool_bytes", "Bytes that the spools' files take, those that hold anything."),
+    "orphaned_messages": ("orphans", "Messages that RabbitMQ has delivered and that no worker has."),
+    "waiting_for_standby": (
+        "waiting_for_standby",
+        "Sessions of PostgreSQL that wait for a synchronous standby.",
+    ),
     "parked_documents": ("parked", "Request logs that wait for MongoDB; 10,000 stands for more, too."),
 }
 
@@ -93,6 +98,7 @@ class Figures(Collector):
         for key, (figure, meaning) in GAUGES.items():
             if (value := now["gauges"][figure]) is not None:
                 yield GaugeMetricFamily(PREFIX + key, meaning, value=value)
+        yield from _copies(now["copies"])
         yield _alive(now["processes"] or [])
         yield _up(now["dependencies"])
 
@@ -130,6 +136,18 @@ def _alive(processes: Iterable[Mapping[str, Any]]) -> Metric:
     for role, count in alive.items():
         family.add_metric([role], count)
     return family
+
+
+def _copies(copies: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
+    meanings = {
+        "copies": "On how many disks what the server has acknowledged is, at the least.",
+        "members_missing": "Servers that should have a copy and are away.",
+    }
+    for name, meaning in meanings.items():
+        family = GaugeMetricFamily(PREFIX + name, meaning, labels=["server"])
+        for server, one in sorted(copies.items()):
+            family.add_metric([server], one["disks" if name == "copies" else "missing"])
+        yield family
 
 
 def _up(states: Mapping[str, str]) -> Metric:

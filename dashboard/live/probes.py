@@ -15,7 +15,7 @@ import orjson
 from django.conf import settings
 from django.db import close_old_connections, connection
 
-from dashboard.live import counters
+from dashboard.live import copies, counters
 from landing.keeping import broker, queues
 from lib import spool
 from logs import utils as logs
@@ -24,6 +24,8 @@ DEADLINE = 0.7
 """Seconds for all of them together: /readyz must have answered within one."""
 FRESH = 1.0
 """Seconds for which an answer is given again: ten people at the page ask no more than one."""
+COPIES_FRESH = 5.0
+"""The same for how many copies there are: RabbitMQ itself counts anew every five seconds."""
 MOST_PARKED = 10_000
 """Parked documents are counted no further: COUNT(*) reads every row."""
 
@@ -48,8 +50,9 @@ class Reading:
 class Probe:
     """Asks one server in a thread of its own, once at a time: one that hangs costs a thread, and no more."""
 
-    def __init__(self, ask: Callable[[], Values]) -> None:
+    def __init__(self, ask: Callable[[], Values], fresh: float | None = None) -> None:
         self._ask = ask
+        self._fresh = fresh
         self._lock = Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._asked: Future[tuple[float, Values]] | None = None
@@ -73,12 +76,11 @@ class Probe:
         values = self._ask()
         return time.monotonic(), values
 
-    @staticmethod
-    def _is_fresh(asked: Answer) -> bool:
+    def _is_fresh(self, asked: Answer) -> bool:
         if asked.exception() is not None:
             return False
         answered_at, _ = asked.result()
-        return time.monotonic() - answered_at < FRESH
+        return time.monotonic() - answered_at < (FRESH if self._fresh is None else self._fresh)
 
 
 def read(names: Iterable[str] = SERVERS) -> dict[str, Reading]:
@@ -181,7 +183,12 @@ def _accepted_at(body: bytes) -> float:
 
 def _redis() -> Values:
     counters.try_to_write()  # a replica and a server whose disk is full still answer what is only read
-    return {"totals": counters.totals(), "processes": counters.processes(), "marks": counters.marks()}
+    return {
+        "totals": counters.totals(),
+        "processes": counters.processes(),
+        "marks": counters.marks(),
+        "orphans": counters.orphans(),
+    }
 
 
 def _postgresql() -> Values:
@@ -201,10 +208,30 @@ def _mongodb() -> Values:
     return {}
 
 
+def _copies_in_rabbitmq() -> Values:
+    found, unacknowledged = copies.rabbitmq(DEADLINE)
+    return {"copies": found, "unacknowledged": unacknowledged}
+
+
+def _copies_in_postgresql() -> Values:
+    close_old_connections()
+    try:
+        found, waiting = copies.postgresql()
+        return {"copies": found, "waiting": waiting}
+    finally:
+        close_old_connections()
+
+
+COPIES = {"copies rabbitmq": "rabbitmq", "copies postgresql": "postgresql", "copies mongodb": "mongodb"}
+"""The probes of copies, and whose they are."""
+
 _PROBES = {
     "rabbitmq": Probe(_Queues()),
     "spool": Probe(spooled),
     "redis": Probe(_redis),
     "postgresql": Probe(_postgresql),
     "mongodb": Probe(_mongodb),
+    "copies rabbitmq": Probe(_copies_in_rabbitmq, COPIES_FRESH),
+    "copies postgresql": Probe(_copies_in_postgresql, COPIES_FRESH),
+    "copies mongodb": Probe(lambda: {"copies": copies.mongodb()}, COPIES_FRESH),
 }

@@ -16,6 +16,7 @@ from celery import signals
 
 from dashboard.live import counters, probes
 from landing.keeping import task_messages
+from landing.storing import consumer
 from landing.storing.background import BackgroundLoop
 from lib import metrics
 from lib.outage import Outage
@@ -95,7 +96,11 @@ _reporter: Reporter | None = None
 
 
 def _worker() -> dict[str, object]:
-    return {"in_hand": min(list(_in_hand.values()), default=None), "stored_up_to": _stored_up_to}
+    return {
+        "in_hand": min(list(_in_hand.values()), default=None),
+        "stored_up_to": _stored_up_to,
+        "messages": consumer.messages_in_hand(),
+    }
 
 
 @signals.task_prerun.connect

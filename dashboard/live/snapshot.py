@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from dashboard.live import counters, probes
+from dashboard.live import copies, counters, orphans, probes
 from dashboard.live.probes import Reading
 from dashboard.live.reporter import Reporter
 from landing.keeping import intake
@@ -51,9 +52,9 @@ def look() -> None:
 
 def now() -> dict[str, Any]:
     """Return the figures of this moment. What cannot be known, since its server is away, is None."""
-    readings = probes.read()
+    readings = probes.read([*probes.SERVERS, *probes.COPIES])
     figures = _figures(readings)
-    states = {name: reading.state for name, reading in readings.items()}
+    states = {name: readings[name].state for name in probes.SERVERS}
     if states["rabbitmq"] == "ok" and figures["spooling"]:
         states["rabbitmq"] = "does not confirm"
     return {
@@ -61,15 +62,25 @@ def now() -> dict[str, Any]:
         "counts": readings["redis"].values.get("totals"),
         "gauges": figures,
         "dependencies": states,
+        "copies": _copies(readings),
         "processes": _processes(readings["redis"]),
         "degraded": degradations(states, figures),
     }
 
 
 def degradations(states: Mapping[str, str], figures: Mapping[str, Any]) -> list[str]:
-    """Return what is not as it should be: names of dependencies, and "workers" when none consumes."""
+    """Return what is not as it should be: names of dependencies, and of troubles that no single probe sees.
+
+    workers: none consumes. orphans: RabbitMQ has delivered messages that no worker has. standby: rows wait for
+    PostgreSQL's synchronous standby.
+    """
     found = [name for name, state in states.items() if state != "ok"]
-    return [*found, "workers"] if figures["workers"] == 0 else found
+    troubles = {
+        "workers": figures["workers"] == 0,
+        "orphans": bool(figures["orphans"]),
+        "standby": bool(figures["waiting_for_standby"]),
+    }
+    return found + [name for name, holds in troubles.items() if holds]
 
 
 def points(since: int) -> list[dict[str, Any]]:
@@ -110,12 +121,15 @@ def counted(counts: Mapping[str, int], name: str) -> int:
 
 def sample(bucket: int) -> None:
     """Write the gauges into a bucket, forget processes that ended, note an empty queue. Raises counters.Unavailable."""
-    readings = probes.read()
+    readings = probes.read([*probes.SERVERS, *probes.COPIES])
     figures = _figures(readings)
     known = {key: int(figures[name]) for name, key in _SAMPLED.items() if figures[name] is not None}
+    said = readings["redis"].values.get("processes", {})
+    if (unacknowledged := readings["copies rabbitmq"].values.get("unacknowledged")) is not None:
+        known[orphans.GAUGE] = orphans.count(unacknowledged, [one for one in said.values() if _is_fresh(one)])
     if known:
         counters.sample(bucket, known)
-    said = readings["redis"].values.get("processes", {})
+    orphans.judge(time.time())
     counters.forget([name for name, one in said.items() if time.time() - one["at"] > FORGOTTEN_AFTER])
     if figures["queue"] == 0 and not _in_hand(said):
         counters.mark("empty_at", time.time())
@@ -133,8 +147,20 @@ def _figures(readings: Mapping[str, Reading]) -> dict[str, Any]:
         "spool_rows": None if spools is None else sum(rows for rows, _, _ in spools.values()),
         "spool_bytes": None if spools is None else sum(size for _, size, _ in spools.values()),
         "parked": readings["postgresql"].values.get("parked"),
+        "orphans": redis.get("orphans"),
+        "waiting_for_standby": readings["copies postgresql"].values.get("waiting"),
         "spooling": any(one.get("spools") for one in said.values() if _is_fresh(one)),
     }
+
+
+def _copies(readings: Mapping[str, Reading]) -> dict[str, dict[str, Any]]:
+    """Return the copies of each server that told them."""
+    known = {
+        server: asdict(readings[probe].values["copies"])
+        for probe, server in probes.COPIES.items()
+        if readings[probe].ok
+    }
+    return known | {"spool": asdict(copies.spool())}
 
 
 def _spools(readings: Mapping[str, Reading]) -> dict[str, Any] | None:

@@ -25,4 +25,11 @@ REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT CONNECT ON DATABASE :"database" TO breakwater_worker, breakwater_web, breakwater_toolbox;
 GRANT USAGE ON SCHEMA public TO breakwater_worker, breakwater_web, breakwater_toolbox;
+-- Which standbys have what (docs/high-availability.md).
+GRANT pg_read_all_stats TO breakwater_web, breakwater_toolbox;
+-- The limits that each connection asks for, for those that a pooler opens (POSTGRES_POOLER=on).
+ALTER ROLE breakwater_worker SET statement_timeout = '10s';
+ALTER ROLE breakwater_worker SET lock_timeout = '3s';
+ALTER ROLE breakwater_web SET statement_timeout = '10s';
+ALTER ROLE breakwater_web SET lock_timeout = '3s';
 SQL

@@ -22,6 +22,16 @@ _DELAYED = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
 _UNWANTED = ("eta", "expires")
 
 
+_received: list[Any] = []
+"""Messages of this process, until a look finds that they are acknowledged."""
+
+
+def messages_in_hand() -> int:
+    """Return how many messages this process has not acknowledged yet, and still may: its connection lives."""
+    _received[:] = [one for one in _received if not one.acknowledged and one.channel.connection]
+    return len(_received)
+
+
 class Consumer(consumer.Consumer):
     """Rejects what it cannot read into the dead-letter queue; Celery itself acknowledges it away."""
 
@@ -77,6 +87,7 @@ class Consumer(consumer.Consumer):
         handle = super().create_task_handler(*args, **options)
 
         def on_task_received(message: Any) -> None:
+            _received.append(message)
             try:
                 if any((message.headers or {}).get(name) for name in _UNWANTED):
                     self.on_decode_error(message, ValueError("a delayed or expiring task"))

@@ -43,7 +43,7 @@ toolbox:
 
 {{- /* Which servers each process talks to. */ -}}
 {{- define "breakwater.servers" -}}
-web: [postgresql, rabbitmq, redis, mongodb]
+web: [postgresql, rabbitmq, management, redis, mongodb]
 worker: [postgresql, rabbitmq, redis, mongodb]
 migrate: [postgresql, rabbitmq]
 flower: [rabbitmq, management, redis]
