@@ -2,19 +2,26 @@
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from celery import current_app
-from django.db import connection
+from django.db import connection, connections
 from pytest_django.fixtures import Settings
 
 from dashboard.desk import doctor
-from dashboard.live import copies, counters, management_api, orphans, probes, snapshot
+from dashboard.live import copies, counters, management_api, orphans, probes, reporter, snapshot
 from landing.keeping import queues
+from landing.models import StoredSubmission
+from landing.storing import registrations
+from landing.submission import Submission
+from lib.clock import now
 from local.servers import postgres_program
 from tests.waiting import eventually
 
@@ -80,6 +87,42 @@ def test_a_standby_that_nobody_waits_for_is_told(standby: None) -> None:
     found, _ = copies.postgresql()
     assert found.disks == 1
     assert "a fail-over loses the newest rows" in found.warning
+
+
+@contextmanager
+def absent_standby() -> Iterator[None]:
+    """Let commits wait for a synchronous standby that is away."""
+    with connection.cursor() as operator:
+        operator.execute("ALTER SYSTEM SET synchronous_standby_names = 'away'")
+        operator.execute("SELECT pg_reload_conf()")
+        try:
+            yield
+        finally:
+            operator.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            operator.execute("SELECT pg_reload_conf()")
+
+
+def store_one() -> None:
+    registrations.store([Submission("09123456789", str(uuid4()), "", "", "", now())])
+    connections.close_all()
+
+
+def test_rows_that_wait_for_a_standby_are_told_and_stored_once_nobody_waits_for_it(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter, "SLOW_STORE", 0.2)
+    worker = threading.Thread(target=store_one)
+    with absent_standby():
+        eventually(lambda: copies.postgresql()[0].disks == 2)
+        worker.start()
+        eventually(lambda: copies.postgresql()[1] == 1)
+        assert "0 of 1 synchronous standbys are there: rows wait" in copies.postgresql()[0].warning
+        eventually(lambda: registrations.longest_store() > 0.2)
+        reporter.worker_status()
+        reporter.worker_status()
+    worker.join(10)
+    assert StoredSubmission.objects.count() == 1
+    assert caplog.text.count("its synchronous standby may be away") == 1
 
 
 @pytest.mark.parametrize(

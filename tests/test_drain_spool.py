@@ -95,3 +95,22 @@ def test_a_worker_stores_what_was_drained(spooled: tuple[Any, ...]) -> None:
     with worker():
         eventually(lambda: all(status.of(wire[1]) is State.STORED for wire in wires), within=30)
     connection.close()
+
+
+def test_what_waits_here_is_listed_for_reconcile_elsewhere_without_a_phone(spooled: tuple[Any, ...]) -> None:
+    _, wires = spooled
+    out, lines = StringIO(), StringIO()
+    call_command("spooled", stdout=out, stderr=StringIO())
+    call_command("spooled", "--json", stdout=lines, stderr=StringIO())
+    ids = [wire[1] for wire in wires]
+    assert out.getvalue().split() == ids
+    assert [json.loads(line)["request_id"] for line in lines.getvalue().splitlines()] == ids
+    assert "0912" not in out.getvalue()
+
+
+def test_a_spool_that_cannot_be_read_is_no_empty_list(tmp_path: Path, settings: Settings) -> None:
+    settings.SPOOL_DIR = str(tmp_path)
+    (tmp_path / "broken.spool").write_bytes(b"no database" * 1000)
+    with pytest.raises(CommandError, match="cannot be read") as refused:
+        call_command("spooled", stdout=StringIO(), stderr=StringIO())
+    assert refused.value.returncode == 2

@@ -222,7 +222,7 @@ def test_the_oldest_of_joined_batches_counts() -> None:
     batches = [[[submission(ago=5).to_wire()], None], [[submission(ago=70).to_wire()], None]]
     reporter.note_start("a task", [batches], save_batches_async)
     try:
-        assert reporter._worker()["in_hand"] == pytest.approx(NOW.timestamp() - 70, abs=1)
+        assert reporter.worker_status()["in_hand"] == pytest.approx(NOW.timestamp() - 70, abs=1)
     finally:
         reporter.note_end("a task", "FAILURE", [batches], save_batches_async)
 

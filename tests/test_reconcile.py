@@ -101,6 +101,27 @@ def test_nothing_at_all_is_fine_too(reconcile: Callable[..., Any]) -> None:
     assert reconcile("--since", "1h")[0] == 0
 
 
+def test_what_waits_in_the_spool_of_another_host_is_not_lost(
+    reconcile: Callable[..., Any], tmp_path: Path
+) -> None:
+    ids, elsewhere = stored(3), new_ids(2)
+    paths = [tmp_path / f"web-{n}.ids" for n in range(2)]
+    for path, one in zip(paths, elsewhere, strict=True):
+        path.write_text(f"{one}\n")
+    options = [f"--spooled={path}" for path in paths]
+    code, report = reconcile(*options, accepted=ids + elsewhere)
+    assert (code, found(report)) == (0, {"spooled": elsewhere})
+    assert reconcile(options[0], accepted=ids + elsewhere)[0] == 1
+
+
+def test_a_list_of_spooled_ids_that_is_none_is_refused(reconcile: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<html>no ids</html>")
+    missing = new_ids(1)
+    for path in ("page.html", "nowhere"):
+        with pytest.raises(CommandError):
+            reconcile(f"--spooled={tmp_path / path}", accepted=missing)
+
+
 def test_a_deleted_row_is_lost(reconcile: Callable[..., Any]) -> None:
     ids = stored(5)
     StoredSubmission.objects.filter(pk=ids[2]).delete()

@@ -16,7 +16,7 @@ from celery import signals
 
 from dashboard.live import counters, probes
 from landing.keeping import task_messages
-from landing.storing import consumer
+from landing.storing import consumer, registrations
 from landing.storing.background import BackgroundLoop
 from lib import metrics
 from lib.outage import Outage
@@ -90,12 +90,24 @@ class Reporter:
 
 # -- workers: what each has in hand, and up to when it has stored
 
+SLOW_STORE = 5.0
+"""Seconds that storing a batch takes when something is wrong."""
+
+_slow = Outage(pause=0)
 _in_hand: dict[str, float] = {}
 _stored_up_to = 0.0
 _reporter: Reporter | None = None
 
 
-def _worker() -> dict[str, object]:
+def worker_status() -> dict[str, object]:
+    if (seconds := registrations.longest_store()) > SLOW_STORE:
+        if _slow.note_failure():
+            log.warning(
+                "a batch waits for PostgreSQL; its synchronous standby may be away",
+                extra={"seconds": round(seconds)},
+            )
+    else:
+        _slow.note_success()
     return {
         "in_hand": min(list(_in_hand.values()), default=None),
         "stored_up_to": _stored_up_to,
@@ -134,7 +146,7 @@ def _moments(task: Any, args: Any) -> list[float]:
 def start_worker(**_: Any) -> None:
     """Begin in a worker's main process and, after the fork, in each of its pool."""
     global _reporter  # noqa: PLW0603
-    _reporter = Reporter("worker", _worker)
+    _reporter = Reporter("worker", worker_status)
     _reporter.start()
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -38,6 +39,7 @@ class Question:
     accepted: ids that a witness saw accepted, or None to compare the stores with each other only.
     attempted: ids that were sent: any other in a store is unexpected. None: any id of ours may be there.
     excused: ids that were removed on purpose.
+    spooled: ids that wait in spools which cannot be seen from here.
     since, until: which rows and documents are looked at, by their time of acceptance (whole milliseconds).
     settle: seconds that may pass until everything has arrived.
     """
@@ -45,6 +47,7 @@ class Question:
     accepted: Iterable[str] | None = None
     attempted: Iterable[str] | None = None
     excused: Iterable[str] = ()
+    spooled: Iterable[str] = ()
     since: datetime | None = None
     until: datetime | None = None
     settle: float = 30.0
@@ -124,7 +127,7 @@ def reconcile(question: Question, *, repair: bool = False) -> Report:
     suspects = Suspects()
     _walk(question, report, suspects)
     _settle(question.settle, report, suspects)
-    trace(suspects.without_row, report)
+    trace(suspects.without_row, report, question.spooled)
     _judge_documents(suspects, report)
     _tell(suspects.without_document, report.undocumented)
     if repair and report.undocumented.count:
@@ -206,14 +209,15 @@ def _settle(settle: float, report: Report, suspects: Suspects) -> None:
             time.sleep(PAUSE)
 
 
-def trace(missing: Pile, report: Report) -> None:
+def trace(missing: Pile, report: Report, spooled_elsewhere: Iterable[str] = ()) -> None:
     """Find what has no row on its way there. The sources are read in the order of that way."""
     if not missing:
         return
     # A registration moves from the spool to the queue, and from there to a row or to the dead letters, never back.
     # So what leaves one source before it is read is found in a later one. What is in none of them was in a
     # worker's hands meanwhile: hence the last look among the rows, and `in_hand` beside what is still missing.
-    spooled, queued, dead = in_order(sources.spooled()), in_order(sources.queued()), in_order(sources.dead())
+    spooled = in_order(chain(sources.spooled(), spooled_elsewhere))
+    queued, dead = in_order(sources.queued()), in_order(sources.dead())
     nowhere = Pile()
     for one, (is_missing, in_spool, in_queue, is_dead) in aligned(missing, spooled, queued, dead):
         if not is_missing:

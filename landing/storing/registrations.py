@@ -1,5 +1,6 @@
 """The only code that inserts registrations and submissions."""
 
+import time
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -39,6 +40,11 @@ SELECT request_id, registered.id FROM batch JOIN registered USING (phone_number)
 """
 
 
+_begun: list[float] = []
+"""When the batches that are being stored now were begun. PostgreSQL's statement_timeout does not end a COMMIT that
+waits for a synchronous standby, so this may be long."""
+
+
 @metrics.timed("store_seconds")
 @tracing.step("postgresql")
 def store(batch: Sequence[Submission]) -> dict[str, int]:
@@ -51,6 +57,15 @@ def store(batch: Sequence[Submission]) -> dict[str, int]:
     request_ids = [UUID(submission.request_id) for submission in batch]
     phone_numbers = [submission.phone_number for submission in batch]
     times = [submission.accepted_at for submission in batch]
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_STORE, [request_ids, phone_numbers, times])
-        return {str(request_id): registration_id for request_id, registration_id in cursor}
+    _begun.append(began := time.monotonic())
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_STORE, [request_ids, phone_numbers, times])
+            return {str(request_id): registration_id for request_id, registration_id in cursor}
+    finally:
+        _begun.remove(began)
+
+
+def longest_store() -> float:
+    """Return for how many seconds the oldest batch that is being stored by this process waits for PostgreSQL."""
+    return max((time.monotonic() - began for began in list(_begun)), default=0.0)

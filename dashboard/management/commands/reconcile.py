@@ -4,6 +4,7 @@ import dataclasses
 import json
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -25,9 +26,11 @@ EXAMPLES = """
 examples:
   docker compose logs --no-log-prefix nginx | docker compose run --rm -T toolbox reconcile --accepted -
   manage.py reconcile --accepted access.log --since 24h --json
+  manage.py reconcile --accepted access.log --spooled web-1.ids --spooled web-2.ids
   manage.py reconcile --since 7d --repair
 
-Run it where the spools are mounted. Ids are told from foreign ones by SECRET_KEY: after a change of
+It sees the spools that are mounted here. On each other host of a web run `manage.py spooled > FILE`
+before, and name the file with --spooled. Ids are told from foreign ones by SECRET_KEY: after a change of
 it, look no further back than the change. Without --accepted there is no witness: what left no
 trace in any store, such as a purged queue, cannot be missed.
 
@@ -68,6 +71,13 @@ class Command(terminal.ExplainedCommand):
         )
         parser.add_argument("--excused", metavar="FILE", help="ids that were discarded or erased on purpose")
         parser.add_argument(
+            "--spooled",
+            metavar="FILE",
+            action="append",
+            default=[],
+            help="what `manage.py spooled` printed on another host of a web; once for each host",
+        )
+        parser.add_argument(
             "--since", type=_time, metavar="T", help="only rows accepted since: 24h, 7d, 2026-03-21T12:00Z"
         )
         parser.add_argument("--until", type=_time, metavar="T", help="only rows accepted before")
@@ -88,8 +98,9 @@ class Command(terminal.ExplainedCommand):
             Witness(options[name], only_accepted=name == "accepted") if options[name] else None
             for name in ("accepted", "attempted", "excused")
         ]
-        report = _reconcile(witnesses, options)
-        for witness in witnesses:
+        elsewhere = [Witness(path, only_accepted=False) for path in options["spooled"]]
+        report = _reconcile(witnesses, elsewhere, options)
+        for witness in [*witnesses, *elsewhere]:
             if witness and witness.unreadable:
                 self.stderr.write(f"{witness.path}: {witness.unreadable} lines hold no request_id; left out")
         if options["json"]:
@@ -120,10 +131,16 @@ class Command(terminal.ExplainedCommand):
             )
 
 
-def _reconcile(witnesses: list[Witness | None], options: dict[str, Any]) -> Report:
+def _reconcile(witnesses: list[Witness | None], elsewhere: list[Witness], options: dict[str, Any]) -> Report:
     accepted, attempted, excused = (witness.ids() if witness else None for witness in witnesses)
     question = Question(
-        accepted, attempted, excused or (), options["since"], options["until"], options["settle"]
+        accepted,
+        attempted,
+        excused or (),
+        chain.from_iterable(host.ids() for host in elsewhere),
+        options["since"],
+        options["until"],
+        options["settle"],
     )
     try:
         with Console(stderr=True).status("Comparing…"):
