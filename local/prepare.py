@@ -8,6 +8,8 @@ import os
 import django
 from django.core.management import CommandError, call_command
 
+from local import static_files
+
 
 def main() -> None:
     """Bring everything up to date; safe to repeat."""
@@ -15,7 +17,7 @@ def main() -> None:
     django.setup()
     call_command("migrate", interactive=False)
     call_command("declare_queues")
-    call_command("collectstatic", interactive=False, verbosity=0)
+    static_files.collect()
     make_admin()
 
 

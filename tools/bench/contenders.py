@@ -108,7 +108,7 @@ ALL: tuple[Contender, ...] = (
             ("manage", "migrate", "--verbosity", "0"),
             ("manage", "declare_queues"),
             # A page names its files by their hashes: on a fresh checkout there are none yet.
-            ("manage", "collectstatic", "--no-input", "--verbosity", "0"),
+            ("local.static_files",),
         ),
         environment={"TRUSTED_PROXIES": "127.0.0.1", "RATE_LIMIT": "10/minute"},
         queue="registrations",

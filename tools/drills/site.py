@@ -83,7 +83,7 @@ class Site:
     def open(self) -> None:
         """Prepare the stores, start the product and wait until it is ready."""
         self.manage("migrate", "--verbosity", "0")
-        self.manage("collectstatic", "--no-input", "--verbosity", "0")
+        self.run("-m", "local.static_files")
         self.declare_queues()
         # What an installation has behind it for long before its first power cut.
         for disk in self.disks.values():
@@ -190,8 +190,12 @@ class Site:
 
     def manage(self, *arguments: str, statuses: Sequence[int] = (0,), within: float = 180) -> str:
         """Run a command of the product, on the straight way to the servers, and return what it prints."""
+        return self.run("manage.py", *arguments, statuses=statuses, within=within)
+
+    def run(self, *arguments: str, statuses: Sequence[int] = (0,), within: float = 180) -> str:
+        """Run Python in the same way."""
         done = subprocess.run(  # noqa: S603  our own command
-            [sys.executable, "manage.py", *arguments],
+            [sys.executable, *arguments],
             env=self.settings | self.servers.environment(),
             cwd=ROOT,
             capture_output=True,
@@ -200,7 +204,7 @@ class Site:
             check=False,
         )
         if done.returncode not in statuses:
-            raise SiteFailed(f"manage.py {' '.join(arguments)} failed:\n{done.stderr[-800:]}")
+            raise SiteFailed(f"{' '.join(arguments)} failed:\n{done.stderr[-800:]}")
         return done.stdout
 
     def declare_queues(self) -> None:
