@@ -154,7 +154,7 @@ def test_both_doors_answer_alike(accepted: Any, request: Any) -> None:
         assert facts(accepted[0]) == facts(accepted[1])
 
 
-@pytest.mark.parametrize("path", ["/api/register/", f"/api/register/{uuid.uuid4()}/"])
+@pytest.mark.parametrize("path", ["/api/register/", "/api/register/17404890-a740-4620-808f-1205fabef46d/"])
 @pytest.mark.parametrize("origin", [b"https://campaign.example", b"https://evil.example"])
 def test_a_preflight_never_waits_for_django(path: str, origin: bytes) -> None:
     request = {

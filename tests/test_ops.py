@@ -30,7 +30,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ["/ops/", "/ops/trace/", f"/ops/trace/{uuid4()}/"]
+PAGES = ["/ops/", "/ops/trace/", "/ops/trace/17404890-a740-4620-808f-1205fabef46d/"]
 PHONE = "09123456789"
 NOW = datetime.now(UTC)
 
