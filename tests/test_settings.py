@@ -37,6 +37,12 @@ def read(
     return kind("BW_TEST", default, "For a test.", *options)
 
 
+def faults() -> list[str]:
+    with pytest.raises(ImproperlyConfigured) as raised:
+        env.raise_faults()
+    return [line.strip() for line in str(raised.value).splitlines() if line.startswith("  ")]
+
+
 GOOD = [
     (env.text, " as it is ", "", " as it is "),
     (env.text, "", "the default", "the default"),
@@ -142,7 +148,7 @@ def test_a_pooler_gets_no_options_and_no_cursor_that_outlives_a_transaction() ->
 def test_a_choice_is_one_of_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(monkeypatch, env.choice, "en", "fa", ("fa", "en")) == "en"
     read(monkeypatch, env.choice, "de", "fa", ("fa", "en"))
-    assert env._faults == ["BW_TEST='de' is not fa or en."]
+    assert faults() == ["BW_TEST='de' is not fa or en."]
 
 
 def test_a_variable_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -161,14 +167,14 @@ def test_a_file_that_cannot_be_read_is_a_fault_like_others(
     for path in (binary, tmp_path, tmp_path / "missing"):
         monkeypatch.setenv("BW_TEST_FILE", str(path))
         read(monkeypatch, kind, "", "7")
-    assert len(env._faults) == 3
-    assert all(fault.startswith("BW_TEST_FILE=") for fault in env._faults)
+    assert len(faults()) == 3
+    assert all(fault.startswith("BW_TEST_FILE=") for fault in faults())
 
 
 def test_what_has_no_default_must_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BW_TEST", "")
     env.required("BW_TEST", "For a test.", "Set it so.")
-    assert env._faults == ["BW_TEST is not set. Set it so."]
+    assert faults() == ["BW_TEST is not set. Set it so."]
 
 
 def test_beside_a_running_stack_its_settings_count_and_the_environment_wins(
