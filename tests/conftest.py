@@ -25,6 +25,8 @@ running: local_servers.Servers
 
 def pytest_configure(config: Any) -> None:
     global running  # noqa: PLW0603  one set of servers for the session
+    if _only_hands_out(config):
+        return
     # WhiteNoise warns when nothing was ever collected here, and some tests compare what a command prints.
     (Path(__file__).parents[1] / "staticfiles").mkdir(exist_ok=True)
     running = local_servers.start(STATE_DIR)
@@ -58,8 +60,15 @@ def pytest_configure(config: Any) -> None:
 
 
 def pytest_unconfigure(config: Any) -> None:
+    if _only_hands_out(config):
+        return
     running.stop()
     shutil.rmtree(STATE_DIR, ignore_errors=True)
+
+
+def _only_hands_out(config: Any) -> bool:
+    """Whether this is the process of pytest-xdist that runs no test."""
+    return bool(config.getoption("dist", "no") != "no")
 
 
 @pytest.fixture
