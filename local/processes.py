@@ -23,6 +23,8 @@ class Child:
 
     stop_signal = signal.SIGTERM
     patience = 20.0
+    inside: tuple[str, ...] = ()
+    """The command that starts the process somewhere else, such as `ip netns exec NAME`."""
 
     def __init__(self, name: str, state_dir: Path) -> None:
         """Prepare the process called `name` of the stack in this state directory."""
@@ -57,6 +59,12 @@ class Child:
         """Start the process, after the end of whatever an earlier one has left behind."""
         end(leftovers(self.state_dir, self.name), patience=0)
         self._reap()  # the earlier one, which may have been killed from outside
+        command = [*self.inside, *command]
+        if account and self.inside:
+            # Only root may go there, so the account is taken on the other side.
+            as_user = ("setpriv", f"--reuid={account[0]}", f"--regid={account[1]}", "--clear-groups")
+            command[len(self.inside) : len(self.inside)] = as_user
+            account = None
         user, group = account or (None, None)
         with self.output() as out:
             # A session of its own: Ctrl-C and a closing terminal reach the supervisor only.

@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 from base64 import b64encode
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,6 +58,8 @@ class Server(Child):
     """A server that is ready once it accepts a login, and restarts on the same port with the same data."""
 
     title: str
+    host = HOST
+    """The address that it listens on."""
 
     def __init__(self, name: str, state_dir: Path, ports: Ports, passwords: dict[str, str]) -> None:
         """Prepare the server; nothing starts yet."""
@@ -123,10 +126,12 @@ class Server(Child):
         )
 
     def _require_free_ports(self) -> None:
+        if self.inside:
+            return
         for port in self.own_ports():
             if not state.is_free(port):
                 raise ServerFailed(
-                    f"{self.title} cannot start: port {HOST}:{port} is taken by another program"
+                    f"{self.title} cannot start: port {self.host}:{port} is taken by another program"
                 )
 
     def _wait_until_ready(self, until: float) -> None:
@@ -156,7 +161,7 @@ class PostgreSQL(Server):
 
     def prepare(self) -> None:
         """Make the cluster on the first start."""
-        self._account = _unprivileged_account()
+        self._account = unprivileged_account()
         # It refuses a directory that others may read, as a copy often is.
         self.data.chmod(0o700)
         if self._account:
@@ -205,7 +210,7 @@ class PostgreSQL(Server):
     def launch(self) -> None:
         """Start the postmaster; no Unix socket, whose path may be too long."""
         command = [str(postgres_program("postgres")), "-D", str(self.data), "-p", str(self.ports.postgres)]
-        command += ["-c", f"listen_addresses={HOST}", "-c", "unix_socket_directories="]
+        command += ["-c", f"listen_addresses={self.host}", "-c", "unix_socket_directories="]
         # As in docker-compose.yml. Phones are random: where their index does not fit, storing takes twice as long.
         command += ["-c", "shared_buffers=256MB"]
         self.spawn(command, self.clean_environment(), cwd=self.data, account=self._account)
@@ -224,7 +229,7 @@ class PostgreSQL(Server):
     def check(self) -> None:
         """Log in, and make the database if it is not there."""
         with psycopg.connect(
-            host=HOST,
+            host=self.host,
             port=self.ports.postgres,
             user=NAME,
             password=self.passwords["POSTGRES_PASSWORD"],
@@ -238,7 +243,7 @@ class PostgreSQL(Server):
 
     def environment(self) -> dict[str, str]:
         return {
-            "POSTGRES_HOST": HOST,
+            "POSTGRES_HOST": self.host,
             "POSTGRES_PORT": str(self.ports.postgres),
             "POSTGRES_DB": NAME,
             "POSTGRES_USER": NAME,
@@ -257,7 +262,7 @@ class Valkey(Server):
     def prepare(self) -> None:
         """Write the configuration, which keeps the password off the command line."""
         options = {
-            "bind": HOST,
+            "bind": self.host,
             "port": self.ports.redis,
             "requirepass": self.passwords["REDIS_PASSWORD"],
             "dir": f'"{self.data}"',
@@ -285,13 +290,13 @@ class Valkey(Server):
     def check(self) -> None:
         password = self.passwords["REDIS_PASSWORD"]
         with redis.Redis(
-            HOST, self.ports.redis, password=password, socket_timeout=2, retry=Retry(NoBackoff(), 0)
+            self.host, self.ports.redis, password=password, socket_timeout=2, retry=Retry(NoBackoff(), 0)
         ) as client:
             client.ping()
 
     def environment(self) -> dict[str, str]:
         return {
-            "REDIS_HOST": HOST,
+            "REDIS_HOST": self.host,
             "REDIS_PORT": str(self.ports.redis),
             "REDIS_PASSWORD": self.passwords["REDIS_PASSWORD"],
         }
@@ -342,7 +347,7 @@ class MongoDB(Server):
         command = [sys.executable, "-m", "secantus", "--config", "secantusd.toml"]
         command += [
             "--host",
-            HOST,
+            self.host,
             "--port",
             str(self.ports.mongodb),
             "--storage-path",
@@ -355,7 +360,7 @@ class MongoDB(Server):
         self, user: str | None = None, password: str | None = None
     ) -> "pymongo.MongoClient[dict[str, object]]":
         return pymongo.MongoClient(
-            HOST, self.ports.mongodb, username=user, password=password, serverSelectionTimeoutMS=300
+            self.host, self.ports.mongodb, username=user, password=password, serverSelectionTimeoutMS=300
         )
 
     def check(self) -> None:
@@ -365,7 +370,7 @@ class MongoDB(Server):
 
     def environment(self) -> dict[str, str]:
         return {
-            "MONGODB_HOST": HOST,
+            "MONGODB_HOST": self.host,
             "MONGODB_PORT": str(self.ports.mongodb),
             "MONGODB_DB": NAME,
             "MONGODB_USER": NAME,
@@ -377,12 +382,14 @@ class RabbitMQ(Server):
     """A private RabbitMQ node run from the system's package, with an epmd of its own."""
 
     title = "RabbitMQ"
+    options: Mapping[str, str] = {}
+    """Lines of rabbitmq.conf beside our own."""
 
     def __init__(self, name: str, state_dir: Path, ports: Ports, passwords: dict[str, str]) -> None:
         """Prepare the node and its epmd."""
         super().__init__(name, state_dir, ports, passwords)
         # Erlang would start one by itself, for the whole machine and for ever.
-        self._epmd = Child("epmd", state_dir)
+        self._epmd = Child("epmd" if name == "rabbitmq" else f"{name}-epmd", state_dir)
 
     def own_ports(self) -> tuple[int, ...]:
         """AMQP, management and Erlang's distribution; epmd's while epmd does not run."""
@@ -392,8 +399,8 @@ class RabbitMQ(Server):
     def prepare(self) -> None:
         (self.data / "enabled_plugins").write_text("[rabbitmq_management].\n")
         options = {
-            "listeners.tcp.1": f"{HOST}:{self.ports.rabbitmq}",
-            "management.tcp.ip": HOST,
+            "listeners.tcp.1": f"{self.host}:{self.ports.rabbitmq}",
+            "management.tcp.ip": self.host,
             "management.tcp.port": self.ports.rabbitmq_management,
             "default_user": NAME,
             "default_pass": self.passwords["RABBITMQ_PASSWORD"],
@@ -404,6 +411,7 @@ class RabbitMQ(Server):
             "log.console": "true",
             "log.connection.level": "warning",
         }
+        options |= self.options
         config = self.data / "rabbitmq.conf"
         config.touch(mode=0o600)
         config.write_text("".join(f"{name} = {value}\n" for name, value in options.items()))
@@ -414,7 +422,10 @@ class RabbitMQ(Server):
         if script is None or epmd is None:
             raise ServerFailed("RabbitMQ is not installed; install it with: local/install_rabbitmq.sh")
         if not self._epmd.alive:
-            self._epmd.spawn([epmd, "-port", str(self.ports.epmd), "-address", HOST], self.node_environment())
+            self._epmd.inside = self.inside
+            self._epmd.spawn(
+                [epmd, "-port", str(self.ports.epmd), "-address", self.host], self.node_environment()
+            )
         self.spawn([script], self.node_environment(), cwd=self.data)
 
     def node_environment(self) -> dict[str, str]:
@@ -433,7 +444,7 @@ class RabbitMQ(Server):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_CTL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "ERL_EPMD_PORT": str(self.ports.epmd),
-            "ERL_EPMD_ADDRESS": HOST,
+            "ERL_EPMD_ADDRESS": self.host,
             "ERL_CRASH_DUMP": str(self.state_dir / "logs" / "erl_crash.dump"),
             # The start script then becomes the node itself: our pid is the server's, and signals reach it.
             "RUNNING_UNDER_SYSTEMD": "true",
@@ -443,7 +454,7 @@ class RabbitMQ(Server):
         """Run `rabbitmqctl` on this node and return what it says."""
         script = _rabbitmq_server()
         assert script is not None
-        command = [str(script.with_name("rabbitmqctl")), *arguments]
+        command = [*self.inside, str(script.with_name("rabbitmqctl")), *arguments]
         done = subprocess.run(  # noqa: S603  our own command
             command, env=self.node_environment(), capture_output=True, text=True, check=True, timeout=60
         )
@@ -458,7 +469,7 @@ class RabbitMQ(Server):
         """Log in over AMQP and over the management API."""
         password = self.passwords["RABBITMQ_PASSWORD"]
         connection = amqp.Connection(
-            f"{HOST}:{self.ports.rabbitmq}",
+            f"{self.host}:{self.ports.rabbitmq}",
             NAME,
             password,
             virtual_host=NAME,
@@ -469,7 +480,7 @@ class RabbitMQ(Server):
         connection.close()
         token = b64encode(f"{NAME}:{password}".encode()).decode()
         request = urllib.request.Request(
-            f"http://{HOST}:{self.ports.rabbitmq_management}/api/whoami",
+            f"http://{self.host}:{self.ports.rabbitmq_management}/api/whoami",
             headers={"Authorization": f"Basic {token}"},
         )
         # Never through a proxy that the caller's environment names.
@@ -478,12 +489,12 @@ class RabbitMQ(Server):
 
     def environment(self) -> dict[str, str]:
         return {
-            "RABBITMQ_HOST": HOST,
+            "RABBITMQ_HOST": self.host,
             "RABBITMQ_PORT": str(self.ports.rabbitmq),
             "RABBITMQ_USER": NAME,
             "RABBITMQ_PASSWORD": self.passwords["RABBITMQ_PASSWORD"],
             "RABBITMQ_VHOST": NAME,
-            "RABBITMQ_MANAGEMENT_URL": f"http://{HOST}:{self.ports.rabbitmq_management}",
+            "RABBITMQ_MANAGEMENT_URL": f"http://{self.host}:{self.ports.rabbitmq_management}",
         }
 
 
@@ -536,7 +547,7 @@ def postgres_program(name: str) -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin" / name
 
 
-def _unprivileged_account() -> tuple[int, int] | None:
+def unprivileged_account() -> tuple[int, int] | None:
     """Whom PostgreSQL runs as when we are root, which it refuses to be."""
     if os.geteuid() != 0:
         return None

@@ -10,17 +10,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 
 from local.servers import ServerFailed
 from tools.drills import drill, report, room
+from tools.drills.cluster import faults as cluster_faults
+from tools.drills.cluster.cluster import Cluster
 from tools.drills.drill import Options
 from tools.drills.faults import Fault, PowerCut, catalog
-from tools.drills.site import ROOT, Site, SiteFailed
+from tools.drills.ground import ROOT, SiteFailed
+from tools.drills.site import Site
 
 STATE_DIR = ROOT / ".local" / "drills"
 QUICK = (
@@ -38,7 +42,10 @@ def main() -> int:
     given = _parser().parse_args()
     room.enter(sys.argv[1:])
     room.furnish()
-    faults = {fault.name: fault for fault in catalog()}
+    if given.cluster and not room.is_ours():
+        sys.stderr.write(f"A cluster cannot be made here: {room.no_network()}\n")
+        return 1
+    faults = {fault.name: fault for fault in _catalog(given.cluster)}
     if given.list:
         _list(list(faults.values()))
         return 0
@@ -56,7 +63,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     try:
-        verdict = _drill(plan, options, given.state_dir)
+        verdict = _drill(Cluster if given.cluster else Site, plan, options, _state_dir(given))
     except (SiteFailed, ServerFailed, subprocess.SubprocessError, OSError) as failed:
         sys.stderr.write(f"\n{failed}\n")
         return 1
@@ -65,17 +72,28 @@ def main() -> int:
         return 130
     report.show(verdict, console)
     if given.json:
-        given.json.write_text(verdict.to_json() + "\n")
+        given.json.write_text((verdict.to_json_of_faults() if given.cluster else verdict.to_json()) + "\n")
     for failure in verdict.failures:
         console.print(f"FAILED: {failure} (seed {seed})", highlight=False, markup=False, soft_wrap=True)
     return 1 if verdict.failures else 0
 
 
-def _drill(plan: list[Fault], options: Options, state_dir: Path) -> report.Verdict:
+def _catalog(of_cluster: bool) -> list[Fault[Any]]:
+    return [*cluster_faults.catalog()] if of_cluster else [*catalog()]
+
+
+def _state_dir(given: argparse.Namespace) -> Path:
+    usual = STATE_DIR.with_name("cluster") if given.cluster else STATE_DIR
+    return given.state_dir or usual
+
+
+def _drill(
+    make: Callable[[Path], Site | Cluster], plan: list[Fault[Any]], options: Options, state_dir: Path
+) -> report.Verdict:
     progress = Progress(len(plan))
     with _alone(state_dir):
         progress.say(0, "starting")
-        site = Site(state_dir)
+        site = make(state_dir)
         try:
             site.open()
             outcome = drill.run(site, plan, options, progress.say)
@@ -116,13 +134,17 @@ class Progress:
             sys.stderr.write("\r\x1b[K")
 
 
-def _plan(given: argparse.Namespace, faults: dict[str, Fault], seed: int) -> list[Fault]:
+def _plan(given: argparse.Namespace, faults: dict[str, Fault[Any]], seed: int) -> list[Fault[Any]]:
     """Choose faults by the seed: each once before any comes twice."""
     if given.power_cuts:
         cuts = [fault for fault in faults.values() if isinstance(fault, PowerCut) and not fault.missing()]
         return [cuts[n % len(cuts)] for n in range(given.power_cuts)] if cuts else []
     usual = tuple(name for name, fault in faults.items() if fault.usual)
-    names = given.only or (QUICK if given.quick else usual)
+    names = given.only or ((cluster_faults.QUICK if given.cluster else QUICK) if given.quick else usual)
+    if unknown := [name for name in names if name not in faults]:
+        raise SystemExit(
+            f"No such fault here: {', '.join(unknown)}. --list names them, with --cluster those of a cluster."
+        )
     chosen = [faults[name] for name in names]
     for fault in chosen:
         if why := fault.missing():
@@ -130,13 +152,13 @@ def _plan(given: argparse.Namespace, faults: dict[str, Fault], seed: int) -> lis
     chosen = [fault for fault in chosen if not fault.missing()]
     chance = random.Random(seed)  # noqa: S311  not secret
     wanted = given.faults or (100_000 if given.minutes else len(chosen))
-    plan: list[Fault] = []
+    plan: list[Fault[Any]] = []
     while chosen and len(plan) < wanted:
         plan += chance.sample(chosen, len(chosen))
     return plan[:wanted]
 
 
-def _list(faults: list[Fault]) -> None:
+def _list(faults: list[Fault[Any]]) -> None:
     for fault in faults:
         says = " ".join((type(fault).__doc__ or "").split())
         why = fault.missing() or ("" if fault.usual else "by --only alone")
@@ -162,8 +184,12 @@ def _parser() -> argparse.ArgumentParser:
         "--only",
         action="append",
         metavar="NAME",
-        choices=[f.name for f in catalog()],
         help="only this fault (repeat for more)",
+    )
+    parser.add_argument(
+        "--cluster",
+        action="store_true",
+        help="many machines in network namespaces: three brokers, two databases, two Redis, two webs, two workers",
     )
     parser.add_argument("--hold", type=float, metavar="SECONDS", help="how long a fault lasts, about (5)")
     parser.add_argument("--rate", type=float, default=100.0, help="visits a second (%(default)s)")
@@ -177,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument(
-        "--state-dir", type=Path, default=STATE_DIR, metavar="DIR", help="its own place (.local/drills)"
+        "--state-dir", type=Path, metavar="DIR", help="its own place (.local/drills, .local/cluster)"
     )
     return parser
 

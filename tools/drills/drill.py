@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from tools.drills.faults import Fault
-from tools.drills.site import Load, Site, SiteFailed
+from tools.drills.faults import Fault, Where
+from tools.drills.ground import Ground, Load, SiteFailed
 
 WARM_UP, BREATH, QUIET = 3.0, 1.0, 120.0
 RECOVERS_WITHIN = 90.0
@@ -29,7 +30,7 @@ class Options:
 class Turn:
     """One fault and when what happened, on the monotonic clock."""
 
-    fault: Fault
+    fault: Fault[Any]
     began: float
     healed: float = 0.0
     ended: float = 0.0
@@ -52,10 +53,14 @@ class Outcome:
     trouble: str = ""
     complaints: list[str] = field(default_factory=list)
     """What faults have found missing, beside the visitors' answers."""
+    notes: list[str] = field(default_factory=list)
+    """What they have measured."""
     ended: float = 0.0
 
 
-def run(site: Site, plan: Sequence[Fault], options: Options, say: Callable[[int, str], None]) -> Outcome:
+def run(
+    site: Where, plan: Sequence[Fault[Where]], options: Options, say: Callable[[int, str], None]
+) -> Outcome:
     """Do the faults of the plan in turn; an Outcome, whatever happens but Ctrl-C."""
     chance = random.Random(options.seed)  # noqa: S311  not secret
     load = Load(site, options.rate, options.seed)
@@ -86,10 +91,11 @@ def run(site: Site, plan: Sequence[Fault], options: Options, say: Callable[[int,
     outcome.ended = time.monotonic()
     outcome.restarts = site.restarts
     outcome.complaints = site.complaints
+    outcome.notes = site.notes
     return outcome
 
 
-def _turn(site: Site, fault: Fault, options: Options, chance: random.Random) -> Turn:
+def _turn(site: Where, fault: Fault[Where], options: Options, chance: random.Random) -> Turn:
     turn = Turn(fault, time.monotonic())
     before = site.stored()
     try:
@@ -110,7 +116,7 @@ def _turn(site: Site, fault: Fault, options: Options, chance: random.Random) -> 
     return turn
 
 
-def _recover(site: Site, turn: Turn, options: Options, at_heal: int) -> None:
+def _recover(site: Ground, turn: Turn, options: Options, at_heal: int) -> None:
     until = time.monotonic() + RECOVERS_WITHIN
     while turn.recovery is None:
         now = time.monotonic()
@@ -127,11 +133,11 @@ def _recover(site: Site, turn: Turn, options: Options, at_heal: int) -> None:
         site.wait(0.4)
 
 
-def _is_level(site: Site, options: Options) -> bool:
+def _is_level(site: Ground, options: Options) -> bool:
     """Whether no more waits than comes in half a second."""
     queued = site.queued()
     return queued is not None and max(queued, site.spooled()) <= options.rate / 2
 
 
-def _is_quiet(site: Site) -> bool:
+def _is_quiet(site: Ground) -> bool:
     return site.queued() == 0 and site.spooled() == 0 and site.parked() == 0

@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack, suppress
 from itertools import combinations
 from pathlib import Path
+from typing import Generic, TypeVar
 from uuid import uuid4
 
 import amqp
@@ -15,8 +16,9 @@ import psycopg
 
 from local.servers import Valkey
 from tools.drills import room
+from tools.drills.ground import QUEUE, Ground, Piped, SiteFailed
 from tools.drills.load import CUT, HANGS
-from tools.drills.site import QUEUE, Piped, Site, SiteFailed
+from tools.drills.site import Site
 
 JUMPING_CLOCK = Path(__file__).with_name("jumping_clock.c")
 JUMPS = (3600, -3600, 86_400, -86_400, -10)
@@ -32,6 +34,7 @@ STORED_WITHIN = 20.0
 """Seconds in which workers must store under an alarm, whatever else is in the queue."""
 
 Allowed = frozenset[int | str]
+Where = TypeVar("Where", bound=Ground)
 
 KEPT: Allowed = frozenset()
 REFUSED: Allowed = frozenset({503})
@@ -39,32 +42,34 @@ BROKEN: Allowed = frozenset({503, CUT})
 FROZEN: Allowed = frozenset({503, CUT, HANGS})
 
 
-class Fault:
+class Fault(Generic[Where]):
     """One fault.
 
     name: how it is called on the command line and in the table.
     client: what visitors may see while it lasts beside the answers they want (report.GOOD).
     holds: the share of the usual outage for which it is held; 0 for what is over when it is done.
     usual: whether it is in a run that names no faults.
+    loses: whether it must lose registrations, since what should prevent that is taken away: a counter-proof.
     """
 
     name = ""
     client: Allowed = KEPT
     holds = 1.0
     usual = True
+    loses = False
 
     def missing(self) -> str:
         """Why it cannot be done here, or nothing."""
         return ""
 
-    def inject(self, site: Site, chance: random.Random) -> None:
+    def inject(self, site: Where, chance: random.Random) -> None:
         raise NotImplementedError
 
-    def heal(self, site: Site, chance: random.Random) -> None:
+    def heal(self, site: Where, chance: random.Random) -> None:
         """Undo it."""
 
 
-class Kill(Fault):
+class Kill(Fault[Site]):
     """kill -9 of a server or of a whole application; started again after the outage."""
 
     def __init__(self, name: str, client: Allowed = KEPT) -> None:
@@ -78,7 +83,7 @@ class Kill(Fault):
         site.start(site.child(self.victim))
 
 
-class KillOne(Fault):
+class KillOne(Fault[Site]):
     """kill -9 of one process of an application, which must bring itself back or be brought back."""
 
     holds = 0.3
@@ -96,7 +101,7 @@ class KillOne(Fault):
         os.kill(victim.pid, signal.SIGKILL)
 
 
-class Pause(Fault):
+class Pause(Fault[Site]):
     """SIGSTOP and SIGCONT."""
 
     def __init__(self, name: str, client: Allowed = KEPT) -> None:
@@ -110,7 +115,7 @@ class Pause(Fault):
         site.child(self.victim).resume()
 
 
-class PauseChild(Fault):
+class PauseChild(Fault[Site]):
     """SIGSTOP and SIGCONT of one of an application's processes."""
 
     def __init__(self, app: str, client: Allowed = KEPT) -> None:
@@ -128,7 +133,7 @@ class PauseChild(Fault):
             os.kill(self._victim, signal.SIGCONT)
 
 
-class Slow(Fault):
+class Slow(Fault[Site]):
     """0.4 s more for every packet in both directions."""
 
     def __init__(self, server: str) -> None:
@@ -141,7 +146,7 @@ class Slow(Fault):
         site.links[self.server].mend()
 
 
-class Stall(Fault):
+class Stall(Fault[Site]):
     """Connections stay open and new ones are taken, and no byte comes through."""
 
     def __init__(self, server: str) -> None:
@@ -155,7 +160,7 @@ class Stall(Fault):
         site.links[self.server].mend()
 
 
-class Reset(Fault):
+class Reset(Fault[Site]):
     """Every connection is reset, and each new one too."""
 
     def __init__(self, server: str) -> None:
@@ -169,7 +174,7 @@ class Reset(Fault):
         site.links[self.server].mend()
 
 
-class CutNetwork(Fault):
+class CutNetwork(Fault[Site]):
     """The kernel drops or rejects every packet between the product and a server."""
 
     def __init__(self, server: str, verdict: str) -> None:
@@ -191,10 +196,10 @@ class CutNetwork(Fault):
         room.run("nft", f"delete table inet drill_{self.server}")
 
 
-class Both(Fault):
+class Both(Fault[Site]):
     """Two faults at once."""
 
-    def __init__(self, one: Fault, other: Fault) -> None:
+    def __init__(self, one: Fault[Site], other: Fault[Site]) -> None:
         self._both = (one, other)
         self.name = f"{one.name}+{other.name.partition('-')[2]}"
 
@@ -212,12 +217,12 @@ class Both(Fault):
                 undoing.callback(fault.heal, site, chance)
 
 
-class WaitingCrowd(Fault):
+class WaitingCrowd(Fault[Site]):
     """A fault while hundreds wait: workers are frozen, and each visitor polls an id that no store knows."""
 
     holds = 2.5
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault[Site]) -> None:
         self._fault = fault
         self.name = f"crowd-{fault.name}"
 
@@ -238,7 +243,7 @@ class WaitingCrowd(Fault):
             site.worker.resume()
 
 
-class LostCommits(Fault):
+class LostCommits(Fault[Site]):
     """PostgreSQL commits, and the connection dies before its word arrives."""
 
     name = "lost-commit-reply"
@@ -250,7 +255,7 @@ class LostCommits(Fault):
         site.links["postgres"].mend()
 
 
-class Alarm(Fault):
+class Alarm(Fault[Site]):
     """RabbitMQ blocks publishers for want of memory or disk."""
 
     def __init__(self, name: str, raised: tuple[str, str], lowered: tuple[str, str]) -> None:
@@ -269,7 +274,7 @@ MEMORY_ALARM = Alarm(
 DISK_ALARM = Alarm("disk-alarm", ("set_disk_free_limit", "1000GB"), ("set_disk_free_limit", "200MB"))
 
 
-class AlarmWithPoison(Fault):
+class AlarmWithPoison(Fault[Site]):
     """RabbitMQ blocks publishers while the queue holds what no retry can save: its neighbours are stored all the same."""
 
     name = "memory-alarm-poison"
@@ -313,7 +318,7 @@ rabbit_amqqueue:internal_delete(amqqueue:get_name(Q), <<"drill">>)."""
 """What is left to do when a quorum queue has lost its process and its log."""
 
 
-class DiskFull(Fault):
+class DiskFull(Fault[Site]):
     """No byte is left on RabbitMQ's disk, faster than its alarm can tell. It may cost RabbitMQ 3.10 its queue."""
 
     name = "broker-disk-full"
@@ -340,7 +345,7 @@ class DiskFull(Fault):
             site.declare_queues()
 
 
-class SpoolFull(Fault):
+class SpoolFull(Fault[Site]):
     """RabbitMQ is frozen and the spool takes a few hundred registrations only."""
 
     name = "spool-full"
@@ -360,7 +365,7 @@ class SpoolFull(Fault):
         restart_web(site)
 
 
-class SpoolDiskFull(Fault):
+class SpoolDiskFull(Fault[Site]):
     """RabbitMQ is frozen and the spool's disk is full: a 503 is honest, a 202 would be a lie."""
 
     name = "spool-disk-full"
@@ -380,7 +385,7 @@ class SpoolDiskFull(Fault):
         site.servers.rabbitmq.resume()
 
 
-class SpoolDiskFails(Fault):
+class SpoolDiskFails(Fault[Site]):
     """RabbitMQ is frozen and the spool's disk answers each fsync with EIO: what was written is not kept."""
 
     name = "spool-eio"
@@ -400,7 +405,7 @@ class SpoolDiskFails(Fault):
         site.servers.rabbitmq.resume()
 
 
-class SpoolAlone(Fault):
+class SpoolAlone(Fault[Site]):
     """RabbitMQ is well and the spool's disk is not: nobody must notice, though half of all groups go there first."""
 
     def __init__(self, wrong: str) -> None:
@@ -417,7 +422,7 @@ class SpoolAlone(Fault):
         site.disk_flag.unlink(missing_ok=True)
 
 
-class ClockJumps(Fault):
+class ClockJumps(Fault[Site]):
     """The wall clock of web and worker jumps an hour, a day, or ten seconds back, three times."""
 
     name = "clock-jumps"
@@ -449,7 +454,7 @@ class ClockJumps(Fault):
         restart_web(site)
 
 
-class QueueFull(Fault):
+class QueueFull(Fault[Site]):
     """The queue has reached its limit and refuses more, while nobody works on it."""
 
     name = "queue-full"
@@ -465,7 +470,7 @@ class QueueFull(Fault):
         site.worker.resume()
 
 
-class QueueDeleted(Fault):
+class QueueDeleted(Fault[Site]):
     """Somebody deletes the queue. It is emptied first: what is in it when it goes, nobody can keep."""
 
     name = "queue-deleted"
@@ -496,7 +501,7 @@ class QueueDeleted(Fault):
         return [QUEUE, "0"] in [line.split() for line in told.splitlines()]
 
 
-class ReadOnly(Fault):
+class ReadOnly(Fault[Site]):
     """PostgreSQL lets nobody write, as a standby does."""
 
     name = "read-only"
@@ -510,7 +515,7 @@ class ReadOnly(Fault):
         site.sql("SELECT pg_reload_conf()")
 
 
-class Locked(Fault):
+class Locked(Fault[Site]):
     """Somebody holds a lock on the table that everything goes into."""
 
     name = "table-locked"
@@ -546,7 +551,7 @@ class Locked(Fault):
             connection.rollback()
 
 
-class Redelivery(Fault):
+class Redelivery(Fault[Site]):
     """Somebody else takes messages, sends one in twenty a second time, and gives every one back."""
 
     name = "redelivery"
@@ -586,7 +591,7 @@ class Redelivery(Fault):
                     connection.drain_events(timeout=0.2)
 
 
-class StalledLogs(Fault):
+class StalledLogs(Fault[Site]):
     """Nobody reads what a process writes to its log any more: a log shipper hangs, a terminal was paused."""
 
     holds = 2.5  # until the pipe is full
@@ -604,7 +609,7 @@ class StalledLogs(Fault):
         return site.web if self.app == "web" else site.worker
 
 
-class RedisDemoted(Fault):
+class RedisDemoted(Fault[Site]):
     """A failover: new connections lead to another Redis, and the one behind the old ones takes no writes any more."""
 
     name = "redis-demoted"
@@ -651,7 +656,7 @@ class RedisDemoted(Fault):
         return limits, states, site.accepted()
 
 
-class RollingRestart(Fault):
+class RollingRestart(Fault[Site]):
     """A deployment: the web by HUP, the workers by TERM, or both and every server one after the other."""
 
     holds = 0.0
@@ -674,7 +679,7 @@ class RollingRestart(Fault):
                 site.start(server)
 
 
-class EverythingKilled(Fault):
+class EverythingKilled(Fault[Site]):
     """All processes die at once and come back in any order."""
 
     name = "kill-all"
@@ -687,7 +692,7 @@ class EverythingKilled(Fault):
         site.start_all(_shuffled(site, chance))
 
 
-class StoresDown(Fault):
+class StoresDown(Fault[Site]):
     """Broker, databases, Redis and workers are all away; the web stands alone and keeps accepting."""
 
     name = "all-but-web"
@@ -701,7 +706,7 @@ class StoresDown(Fault):
         site.start_all([name for name in _shuffled(site, chance) if name != "web"])
 
 
-class PowerCut(Fault):
+class PowerCut(Fault[Site]):
     """The machine loses its power: what was not synced is gone. MongoDB's disk is kept, see the runbook."""
 
     client = BROKEN
@@ -757,7 +762,7 @@ LIMITS_AND_STATES = ("limit:", "celery-task-meta-")
 SERVERS = ("rabbitmq", "postgres", "mongodb", "redis")
 
 
-def catalog() -> list[Fault]:
+def catalog() -> list[Fault[Site]]:
     """Every fault there is, in the order of the matrix."""
     return [
         KillOne("web", main=False, client=BROKEN),

@@ -72,6 +72,9 @@ class Link:
         for writer in list(self._writers):
             _reset(writer)
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(HOST, self.back)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.served += 1
         self._writers.add(writer)
@@ -79,7 +82,7 @@ class Link:
         try:
             if self.resets:
                 return
-            behind, other = await asyncio.open_connection(HOST, self.back)
+            behind, other = await self._connect()
             self._writers.add(other)
             pumps = [
                 asyncio.create_task(self._pump(reader, other)),

@@ -77,6 +77,22 @@ class Row:
             judged["readyz"] = self.kinds["readyz"].slowest
         return {kind: seconds for kind, seconds in judged.items() if seconds > SLOWEST}
 
+    def figures(self) -> dict[str, str | int | float]:
+        """What it comes to, over all kinds of requests. slowest_s: while it lasted."""
+        tallies = self.kinds.values()
+        return {
+            "fault": self.name,
+            "times": self.times,
+            "requests": self.asked,
+            "accepted": self.accepted,
+            "lost": self.lost,
+            "duplicated": self.duplicated,
+            "not_allowed": sum(sum(tally.surprises.values()) for tally in tallies),
+            "slowest_s": round(max(tally.slowest_meanwhile for tally in tallies), 2),
+            "first_row_s": round(self.first_row, 1),
+            "recovered_s": round(self.recovery, 1),
+        }
+
     @property
     def is_unnoticed(self) -> bool:
         """Whether it is a fault that visitors should not notice."""
@@ -103,6 +119,7 @@ class Verdict:
     damage: dict[str, int]
     undocumented: int
     restarts: dict[str, int]
+    notes: list[str]
     failures: list[str]
 
     def to_json(self) -> str:
@@ -110,6 +127,15 @@ class Verdict:
         told = asdict(self)
         for row in told["rows"]:
             row["client"] = sorted(map(str, row["client"]))
+        return json.dumps(told, indent=1)
+
+    def to_json_of_faults(self) -> str:
+        """The figures of each fault, without the kinds of requests."""
+        told = {
+            "faults": [row.figures() for row in self.rows],
+            "notes": self.notes,
+            "failures": self.failures,
+        }
         return json.dumps(told, indent=1)
 
 
@@ -137,6 +163,7 @@ def judge(outcome: Outcome, *, times: bool) -> Verdict:
         damage={name: _number(outcome.report, name) for name in DAMAGE},
         undocumented=_number(outcome.report, "undocumented"),
         restarts=outcome.restarts,
+        notes=outcome.notes,
         failures=[],
     )
     verdict.failures = _failures(verdict, outcome, times=times)
@@ -146,7 +173,14 @@ def judge(outcome: Outcome, *, times: bool) -> Verdict:
 def _failures(verdict: Verdict, outcome: Outcome, *, times: bool) -> list[str]:
     failures = [outcome.trouble] if outcome.trouble else []
     failures += outcome.complaints
-    failures += [f"{count} {name}" for name, count in verdict.damage.items() if count]
+    must_lose = any(turn.fault.loses for turn in outcome.turns)
+    if must_lose and not verdict.damage["lost"]:
+        failures.append("nothing was lost, so this drill could not have seen a loss")
+    failures += [
+        f"{count} {name}"
+        for name, count in verdict.damage.items()
+        if count and not (must_lose and name == "lost")
+    ]
     for row in verdict.rows:
         for kind, tally in row.kinds.items():
             failures += [f"{row.name}: {kind}: {n} × {what}" for what, n in sorted(tally.surprises.items())]
@@ -208,6 +242,8 @@ def show(verdict: Verdict, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for note in verdict.notes:
+        console.print(note, highlight=False, soft_wrap=True)
     if verdict.restarts:
         told = ", ".join(f"{name} {count}" for name, count in sorted(verdict.restarts.items()))
         console.print(f"Started again by the supervisor: {told}", highlight=False)
