@@ -94,7 +94,10 @@ async def read_on_loop(names: Iterable[str] = SERVERS) -> dict[str, Reading]:
     """Do the same as read() on an event loop, without a thread that waits."""
     answers, awaited = _ask(names)
     if awaited:
-        await asyncio.wait([asyncio.wrap_future(answer) for answer in awaited], timeout=DEADLINE)
+        futures = [asyncio.wrap_future(answer) for answer in awaited]
+        for future in futures:  # one that fails is read from its answer: asyncio would complain of it
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait(futures, timeout=DEADLINE)
     return {name: _reading(answer) for name, answer in answers.items()}
 
 
