@@ -9,16 +9,35 @@ import socket
 import ssl
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 from zlib import crc32
 
 from billiard import pool
 from celery import Celery, signals
+from celery.app import control
 from django.conf import settings
+from kombu import pidbox
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
 from landing.keeping import queues
 
-app = Celery("breakwater")
+
+class Mailbox(pidbox.Mailbox):
+    """Gives each connection of a worker a queue of its own for commands.
+
+    Celery names it after the worker, and it is exclusive. A node that is lost without a word keeps the lock of the
+    old connection, and the worker could consume nothing from any other node for up to a minute (RESOURCE_LOCKED).
+    """
+
+    def get_queue(self, hostname: str) -> Any:
+        return super().get_queue(f"{hostname}.{uuid4().hex[:8]}")
+
+
+class Control(control.Control):
+    Mailbox = Mailbox
+
+
+app = Celery("breakwater", control=Control)
 
 
 class TlsTransport(pyamqp.SSLTransport):

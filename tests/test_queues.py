@@ -9,6 +9,7 @@ from amqp.exceptions import NotFound, PreconditionFailed
 from celery import current_app
 from kombu import Queue
 
+from config.celery import app
 from dashboard.desk import doctor
 from landing.keeping import queues
 
@@ -60,3 +61,10 @@ def test_the_node_of_the_announcements_may_be_away(broker: Any, caplog: pytest.L
     with patch.object(Queue, "queue_declare", declare_or_not):
         queues.declare(broker)
     assert "cannot be compared now" in caplog.text
+
+
+def test_each_connection_of_a_worker_has_a_queue_of_its_own_for_commands() -> None:
+    """Else the exclusive lock of a connection to a lost node would keep the worker from every other node."""
+    names = {app.control.mailbox.get_queue("celery@host").name for _ in range(2)}
+    assert len(names) == 2
+    assert all(name.startswith("celery@host.") and name.endswith(".celery.pidbox") for name in names)
