@@ -41,6 +41,8 @@ class Node(RabbitMQ):
                 for n, one in enumerate(all_hosts, 1)
             },
             "cluster_partition_handling": "pause_minority",
+            # Seconds until a node that is silent counts as lost; 60 without it (docs/high-availability.md).
+            "net_ticktime": "10",
         }
 
     def prepare(self) -> None:
