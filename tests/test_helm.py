@@ -422,7 +422,12 @@ def test_servers_are_clusters_that_outlive_the_release() -> None:
         spec = one["spec"]
         assert (spec.get("replicas") or spec.get("instances") or spec.get("members")) == 3
     postgres = find("operators", "Cluster", "postgres")["spec"]
-    assert postgres["postgresql"]["synchronous"] == {"method": "any", "number": 1}
+    assert postgres["postgresql"]["synchronous"] == {
+        "method": "any",
+        "number": 1,
+        "dataDurability": "required",
+        "failoverQuorum": True,
+    }
     assert postgres["primaryUpdateStrategy"] == "unsupervised"  # from values: spec
     rabbitmq = find("operators", "RabbitmqCluster", "rabbitmq")["spec"]
     assert "consumer_timeout = 864000000" in rabbitmq["rabbitmq"]["additionalConfig"]
@@ -526,6 +531,53 @@ def test_pods_are_spread_and_go_one_at_a_time(process: Any) -> None:
         "kubernetes.io/hostname",
     ]
     assert find("operators", "PodDisruptionBudget", process)["spec"]["maxUnavailable"] == 1
+
+
+@pytest.mark.parametrize(
+    ("zones", "unsatisfiable"),
+    [("required", "DoNotSchedule"), ("preferred", "ScheduleAnyway"), ("none", None)],
+)
+def test_servers_are_spread_over_zones_as_the_values_say(zones: str, unsatisfiable: str | None) -> None:
+    rendered = render("operators", f'scheduling.zones="{zones}"')
+    specs = {one["kind"]: one["spec"] for one in rendered if one["kind"] in SERVERS}
+    spread = [
+        specs["Cluster"],
+        specs["RabbitmqCluster"]["override"]["statefulSet"]["spec"]["template"]["spec"],
+        specs["MongoDBCommunity"]["statefulSet"]["spec"]["template"]["spec"],
+    ]
+    for spec in spread:
+        told = [
+            (one["topologyKey"], one["whenUnsatisfiable"])
+            for one in spec.get("topologySpreadConstraints", [])
+        ]
+        assert told == ([("topology.kubernetes.io/zone", unsatisfiable)] if unsatisfiable else [])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pods_of_a_lost_node_are_replaced_after_half_a_minute(case: Any) -> None:
+    for _, name, _, spec in pods(case):
+        waits = {one["key"]: one.get("tolerationSeconds") for one in spec["tolerations"]}
+        assert waits["node.kubernetes.io/unreachable"] == waits["node.kubernetes.io/not-ready"] == 30, name
+
+
+def test_a_job_brings_the_spool_of_a_lost_web_to_rabbitmq() -> None:
+    assert not [one for one in render("operators") if one["metadata"]["name"].endswith("-rescue")]
+    rendered = render("operators", 'rescue.claim="spool-bw-breakwater-web-1"')
+    (job,) = [one for one in rendered if one["kind"] == "Job" and one["metadata"]["name"].endswith("-rescue")]
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"][:4] == ["python", "manage.py", "drain_spool", "--until-empty"]
+    claims = {
+        one["name"]: one["persistentVolumeClaim"]["claimName"]
+        for one in pod["volumes"]
+        if "persistentVolumeClaim" in one
+    }
+    assert claims == {"spool": "spool-bw-breakwater-web-1"}
+    (service,) = [
+        one for one in rendered if one["kind"] == "Service" and one["metadata"]["name"] == "bw-breakwater-web"
+    ]
+    # No visitor may be led to it.
+    assert not service["spec"]["selector"].items() <= job["spec"]["template"]["metadata"]["labels"].items()
 
 
 # Wrong values are said

@@ -48,6 +48,9 @@ worker: [postgresql, rabbitmq, redis, mongodb]
 migrate: [postgresql, rabbitmq]
 flower: [rabbitmq, management, redis]
 toolbox: [postgresql, rabbitmq, management, redis, mongodb]
+{{- if .Values.rescue.claim }}
+rescue: [rabbitmq]
+{{- end }}
 {{- end -}}
 
 {{- /* Keys of the Secret that are used by this release, one a line. */ -}}
@@ -142,11 +145,30 @@ imagePullSecrets: {{ toYaml . | nindent 2 }}
 {{- with $root.Values.scheduling.nodeSelector }}
 nodeSelector: {{ toYaml . | nindent 2 }}
 {{- end }}
-{{- with $root.Values.scheduling.tolerations }}
-tolerations: {{ toYaml . | nindent 2 }}
-{{- end }}
+tolerations:
+  # A lost node's pods are replaced after half a minute; Kubernetes itself waits for five.
+  {{- range $taint := list "not-ready" "unreachable" }}
+  - {key: node.kubernetes.io/{{ $taint }}, operator: Exists, effect: NoExecute, tolerationSeconds: 30}
+  {{- end }}
+  {{- with $root.Values.scheduling.tolerations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- with $root.Values.scheduling.priorityClassName }}
 priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- /* A server's pods in different zones, as scheduling.zones says. Call with (list $ labels). */ -}}
+{{- define "breakwater.zones" -}}
+{{- $zones := (index . 0).Values.scheduling.zones -}}
+{{- if ne $zones "none" }}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: topology.kubernetes.io/zone
+    whenUnsatisfiable: {{ ternary "DoNotSchedule" "ScheduleAnyway" (eq $zones "required") }}
+    labelSelector:
+      matchLabels:
+        {{- toYaml (index . 1) | nindent 8 }}
 {{- end }}
 {{- end -}}
 
