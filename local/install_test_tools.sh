@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what only the tests need, unless it is there: browsers with their drivers, and Prometheus.
+# Install what only the tests need, unless it is there: browsers with their drivers, Prometheus, PgBouncer.
 set -eu
 
 have() { command -v "$1" >/dev/null; }
@@ -9,8 +9,9 @@ if [ "$(uname)" = Darwin ]; then # where the other engines are not tested
     echo 'The tests need Chromium and Prometheus; install them: brew install --cask chromium chromedriver; brew install prometheus' >&2
     exit 1
 fi
-if have chromedriver && have chromium && have firefox-esr && have WebKitWebDriver && have Xvfb && have prometheus; then
+if have chromedriver && have chromium && have firefox-esr && have WebKitWebDriver && have Xvfb && have prometheus &&
+    { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; }; then
     exit 0
 fi
 # Xvfb: WebKitGTK's browser needs a screen.
-exec "$(dirname "$0")/install_packages.sh" chromium chromium-driver firefox-esr webkit2gtk-driver xvfb prometheus
+exec "$(dirname "$0")/install_packages.sh" chromium chromium-driver firefox-esr webkit2gtk-driver xvfb prometheus pgbouncer
