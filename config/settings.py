@@ -134,7 +134,7 @@ RABBITMQ_MANAGEMENT_URLS = env.names(
 )
 PUBLISH_TIMEOUT = env.seconds(
     "PUBLISH_TIMEOUT",
-    "0.8",
+    "0.7",
     "The longest wait, in seconds, for RabbitMQ's nodes to connect and confirm before registrations go to the spool. "
     "A cluster needs about half a second for a new leader.",
 )
