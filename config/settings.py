@@ -195,6 +195,13 @@ REDIS_SENTINEL_PASSWORD = env.text("REDIS_SENTINEL_PASSWORD", "", "Password of t
 REDIS_TIMEOUT = env.seconds(
     "REDIS_TIMEOUT", "0.1", "The longest wait, in seconds, before limits go on without Redis."
 )
+_REDIS_LIMIT_HOSTS = env.hosts(
+    "REDIS_LIMIT_HOSTS",
+    "",
+    "Several Redis for rate limits alone, such as `r1,r2:6380`, when one thread of Redis is the limit: each sender's "
+    "limit is kept by one of them. Login, TLS and database number are those above.",
+    6379,
+)
 STATE_TTL = env.integer(
     "STATE_TTL",
     "86400",
@@ -367,9 +374,10 @@ RABBITMQ_URLS = [
 ]
 _REDIS_TLS = urlencode({"ssl_cert_reqs": "required", "ssl_ca_certs": REDIS_CA_PATH})
 _REDIS_LOGIN = f"{quote(REDIS_USER, safe='')}:{quote(REDIS_PASSWORD, safe='')}"
-REDIS_URL = (
+REDIS_URL, *REDIS_LIMIT_URLS = (
     f"{'rediss' if REDIS_CA_PATH else 'redis'}://{_REDIS_LOGIN}"
-    f"@{REDIS_HOST}:{REDIS_PORT}/{REDIS_DB}{f'?{_REDIS_TLS}' if REDIS_CA_PATH else ''}"
+    f"@{address}/{REDIS_DB}{f'?{_REDIS_TLS}' if REDIS_CA_PATH else ''}"
+    for address in (f"{REDIS_HOST}:{REDIS_PORT}", *_REDIS_LIMIT_HOSTS)
 )
 
 LOCALE_PATHS = [BASE_DIR / "locale"]

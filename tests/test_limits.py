@@ -2,18 +2,22 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.test import Client
+from pytest_django.fixtures import Settings
 from redis import Redis
 
 from landing.keeping import intake, limits
 from landing.keeping.limits import Limiter, LocalLog
-from local.servers import Servers
+from local.servers import Servers, Valkey
+from local.state import Ports
 from tests.waiting import eventually
 
 SENDER, OTHER_SENDER = "203.0.113.7", "203.0.113.8"
@@ -89,6 +93,56 @@ def test_redis_forgets_a_sender_after_the_period() -> None:
         assert 0 < redis.pttl(f"limit:{SENDER}") <= 60_000
 
 
+@pytest.fixture
+def second_redis(tmp_path: Path, settings: Settings) -> Iterator[Valkey]:
+    """A second Redis; each sender's limit is in one of the two."""
+    ports, secrets = Ports.pick(), {"REDIS_PASSWORD": settings.REDIS_PASSWORD}
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "tmp").mkdir()
+    redis = Valkey("redis", tmp_path, ports, secrets)
+    redis.start()
+    first = settings.REDIS_URL
+    settings.REDIS_LIMIT_URLS = [first, first.replace(f":{settings.REDIS_PORT}/", f":{ports.redis}/")]
+    yield redis
+    redis.kill()
+
+
+MANY = [f"203.0.113.{n}" for n in range(100)]
+
+
+def test_over_several_redis_each_sender_has_one_limit_from_all_processes(second_redis: Valkey) -> None:
+    async def rush() -> list[float]:
+        async with limiters(3, limit=2) as processes:
+            groups = [processes[n % 3].take(MANY) for n in range(6)]
+            return [wait for waits in await asyncio.gather(*groups) for wait in waits]
+
+    assert asyncio.run(rush()).count(0) == 2 * len(MANY)
+    with Redis.from_url(settings.REDIS_LIMIT_URLS[1]) as second:
+        assert 20 < second.dbsize() < 80
+
+
+def test_what_is_refused_gives_its_place_back_in_the_redis_that_has_it(second_redis: Valkey) -> None:
+    async def take_and_give_back() -> list[float]:
+        async with limiters(limit=1) as [limiter]:
+            await limiter.take(MANY)
+            await limiter.give_back(MANY)
+            return list(await limiter.take(MANY))
+
+    assert asyncio.run(take_and_give_back()) == [0] * len(MANY)
+
+
+def test_one_redis_that_is_away_leaves_the_limits_of_the_others(second_redis: Valkey) -> None:
+    async def rush() -> tuple[list[float], list[float]]:
+        async with limiters(2, limit=1) as [one, other]:
+            second_redis.kill()
+            return await one.take(MANY), await other.take(MANY)
+
+    first, again = asyncio.run(rush())
+    assert first == [0] * len(MANY)
+    # The senders of the lost one get the limit once from each process, the others once in all.
+    assert 20 < again.count(0) < 80
+
+
 def test_the_log_of_one_process_slides_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: clock.now))
@@ -119,7 +173,7 @@ def test_without_redis_each_process_limits_by_itself_says_so_once_and_comes_back
                 alone = [(await limiter.take([SENDER]))[0] for _ in range(30)]
             finally:
                 servers.redis.start()
-            while limiter._outage.is_on:
+            while limiter.is_alone:
                 await asyncio.sleep(0.02)
             together = await limiter.take([SENDER] * 30)
             return alone, together
@@ -148,7 +202,7 @@ def test_a_redis_that_hangs_holds_up_one_request_and_not_the_next(servers: Serve
 def _redis_in_use() -> None:
     """The intake of this process has seen that Redis is there, whatever a test before did to it."""
     if limiter := intake.current().limiter:
-        eventually(lambda: not limiter._outage.is_on)
+        eventually(lambda: not limiter.is_alone)
 
 
 @pytest.mark.usefixtures("_redis_in_use")

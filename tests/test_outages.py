@@ -35,7 +35,7 @@ def _no_memory_of_outages(monkeypatch: pytest.MonkeyPatch) -> Any:
         outage.note_success()
     yield
     if limiter := intake.current().limiter:
-        eventually(lambda: not limiter._outage.is_on)
+        eventually(lambda: not limiter.is_alone)
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def _redis_in_use() -> None:
 
 def redis_answers(limiter: Limiter) -> bool:
     login_limits._on_loop(limiter.give_back(["nobody"]))
-    return not limiter._outage.is_on
+    return not limiter.is_alone
 
 
 def log_in(

@@ -204,11 +204,11 @@ def test_the_limiter_leaves_a_redis_that_was_demoted(replica: Any) -> None:
     limiter = Limiter(limit=10, period=60, timeout=2)
 
     async def ids() -> Any:
-        before = await limiter._redis.client_id()
+        before = await limiter.shards[0].redis.client_id()
         await limiter.take(["192.0.2.1"])
         replica.replicaof("127.0.0.1", 1)
         assert await limiter.take(["192.0.2.1"]) == [0]  # by this process alone
-        return before, await limiter._redis.client_id()
+        return before, await limiter.shards[0].redis.client_id()
 
     before, after = run(ids())
     assert before != after

@@ -7,12 +7,16 @@ answer in time, each process goes on by itself with a log of its own: for that w
 get the limit once from each process, which is better than refusing everybody or nobody.
 """
 
+import asyncio
 import logging
 import time
-from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Coroutine, Sequence
 from typing import Any
+from zlib import crc32
 
+from django.conf import settings
+from redis.asyncio import Redis as AsyncRedis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
@@ -64,47 +68,89 @@ MOST_LOCAL_SENDERS = 50_000
 class Limiter:
     """Allows each sender `limit` registrations in any `period` seconds.
 
+    With several Redis each sender's log is in one of them, chosen by a hash of the sender: all processes choose
+    the same. One that is away leaves its share of the senders to each process.
+
     Ours: the `limits` package asks Redis once for each key, and a group of 500 is one call here.
     """
 
     def __init__(self, *, limit: int, period: int, timeout: float) -> None:
-        self._redis = redis_clients.connect_async(timeout)
-        self._take = self._redis.register_script(_TAKE)
-        self._give_back = self._redis.register_script(_GIVE_BACK)
+        urls = settings.REDIS_LIMIT_URLS or [""]
+        self.shards = [Shard(redis_clients.connect_async(timeout, url)) for url in urls]
         self._limit = limit
         self._period = period
         self._local = LocalLog(limit, period)
-        self._outage = Outage(PAUSE_AFTER_FAILURE)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this process decides by itself for some senders, since a Redis has failed a moment ago."""
+        return any(shard.outage.is_on for shard in self.shards)
 
     async def take(self, senders: Sequence[str]) -> list[float]:
         """Take one place for each sender; return the seconds each has to wait, 0 where it got it."""
-        waits = await self._run(self._take, self._limit, self._period * 1000, _joined(senders))
-        if waits is None:
-            return self._local.take(senders)
-        return [wait / 1000 for wait in waits]
+        waits = [0.0] * len(senders)
+        await _together(
+            [self._take(shard, senders, places, waits) for shard, places in self._shares(senders)]
+        )
+        return waits
 
     async def give_back(self, senders: Sequence[str]) -> None:
         """Return the places that these senders took last."""
         self._local.give_back(senders)
-        await self._run(self._give_back, _joined(senders))
+        await _together(
+            [
+                shard.run(shard.give_back, _joined([senders[place] for place in places]))
+                for shard, places in self._shares(senders)
+            ]
+        )
 
-    async def _run(self, script: AsyncScript, *arguments: str | int) -> Any:
+    async def close(self) -> None:
+        """Close the connections to Redis."""
+        for shard in self.shards:
+            await redis_clients.close(shard.redis)
+
+    async def _take(
+        self, shard: "Shard", senders: Sequence[str], places: Sequence[int], waits: list[float]
+    ) -> None:
+        """Ask one shard for the senders in these places of the group, and write their waits there."""
+        share = [senders[place] for place in places]
+        told = await shard.run(shard.take, self._limit, self._period * 1000, _joined(share))
+        found = self._local.take(share) if told is None else [wait / 1000 for wait in told]
+        for place, wait in zip(places, found, strict=True):
+            waits[place] = wait
+
+    def _shares(self, senders: Sequence[str]) -> list[tuple["Shard", Sequence[int]]]:
+        """Return the shards that are asked, each with the places of its senders in the group."""
+        if len(self.shards) == 1:
+            return [(self.shards[0], range(len(senders)))]
+        places = defaultdict(list)
+        for place, sender in enumerate(senders):
+            places[crc32(sender.encode()) % len(self.shards)].append(place)
+        return [(self.shards[number], found) for number, found in places.items()]
+
+
+class Shard:
+    """One Redis that keeps limits."""
+
+    def __init__(self, redis: AsyncRedis) -> None:
+        self.redis = redis
+        self.take = redis.register_script(_TAKE)
+        self.give_back = redis.register_script(_GIVE_BACK)
+        self.outage = Outage(PAUSE_AFTER_FAILURE)
+
+    async def run(self, script: AsyncScript, *arguments: str | int) -> Any:
         """Return what a script answers, or None if Redis does not, or has failed a moment ago."""
-        if self._outage.is_on:
+        if self.outage.is_on:
             return None
         try:
             answer = await script(args=arguments)
         except (RedisError, OSError, TimeoutError, RuntimeError) as error:
             # RuntimeError is what uvloop raises for a connection that is reset under its hands.
-            if self._outage.note_failure():
+            if self.outage.note_failure():
                 log.warning("rate limits go on without Redis", extra={"reason": repr(error)})
             return None
-        self._outage.note_success()
+        self.outage.note_success()
         return answer
-
-    async def close(self) -> None:
-        """Close the connections to Redis."""
-        await redis_clients.close(self._redis)
 
 
 class LocalLog:
@@ -140,3 +186,10 @@ class LocalLog:
 
 def _joined(senders: Sequence[str]) -> str:
     return " ".join(sender or "-" for sender in senders)
+
+
+async def _together(acts: Sequence[Coroutine[Any, Any, Any]]) -> None:
+    if len(acts) == 1:  # a task of its own would cost each group as much as its registrations
+        await acts[0]
+    else:
+        await asyncio.gather(*acts)

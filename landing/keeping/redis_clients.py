@@ -48,14 +48,14 @@ def connect(timeout: float) -> Redis:
     return client
 
 
-def connect_async(timeout: float) -> AsyncRedis:
-    """Return a client for one event loop. timeout: seconds for each call."""
+def connect_async(timeout: float, url: str = "") -> AsyncRedis:
+    """Return a client for one event loop. timeout: seconds for each call. url: of another Redis than the usual one."""
     options = _options(timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
-    if settings.REDIS_SENTINELS:
+    if settings.REDIS_SENTINELS and not url:
         manager = AsyncSentinel(_sentinels(), sentinel_kwargs=_of_sentinels(options), **options)  # type: ignore[no-untyped-call]
         primary: AsyncRedis = manager.master_for(settings.REDIS_MASTER, **_login())
         return primary
-    client = AsyncRedis.from_url(settings.REDIS_URL, **options)
+    client = AsyncRedis.from_url(url or settings.REDIS_URL, **options)
     pool = client.connection_pool
     pool.connection_class = type("Connection", (_LeavesReplicaAsync, pool.connection_class), {})
     return client
