@@ -13,7 +13,7 @@ from redis import Redis
 from local.processes import Child
 from tools.drills.cluster.cluster import Cluster
 from tools.drills.cluster.servers import MASTER, SENTINEL_PORT
-from tools.drills.faults import BROKEN, KEPT, Allowed, Fault
+from tools.drills.faults import BROKEN, FROZEN, KEPT, Allowed, Fault
 from tools.drills.ground import SiteFailed
 from tools.drills.load import CUT
 
@@ -21,6 +21,8 @@ FIRST_ROW_WITHIN = 10.0
 """Seconds after a promotion in which workers must store again."""
 CONFIRMS_WITHIN, STORES_WITHIN = 15.0, 30.0
 """Seconds of a partition until the majority confirms, and until workers store."""
+REDELIVERED_WITHIN = 75.0
+"""Seconds until the messages of a lost worker are another's."""
 LATE_ROWS = 200
 """Rows that workers may still store of what they had in hand before a partition."""
 TOLD_WITHIN = 10.0
@@ -251,7 +253,10 @@ class RedisFailOver(Fault[Cluster]):
 
 
 class RedisDemoted(Fault[Cluster]):
-    """The primary of Redis hangs until it is replaced, and comes back as a replica with its connections open."""
+    """The primary of Redis hangs until it is replaced, and comes back: the Sentinels make a replica of it.
+
+    A demotion that closes no connection is `redis-demoted` of the other catalog.
+    """
 
     name = "sentinel-demotion"
     holds = 2.0
@@ -268,18 +273,21 @@ class WebHostLost(Fault[Cluster]):
     """A host of a web is lost while registrations wait in its spool; its disk is mounted on the other."""
 
     name = "lose-web-host"
-    client = BROKEN
+    client = FROZEN
 
     def inject(self, site: Cluster, chance: random.Random) -> None:
         for node in site.nodes:
             site.kill(node)
         site.wait(2)
         self._lost, self._other = chance.sample(site.webs, 2)
-        site.kill(self._lost)
+        # Frozen, not killed: as of a host without power, nothing says that its connections are over.
+        site.down.add(self._lost.name)
+        self._lost.pause()
         site.isolate([self._lost.name])
 
     def heal(self, site: Cluster, chance: random.Random) -> None:
         """Give the other host the disk, as docs/high-availability.md tells, and bring everything back."""
+        site.kill(self._lost)
         for file in site.spool_of(self._lost).glob("*"):
             shutil.move(file, site.spool_of(self._other) / file.name)
         with ThreadPoolExecutor(3) as pool:  # a node that was not the last to end waits for the others
@@ -319,14 +327,30 @@ class WebDiskDestroyed(Fault[Cluster]):
             site.wait_for(site.is_ready, 60, "a web with a spool")
 
 
+def wait_for_workers(site: Cluster) -> None:
+    """Wait until every worker takes messages."""
+    site.wait_for(lambda: site.queue().get("consumers") == len(site.workers), 60, "all workers")
+
+
+def note_redelivery(site: Cluster, fault: str) -> None:
+    """Wait until RabbitMQ takes back what a lost worker has in hand, which it does with its connection."""
+    lost = time.monotonic()
+    site.wait_for(
+        lambda: site.queue().get("consumers") == len(site.workers) - 1, REDELIVERED_WITHIN, "one worker less"
+    )
+    site.notes.append(f"{fault}: its messages went to another worker after {time.monotonic() - lost:.0f} s")
+
+
 class WorkerCutOff(Fault[Cluster]):
     """A host of a worker is cut off with messages in hand, and comes back when they are another's."""
 
     name = "partition-worker"
-    holds = 7.0
+    holds = 1.0
 
     def inject(self, site: Cluster, chance: random.Random) -> None:
+        wait_for_workers(site)
         site.isolate([chance.choice(site.workers).name])
+        note_redelivery(site, self.name)
 
     def heal(self, site: Cluster, chance: random.Random) -> None:
         site.bridge.mend()
@@ -336,15 +360,17 @@ class WorkerHostLost(Fault[Cluster]):
     """A host of a worker loses its power: its processes are gone, and no connection is closed."""
 
     name = "lose-worker-host"
-    holds = 5.0
+    holds = 1.0
 
     def inject(self, site: Cluster, chance: random.Random) -> None:
+        wait_for_workers(site)
         self._lost = chance.choice(site.workers)
         site.isolate([self._lost.name])
         for process in self._lost.family():
             process.send_signal(signal.SIGSTOP)
         time.sleep(0.1)
         site.kill(self._lost)
+        note_redelivery(site, self.name)
 
     def heal(self, site: Cluster, chance: random.Random) -> None:
         site.bridge.mend()
