@@ -104,7 +104,7 @@ app.conf.update(
     task_acks_on_failure_or_timeout=False,
     # A name that is not in `queues` is a mistake, not a new queue.
     task_create_missing_queues=False,
-    task_queues=[queues.live],
+    task_queues=queues.lives,
     task_default_queue=queues.LIVE,
     # Enough to join for each process, when messages are small; one of ours is up to 500 registrations.
     worker_prefetch_multiplier=1 if settings.WORKER_POOL == "gevent" else 32,

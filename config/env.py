@@ -116,9 +116,11 @@ def flag(name: str, default: str, meaning: str) -> bool:
     return _read(name, default, meaning, lambda value: words[value.lower()], "on or off")
 
 
-def integer(name: str, default: str, meaning: str) -> int:
-    """Return a variable that is a whole number, zero or more."""
-    return _read(name, default, meaning, _natural, "a whole number, zero or more")
+def integer(name: str, default: str, meaning: str, *, least: int = 0) -> int:
+    """Return a variable that is a whole number, `least` or more."""
+    return _read(
+        name, default, meaning, lambda value: _natural(value, least), f"a whole number, {least} or more"
+    )
 
 
 def seconds(name: str, default: str, meaning: str) -> float:
@@ -204,8 +206,8 @@ def _read(name: str, default: str, meaning: str, parse: Callable[[str], Value], 
         return parse(default)
 
 
-def _natural(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,12}", value):
+def _natural(value: str, least: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,12}", value) or int(value) < least:
         raise ValueError(value)
     return int(value)
 

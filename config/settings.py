@@ -138,6 +138,19 @@ PUBLISH_TIMEOUT = env.seconds(
     "The longest wait, in seconds, for RabbitMQ's nodes to connect and confirm before registrations go to the spool. "
     "A cluster needs about half a second for a new leader.",
 )
+QUEUES = env.integer(
+    "QUEUES",
+    "1",
+    "Live queues that registrations are spread over: each has a leader, and one leader is one CPU core of RabbitMQ. "
+    "Then `manage.py declare_queues`. docs/scaling.md tells when.",
+    least=1,
+)
+KEEP_DAYS = env.integer(
+    "KEEP_DAYS",
+    "0",
+    "Days for which RabbitMQ keeps a copy of each message, for `manage.py replay`. 0: no copy. "
+    "Then `manage.py declare_queues`.",
+)
 GROUP_SIZE = env.integer("GROUP_SIZE", "500", "The most registrations in one message.")
 WAITING_LIMIT = env.integer(
     "WAITING_LIMIT",

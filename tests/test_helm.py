@@ -482,7 +482,10 @@ def test_keda_watches_the_queue_of_the_code() -> None:
     scaled = find("operators", "ScaledObject", "worker")["spec"]
     (trigger,) = scaled["triggers"]
     settings = find("operators", "ConfigMap", "settings")["data"]
-    assert trigger["metadata"]["queueName"] == queues.LIVE
+    assert all(
+        re.fullmatch(trigger["metadata"]["queueName"], name) for name in (queues.LIVE, "registrations.1")
+    )
+    assert not re.fullmatch(trigger["metadata"]["queueName"], queues.DEAD)
     assert trigger["metadata"]["vhostName"] == settings["RABBITMQ_VHOST"]
     assert trigger["metadata"]["host"] == settings["RABBITMQ_MANAGEMENT_URL"] + "/"
     assert all(isinstance(value, str) for value in trigger["metadata"].values())

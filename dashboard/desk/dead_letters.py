@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from dashboard.desk.queue_messages import Message, Queue, Sender, call, request_id_of, sendable
+from dashboard.desk.queue_messages import Message, Queue, Sender, call, sendable
 from landing.keeping import queues
 from landing.storing.dead_lettering import BURIED_AT, REASON
 from lib import phones
@@ -52,7 +52,7 @@ class Letter:
     @property
     def request_ids(self) -> list[str]:
         """The request_ids in it, as far as they can be read."""
-        return [found for raw in self.registrations or [] if (found := request_id_of(raw))]
+        return self.message.request_ids()
 
     @cached_property
     def digest(self) -> str:

@@ -119,7 +119,7 @@ def _rabbitmq(part: str) -> Iterator[Finding]:
         channel: Any = broker.default_channel
         properties: Any = broker.connection.server_properties
         yield Finding(part, "ok", f"RabbitMQ {properties.get('version')}, as {settings.RABBITMQ_USER}")
-        for queue in (queues.live, queues.dead):
+        for queue in queues.promised:
             found = channel.queue_declare(queue.name, passive=True)
             dead = queue is queues.dead and found.message_count
             yield Finding(
@@ -133,7 +133,7 @@ def _rabbitmq(part: str) -> Iterator[Finding]:
 
 
 def _queue_arguments(part: str) -> Iterator[Finding]:
-    for queue in (queues.live, queues.dead):
+    for queue in queues.promised:
         found = management_api.queue(queue.name, TIMEOUT)["arguments"]
         wrong = {
             name: found.get(name)

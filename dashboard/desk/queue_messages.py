@@ -9,6 +9,7 @@ from typing import Any
 
 import amqp
 import orjson
+from django.conf import settings
 
 from dashboard.live import management_api
 from landing.keeping import broker, queues, task_messages
@@ -52,6 +53,10 @@ class Message:
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
         return batch if isinstance(batch, list) else None
+
+    def request_ids(self) -> list[str]:
+        """Return the request_ids in it, as far as they can be read."""
+        return [found for raw in self.registrations() or [] if (found := request_id_of(raw))]
 
 
 class Queue:
@@ -113,7 +118,8 @@ class Queue:
 class Sender:
     """Sends messages to the live queue, each confirmed before the call returns."""
 
-    def __init__(self) -> None:
+    def __init__(self, routing_key: str = queues.LIVE) -> None:
+        self._routing_key = routing_key
         self._errand = broker.errand(TIMEOUT, confirm_publish=True)
         self._channel: Any = None
 
@@ -129,11 +135,21 @@ class Sender:
         self._channel.basic_publish(
             amqp.Message(body, **properties),
             exchange=queues.live.exchange.name,
-            routing_key=queues.LIVE,
+            routing_key=self._routing_key,
             mandatory=True,
             timeout=TIMEOUT,
             confirm_timeout=TIMEOUT,
         )
+
+    def send_in_groups(self, raws: list[Any]) -> None:
+        """Ask workers to store raw registrations, in messages of GROUP_SIZE, as `send` does.
+
+        No faster than a spool drains: those who register now come first.
+        """
+        for start in range(0, len(raws), settings.GROUP_SIZE):
+            group = raws[start : start + settings.GROUP_SIZE]
+            self.send(*call(group))
+            time.sleep(len(group) / settings.SPOOL_DRAIN_RATE)
 
 
 def sendable(properties: dict[str, Any], *own: str) -> dict[str, Any]:
@@ -156,11 +172,12 @@ def call(raws: list[Any]) -> tuple[bytes, dict[str, Any]]:
     return orjson.dumps(task.body), properties
 
 
-def in_hand(name: str) -> int | None:
-    """Return how many messages consumers hold unacknowledged, or None if the management API does not tell."""
+def in_hand() -> int | None:
+    """Return how many messages workers hold unacknowledged, or None if the management API does not tell."""
     # AMQP tells how many messages are ready; how many are unacknowledged only the management API knows.
     try:
-        return int(management_api.queue(name, TIMEOUT)["messages_unacknowledged"])
+        told = [management_api.queue(queue.name, TIMEOUT) for queue in queues.lives]
+        return sum(int(one["messages_unacknowledged"]) for one in told)
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return None
 

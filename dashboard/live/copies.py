@@ -48,7 +48,7 @@ def rabbitmq(timeout: float) -> tuple[Copies, int]:
 
     timeout: seconds for each node. Raises OSError or HTTPException if the management API does not answer.
     """
-    found = [management_api.queue(queue.name, timeout) for queue in (queues.live, queues.dead)]
+    found = [management_api.queue(queue.name, timeout) for queue in (*queues.lives, queues.dead)]
     least = min(found, key=lambda queue: len(queue.get("members", [])))
     members, online = least.get("members", [""]), least.get("online", [""])
     nodes, missing = _nodes(timeout), len(members) - len(online)
@@ -60,7 +60,9 @@ def rabbitmq(timeout: float) -> tuple[Copies, int]:
         warning = f"{missing} of {len(members)} members of {least['name']} are away"
         hint = "Bring the nodes back: a majority of the members must confirm."
     copies = Copies(len(members) // 2 + 1, len(members), missing, warning, hint)
-    return copies, int(found[0].get("messages_unacknowledged", 0))
+    return copies, sum(
+        int(one.get("messages_unacknowledged", 0)) for one in found if one["name"] != queues.DEAD
+    )
 
 
 def _nodes(timeout: float) -> int:

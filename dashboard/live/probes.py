@@ -143,11 +143,11 @@ class _Queues:
         if self._channel is None:
             self._connection = broker.connect(DEADLINE)
             self._channel = self._connection.channel()
-        live = self._channel.queue_declare(queues.LIVE, passive=True)
+        lives = [self._channel.queue_declare(queue.name, passive=True) for queue in queues.lives]
         dead = self._channel.queue_declare(queues.DEAD, passive=True)
         return {
-            "queue": live.message_count,
-            "workers": live.consumer_count,
+            "queue": sum(live.message_count for live in lives),
+            "workers": min(live.consumer_count for live in lives),
             "dead_letters": dead.message_count,
         }
 

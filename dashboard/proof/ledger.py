@@ -22,7 +22,6 @@ from django.conf import settings
 from dashboard.desk import queue_messages
 from dashboard.proof import sources
 from dashboard.proof.sorted_ids import Pile, aligned, in_order
-from landing.keeping import queues
 from landing.models import StoredSubmission
 from lib import request_ids
 from lib.clock import now
@@ -234,7 +233,7 @@ def trace(missing: Pile, report: Report, spooled_elsewhere: Iterable[str] = ()) 
     report.stored += len(nowhere) - len(lost)
     _tell(lost, report.lost)
     if lost:
-        report.in_hand = queue_messages.in_hand(queues.LIVE)
+        report.in_hand = queue_messages.in_hand()
 
 
 def _judge_documents(suspects: Suspects, report: Report) -> None:

@@ -74,20 +74,19 @@ def spooled() -> Iterator[str]:
 
 
 def queued() -> Iterator[str]:
-    """Yield every request_id that is ready in the live queue; each message goes back to its place.
+    """Yield every request_id that is ready in the live queues; each message goes back to its place.
 
     Raises QueueNotRead before a message has been looked at so often that it might become a dead letter.
     """
-    with Queue(queues.LIVE) as queue:
-        for message in queue.messages():
-            if message.deliveries >= PEEKS:
-                raise QueueNotRead(
-                    f"the queue {queues.LIVE} holds {queue.ready() + 1} messages, "
-                    f"and has been looked into {PEEKS} times already"
-                )
-            for raw in message.registrations() or []:
-                if one := request_id_of(raw):
-                    yield one
+    for live in queues.lives:
+        with Queue(live.name) as queue:
+            for message in queue.messages():
+                if message.deliveries >= PEEKS:
+                    raise QueueNotRead(
+                        f"the queue {live.name} holds {queue.ready() + 1} messages, "
+                        f"and has been looked into {PEEKS} times already"
+                    )
+                yield from message.request_ids()
 
 
 def among_rows(ids: Sequence[str]) -> set[str]:

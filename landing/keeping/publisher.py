@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import cycle
 from typing import Any
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -69,10 +70,10 @@ class _Node:
                 self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
             return self._channel
 
-    async def publish(self, body: bytes, properties: Basic.Properties) -> None:
+    async def publish(self, body: bytes, routing_key: str, properties: Basic.Properties) -> None:
         channel = await self.open()
         await channel.basic_publish(
-            body, exchange=queues.LIVE, routing_key=queues.LIVE, properties=properties, mandatory=True
+            body, exchange=queues.LIVE, routing_key=routing_key, properties=properties, mandatory=True
         )
 
     async def within(self, deadline: float, act: Awaitable[object]) -> None:
@@ -115,6 +116,7 @@ class Publisher:
         tls = ssl.create_default_context(cafile=ca_path) if ca_path else None
         self._nodes = deque(_Node(url, tls) for url in urls)
         self._nodes.rotate(-(crc32(socket.gethostname().encode()) + os.getpid()))
+        self._routing_keys = cycle([queue.name for queue in queues.lives])
         self._timeout = timeout
         self._warming: asyncio.Task[None] | None = None
         self._warm_outage = Outage(pause=WARM_AGAIN_AFTER)
@@ -138,7 +140,8 @@ class Publisher:
         queue may hold it twice then, which changes nothing: the ids are the same. Raises NotConfirmed.
         """
         body, properties = message_of(batch)
-        await self._through_one_of_two(lambda node: node.publish(body, properties))
+        routing_key = next(self._routing_keys)
+        await self._through_one_of_two(lambda node: node.publish(body, routing_key, properties))
         self._warm()
 
     async def check(self) -> None:

@@ -8,6 +8,7 @@ from copy import copy
 from typing import Any
 
 from amqp.exceptions import AMQPError, MessageNacked, NotFound, PreconditionFailed
+from django.conf import settings
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 
@@ -22,6 +23,9 @@ for all that a worker holds, so 20 were used up by the restarts of one long outa
 
 LIVE = "registrations"
 DEAD = "registrations.dead"
+KEPT = "registrations.kept"
+REPLAYED = "registrations.replayed"
+"""The routing key of what comes from the stream: it goes to a worker, and not into the stream once more."""
 ANNOUNCEMENTS = "breakwater.settings"
 
 _QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
@@ -35,23 +39,39 @@ dead = Queue(
     queue_arguments=_QUORUM | {"x-delivery-limit": 1_000_000_000},
     no_declare=True,
 )
-live = Queue(
-    LIVE,
-    Exchange(LIVE, type="direct", durable=True),
-    routing_key=LIVE,
-    queue_arguments=_QUORUM
-    | {
-        "x-dead-letter-exchange": DEAD,
-        "x-dead-letter-routing-key": DEAD,
-        # A dead letter leaves the live queue only when the dead queue has confirmed it; that needs
-        # reject-publish, which is what a full queue should do anyway.
-        "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": "reject-publish",
-        "x-delivery-limit": DELIVERY_LIMIT,
-    },
-    no_declare=True,  # workers have no right to; `manage.py declare_queues` does it
-)
+_exchange = Exchange(LIVE, type="direct", durable=True)
+lives = [
+    Queue(
+        name,
+        _exchange,
+        routing_key=name,
+        queue_arguments=_QUORUM
+        | {
+            "x-dead-letter-exchange": DEAD,
+            "x-dead-letter-routing-key": DEAD,
+            # A dead letter leaves the live queue only when the dead queue has confirmed it; that needs
+            # reject-publish, which is what a full queue should do anyway.
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+            "x-delivery-limit": DELIVERY_LIMIT,
+        },
+        no_declare=True,  # workers have no right to; `manage.py declare_queues` does it
+    )
+    for name in [LIVE, *(f"{LIVE}.{number}" for number in range(1, settings.QUEUES))]
+]
+"""The live queues, QUEUES of them. Which one a message goes to means nothing: a store is the same in any order."""
+live = lives[0]
 
+kept = Queue(
+    KEPT,
+    _exchange,
+    queue_arguments={"x-queue-type": "stream", "x-max-age": f"{settings.KEEP_DAYS}D"},
+    no_declare=True,
+)
+"""A stream with a copy of each message, if KEEP_DAYS is above 0. The confirm of a publish waits for it too."""
+
+promised = [*lives, dead, *([kept] if settings.KEEP_DAYS else [])]
+"""The queues that must be there."""
 
 # Short-lived words of each process on its settings, for `manage.py doctor`: losing them costs nothing.
 announcements = Queue(
@@ -66,20 +86,49 @@ announcements = Queue(
 def declare(connection: Any) -> None:
     """Create exchanges, queues and bindings where they are missing. Raises if one has other arguments."""
     _declare(connection, dead)
-    try:
-        _declare(connection, live)
-    except PreconditionFailed as error:
-        if "x-delivery-limit" not in str(error):
-            raise
-        former = copy(live)
-        former.queue_arguments = (live.queue_arguments or {}) | {"x-delivery-limit": FORMER_DELIVERY_LIMIT}
-        _declare(connection, former)
+    for queue in lives:
+        _declare_live(connection, queue)
+    _keep(connection) if settings.KEEP_DAYS else _keep_no_more(connection)
     try:
         _declare(connection, announcements)
     except NotFound as error:
         # A classic queue lives on one node, and while that is away RabbitMQ does not even say that it is there
         # (rabbitmq-server#2454). No upgrade waits for it: only `doctor` reads it.
         log.warning("the settings of the processes cannot be compared now", extra={"reason": str(error)})
+
+
+def _declare_live(connection: Any, queue: Queue) -> None:
+    try:
+        _declare(connection, queue)
+    except PreconditionFailed as error:
+        if "x-delivery-limit" not in str(error):
+            raise
+        former = copy(queue)
+        former.queue_arguments = (queue.queue_arguments or {}) | {"x-delivery-limit": FORMER_DELIVERY_LIMIT}
+        _declare(connection, former)
+
+
+def _keep(connection: Any) -> None:
+    """Let the exchange copy each message into the stream. Replays reach the first live queue alone."""
+    try:
+        with connection.channel() as channel:
+            kept.bind(channel).queue_declare()
+    except PreconditionFailed as error:
+        log.warning(
+            "the stream keeps its former days: delete it, and run declare_queues again",
+            extra={"reason": str(error)},
+        )
+    with connection.channel() as channel:
+        for queue in lives:
+            channel.queue_bind(KEPT, LIVE, queue.name)
+        channel.queue_bind(LIVE, LIVE, REPLAYED)
+
+
+def _keep_no_more(connection: Any) -> None:
+    """Copy nothing more. What the stream holds stays until it is deleted: it may still be needed."""
+    with connection.channel() as channel:
+        for queue in lives:
+            channel.queue_unbind(KEPT, LIVE, queue.name)
 
 
 def _declare(connection: Any, queue: Queue) -> None:

@@ -29,7 +29,8 @@ def is_starved() -> bool:
         return False
     try:
         with broker.errand(PATIENCE) as connection:
-            ready = connection.default_channel.queue_declare(queues.LIVE, passive=True).message_count
+            ask = connection.default_channel.queue_declare
+            ready = sum(ask(queue.name, passive=True).message_count for queue in queues.lives)
     except queues.OUTAGES:
         return False  # no broker, no queue: nothing to be deaf to
     return bool(ready) and not state.reserved_requests

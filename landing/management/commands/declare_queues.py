@@ -29,7 +29,7 @@ class Command(BaseCommand):
                 f"RabbitMQ did not take the queues: {error}\n"
                 "Is it up, and has this user the right to configure? (RABBITMQ_* in the settings)"
             ) from error
-        stand = [queues.LIVE, queues.DEAD]
+        stand = [queue.name for queue in queues.promised]
         self.stdout.write(
             json.dumps({"queues": stand}) if options["json"] else f"Queues stand: {', '.join(stand)}"
         )
