@@ -60,13 +60,17 @@ class Store(Protocol):
 class MongoStore:
     """Keeps documents in the collection `request_logs`."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str = "") -> None:
+        """Use the settings' server, or another installation's: its address has login and database in it."""
         milliseconds = int(settings.MONGODB_TIMEOUT * 1000)
+        # None would win over the login in an address.
+        login: dict[str, Any] = {}
+        if settings.MONGODB_USER and not url:
+            login = {"username": settings.MONGODB_USER, "password": settings.MONGODB_PASSWORD}
         client: MongoClient[dict[str, Any]] = MongoClient(
-            settings.MONGODB_URL or settings.MONGODB_HOST,
+            url or settings.MONGODB_URL or settings.MONGODB_HOST,
             settings.MONGODB_PORT,
-            username=settings.MONGODB_USER or None,
-            password=settings.MONGODB_PASSWORD or None,
+            **login,
             tls=bool(settings.MONGODB_CA_PATH),
             tlsCAFile=settings.MONGODB_CA_PATH or None,
             # By default pymongo waits 30 s for a server and for ever for a place in its pool.
@@ -76,7 +80,8 @@ class MongoStore:
         )
         # On the disks of most members, or a fail-over rolls back what was acknowledged; a single server is the
         # majority of itself. Without the journal an acknowledged document is in memory only.
-        self._collection = client[settings.MONGODB_DB].get_collection(
+        database = client.get_default_database(settings.MONGODB_DB) if url else client[settings.MONGODB_DB]
+        self._collection = database.get_collection(
             "request_logs", write_concern=WriteConcern(w="majority", j=True)
         )
         # What is counted for a proof must not be rolled back after it was counted.

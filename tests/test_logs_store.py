@@ -50,6 +50,15 @@ def test_the_new_documents_among_known_ones_are_all_kept(mongo: Any) -> None:
     assert all(logs.find(one["_id"]) for one in new)
 
 
+def test_the_login_may_stand_in_the_address(settings: Settings) -> None:
+    login = f"{settings.MONGODB_USER}:{settings.MONGODB_PASSWORD}"
+    settings.MONGODB_URL = f"mongodb://{login}@{settings.MONGODB_HOST}:{settings.MONGODB_PORT}/"
+    settings.MONGODB_USER = settings.MONGODB_PASSWORD = ""
+    kept = document()
+    MongoStore().insert([kept])
+    assert logs.find(kept["_id"])
+
+
 def test_no_documents_are_nothing_to_do() -> None:
     logs.log_requests([])
 
