@@ -9,7 +9,7 @@ from pathlib import Path
 _MARK = "BREAKWATER_DRILL_ROOM"
 
 
-def enter(arguments: list[str]) -> None:
+def enter(arguments: list[str], module: str = "tools.drills") -> None:
     """Start this program again inside new namespaces, if this user and machine allow it."""
     if os.environ.get(_MARK) or os.geteuid() != 0 or not (shutil.which("unshare") and shutil.which("ip")):
         return
@@ -19,7 +19,7 @@ def enter(arguments: list[str]) -> None:
     except subprocess.SubprocessError:
         return
     os.environ[_MARK] = "1"
-    os.execvp("unshare", [*into, sys.executable, "-m", "tools.drills", *arguments])  # noqa: S606, S607  ours
+    os.execvp("unshare", [*into, sys.executable, "-m", module, *arguments])  # noqa: S606, S607  ours
 
 
 def furnish() -> None:

@@ -1,0 +1,1 @@
+"""How much one queue and one Redis take."""
