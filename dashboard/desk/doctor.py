@@ -170,6 +170,9 @@ def _redis(part: str) -> Iterator[Finding]:
     if server.get("role", "master") != "master":
         hint = "Let REDIS_HOST name the primary. Limits go on in each process by itself meanwhile."
         yield Finding(part, "fault", "is a replica, which takes no writes", hint)
+    if server.get("cluster_enabled"):
+        hint = "Use a primary with replicas; several Redis may share the limits (REDIS_LIMIT_HOSTS)."
+        yield Finding(part, "fault", "is a Redis Cluster, which Celery's results cannot use", hint)
     if server.get("rdb_last_bgsave_status", "ok") != "ok":
         hint = "Free its disk, or see its log. It may refuse writes until a snapshot succeeds."
         yield Finding(part, "warning", "could not write its last snapshot", hint)
