@@ -143,11 +143,9 @@ class Cluster(Ground):
         self.bridge.part(some, set(HOSTS) - some)
 
     def fail_over(self) -> None:
-        """Make the standby of PostgreSQL the primary; the old one is dead."""
-        old, new = self.primary, self.standby
-        new.promote()
-        self.primary = new
-        assert not old.alive
+        """Make the standby of PostgreSQL the primary; the old one is dead, or cut off."""
+        self.standby.promote()
+        self.primary = self.standby
 
     def rejoin(self) -> None:
         """Make the old primary a standby of the new one, and wait for it again."""
@@ -167,7 +165,8 @@ class Cluster(Ground):
             "RABBITMQ_MANAGEMENT_URL": ",".join(
                 node.environment()["RABBITMQ_MANAGEMENT_URL"] for node in self.nodes
             ),
-            "POSTGRES_HOST": ",".join(database.host for database in self.databases),
+            # The one that counts first: with two primaries we reach both.
+            "POSTGRES_HOST": f"{self.primary.host},{self.standby.host}",
             "REDIS_SENTINELS": ",".join(
                 f"{self.addresses[host]}:{SENTINEL_PORT}" for host in ("r1", "r2", "m")
             ),

@@ -25,6 +25,8 @@ REDELIVERED_WITHIN = 75.0
 """Seconds until the messages of a lost worker are another's."""
 LATE_ROWS = 200
 """Rows that workers may still store of what they had in hand before a partition."""
+LATE_BATCHES = 2
+"""Batches that a worker may still store of what it has been about to when it is cut off."""
 TOLD_WITHIN = 10.0
 """Seconds in which the log must say that rows wait for a standby."""
 
@@ -191,6 +193,38 @@ class PrimaryKilled(Fault[Cluster]):
         site.notes.append(f"{self.name}: first row {time.monotonic() - promoted:.1f} s after the promotion")
 
     def heal(self, site: Cluster, chance: random.Random) -> None:
+        site.rejoin()
+
+
+class SplitBrain(Fault[Cluster]):
+    """PostgreSQL's primary is cut off together with one worker, and the standby is promoted: two primaries.
+
+    What that worker has in hand waits for a standby that is not there, so it acknowledges nothing.
+    """
+
+    name = "split-brain"
+    holds = 2.0
+
+    def inject(self, site: Cluster, chance: random.Random) -> None:
+        wait_for_workers(site)
+        self._old, worker = site.primary, chance.choice(site.workers)
+        before = site.log_of([worker]).count('"event": "stored"')
+        site.isolate([self._old.name, worker.name])
+        site.wait(2)
+        site.fail_over()
+        promoted, stored = time.monotonic(), site.stored() or 0
+        site.wait_for(
+            lambda: (site.stored() or 0) > stored, STORES_WITHIN, "a row in the promoted PostgreSQL"
+        )
+        site.notes.append(f"{self.name}: first row {time.monotonic() - promoted:.1f} s after the promotion")
+        note_redelivery(site, self.name)
+        if (late := site.log_of([worker]).count('"event": "stored"') - before) > LATE_BATCHES:
+            site.complaints.append(f"{self.name}: the worker that is cut off has stored {late} batches")
+
+    def heal(self, site: Cluster, chance: random.Random) -> None:
+        """Fence the old primary before anybody can reach it."""
+        site.kill(self._old)
+        site.bridge.mend()
         site.rejoin()
 
 
@@ -394,6 +428,7 @@ def catalog() -> list[Fault[Cluster]]:
         RollingRestart("workers"),
         RollingRestart("mongodb"),
         PrimaryKilled(),
+        SplitBrain(),
         AsynchronousPrimaryKilled(),
         StandbyAway(),
         RedisFailOver(),
