@@ -729,3 +729,13 @@ def test_made_secrets_are_taken_and_weak_ones_are_refused(install: Any, secret: 
     assert "redis_web in the Secret breakwater holds a space or line end" in said
     assert "the Secret breakwater has no mongodb_web" in said
     assert said.count("\n  - ") == 5
+
+
+def test_a_cluster_of_rabbitmq_may_be_named_by_its_nodes() -> None:
+    (settings,) = [
+        one["data"]
+        for one in render("external", 'rabbitmq.host="n1,n2:5673"')
+        if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "bw-breakwater-settings"
+    ]
+    assert settings["RABBITMQ_HOST"] == "n1,n2:5673"
+    assert settings["RABBITMQ_MANAGEMENT_URL"] == "http://n1:15672,http://n2:15672"

@@ -42,8 +42,14 @@ labels:
 {{- end -}}
 {{- end -}}
 
-{{- define "breakwater.managementUrl" -}}
-http://{{ include "breakwater.host" (list . "rabbitmq") }}:{{ .Values.rabbitmq.managementPort }}
+{{- /* One address for each host in rabbitmq.host, whose own port is AMQP's. */ -}}
+{{- define "breakwater.managementUrls" -}}
+{{- $urls := list -}}
+{{- $root := . -}}
+{{- range splitList "," (include "breakwater.host" (list . "rabbitmq")) -}}
+{{- $urls = append $urls (printf "http://%s:%v" (regexReplaceAll ":[0-9]+$" (trim .) "") $root.Values.rabbitmq.managementPort) -}}
+{{- end -}}
+{{- join "," $urls -}}
 {{- end -}}
 
 {{- define "breakwater.spoolDir" -}}/var/lib/breakwater/spool{{- end -}}

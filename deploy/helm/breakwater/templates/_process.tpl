@@ -7,7 +7,7 @@ POSTGRES_DB: {{ .Values.postgresql.database | quote }}
 RABBITMQ_HOST: {{ include "breakwater.host" (list . "rabbitmq") | quote }}
 RABBITMQ_PORT: {{ .Values.rabbitmq.port | quote }}
 RABBITMQ_VHOST: {{ .Values.rabbitmq.vhost | quote }}
-RABBITMQ_MANAGEMENT_URL: {{ include "breakwater.managementUrl" . | quote }}
+RABBITMQ_MANAGEMENT_URL: {{ include "breakwater.managementUrls" . | quote }}
 REDIS_HOST: {{ include "breakwater.host" (list . "redis") | quote }}
 REDIS_PORT: {{ .Values.redis.port | quote }}
 MONGODB_HOST: {{ include "breakwater.host" (list . "mongodb") | quote }}
