@@ -95,7 +95,7 @@ def _row(
     if load == "publish":
         environment["RABBITMQ_HOST"] = ",".join(one.host for one in servers)
     before = [_cpu(one) for one in servers]
-    command = [sys.executable, "-m", "tools.ceilings.load", load, str(seconds)]
+    command = [sys.executable, "-m", "tests.measure_ceilings", load, str(seconds)]
     done = subprocess.run(  # noqa: S603  ours
         command, env=environment, check=True, stdout=subprocess.PIPE, text=True, timeout=120
     )

@@ -1,1 +1,0 @@
-"""How much one queue and one Redis take."""
