@@ -5,12 +5,14 @@ import gc
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import cache
 from typing import Any, cast
 
 from a2wsgi import WSGIMiddleware
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from campaigns.definition import DEFAULT, Campaign
 from config import health, scrape
 from config.headers import SecurityHeaders
 from dashboard.live import settings_drift, snapshot
@@ -19,7 +21,7 @@ from landing.door.express import Pending
 from landing.door.plain_http import Answer
 from landing.keeping import intake
 from landing.keeping.drainer import Drainer
-from landing.page import rendering
+from landing.page import branding, rendering
 from lib import metrics
 
 Scope = MutableMapping[str, Any]
@@ -77,7 +79,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
         needs_database = path.startswith(_STAFF) and path != _WITHOUT_DATABASE
         answer_by = django_for_staff if needs_database else django
         await answer_by(_for_wsgi(scope, body), _replay(body), security_headers.wrap(path, send))
-    if path == REGISTER_PATH and scope["method"] == "POST":
+    if scope["method"] == "POST" and campaign_at(path):
         metrics.observe("register_seconds", time.perf_counter() - started)
 
 
@@ -101,12 +103,25 @@ async def _status(scope: Scope) -> Answer | None:
 
 
 async def _register(scope: Scope, body: bytes) -> Answer | None:
-    if scope["path"] != REGISTER_PATH or scope["method"] != "POST":
+    if scope["method"] != "POST" or (campaign := campaign_at(scope["path"])) is None:
         return None
     if scope["query_string"]:  # ?format= is Django REST framework's
         return None
     peer = scope["client"][0] if scope["client"] else ""
-    return await _finished(express.register(peer, scope["headers"], body))
+    return await _finished(express.register(peer, scope["headers"], body, campaign))
+
+
+def campaign_at(path: str) -> Campaign | None:
+    """Return the campaign that a POST to this path registers for, or None."""
+    return _campaigns().get(path)
+
+
+@cache
+def _campaigns() -> dict[str, Campaign]:
+    return {
+        REGISTER_PATH if slug == DEFAULT else f"{REGISTER_PATH}{slug}/": campaign
+        for slug, campaign in branding.campaigns().items()
+    }
 
 
 async def _finished(answer: Answer | Pending | None) -> Answer | None:

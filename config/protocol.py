@@ -15,7 +15,7 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from config.asgi import REGISTER_PATH, STATUS_PATH, security_headers
+from config.asgi import STATUS_PATH, campaign_at, security_headers
 from landing.door import express
 from landing.door.express import Pending
 from landing.door.plain_http import Answer
@@ -118,8 +118,8 @@ class Protocol(HttpToolsProtocol):
     def _take(self, body: bytes) -> Answer | Pending | None:
         method, path = self.parser.get_method(), self.url.decode("latin-1")
         try:
-            if method == b"POST" and path == REGISTER_PATH:
-                return express.register(self.client[0] if self.client else "", self.headers, body)
+            if method == b"POST" and (campaign := campaign_at(path)):
+                return express.register(self.client[0] if self.client else "", self.headers, body, campaign)
             if method == b"GET" and (task := STATUS_PATH.fullmatch(path)):
                 return express.poll(task[1], self.headers)
             if method == b"GET":
@@ -143,7 +143,7 @@ class Protocol(HttpToolsProtocol):
 
     def _finish(self, exchange: Exchange, pending: Pending, _: object) -> None:
         answer = pending.answer()
-        if exchange.path == REGISTER_PATH:
+        if campaign_at(exchange.path):
             metrics.observe("register_seconds", time.perf_counter() - exchange.started)
         self._write(exchange, answer)
 

@@ -301,6 +301,7 @@ env.raise_faults()
 FINGERPRINT = env.fingerprint(SECRET_KEY)
 
 INSTALLED_APPS = [
+    "campaigns",
     "landing",  # before the admin, whose frame it changes
     "dashboard.apps.StaffAdminConfig",  # django.contrib.admin
     "django.contrib.auth",

@@ -6,9 +6,11 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.models import DEFAULT_ID, CampaignRow
+
 
 class Registration(models.Model):
-    """One phone number, however often it was submitted."""
+    """One phone number in one campaign, however often it was submitted."""
 
     class Status(models.TextChoices):
         """Whether the phone is proven to be its sender's."""
@@ -16,6 +18,16 @@ class Registration(models.Model):
         PENDING = "pending", _("pending")
         CONFIRMED = "confirmed", _("confirmed")
 
+    # Without a constraint: its check would lock the campaign's row for each person of a wave.
+    campaign = models.ForeignKey(
+        CampaignRow,
+        models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        default=DEFAULT_ID,
+        db_default=DEFAULT_ID,
+        verbose_name=_("campaign"),
+    )
     # With collation C the unique index serves the admin's search for a beginning (LIKE '0912%') too.
     phone_number = models.CharField(_("phone number"), max_length=11, db_collation="C")
     status = models.CharField(
@@ -31,7 +43,10 @@ class Registration(models.Model):
         constraints = [
             # Not unique=True: beside that Django makes an index for LIKE, whatever the collation. It would be
             # the most expensive one of the hottest table, and nothing would use it.
-            models.UniqueConstraint(fields=["phone_number"], name="landing_registration_phone_number_key")
+            # The phone first: staff look for a phone in all campaigns.
+            models.UniqueConstraint(
+                fields=["phone_number", "campaign"], name="registration_phone_in_campaign"
+            )
         ]
         permissions = [
             ("reveal_phone", gettext_noop("Can see a whole phone number")),
@@ -59,6 +74,8 @@ class StoredSubmission(models.Model):
         Registration, models.CASCADE, related_name="submissions", verbose_name=_("registration")
     )
     accepted_at = models.DateTimeField(_("accepted at"))
+    # What a campaign asks for, the version of the consent text, the source. Never changed.
+    details = models.JSONField(_("details"), null=True)
     stored_at = models.DateTimeField(_("stored at"), db_default=Now())
 
     class Meta:

@@ -1,9 +1,13 @@
 """Submission: the one value that travels from the POST to the row, and how it is written on the wire."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
+from campaigns import details as campaign_details
+from campaigns.definition import DEFAULT, SLUG
 from lib import phones
 from lib.texts import inert
 
@@ -17,7 +21,7 @@ class Submission:
     """One accepted request.
 
     phone_number: canonical, 0 and ten digits. request_id: a UUID, which is the task_id too.
-    accepted_at: UTC.
+    accepted_at: UTC. campaign: its slug. details: its fields, consent and source, as Campaign.details() returns them.
     """
 
     phone_number: str
@@ -26,10 +30,15 @@ class Submission:
     referrer: str
     user_agent: str
     accepted_at: datetime
+    campaign: str = DEFAULT
+    details: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_wire(self) -> list[str]:
-        """Return the six fields as JSON can carry them."""
-        return [
+    def to_wire(self) -> list[Any]:
+        """Return six texts as JSON can carry them, and the campaign with its details if there is more to say.
+
+        A worker of before there were campaigns takes six only: upgrade workers before a campaign is opened.
+        """
+        plain: list[Any] = [
             self.phone_number,
             self.request_id,
             self.ip_address,
@@ -37,6 +46,9 @@ class Submission:
             self.user_agent,
             self.accepted_at.isoformat(),
         ]
+        if self.details or self.campaign != DEFAULT:
+            plain += [self.campaign, self.details]
+        return plain
 
     @classmethod
     def from_wire(cls, raw: object) -> "Submission":
@@ -44,9 +56,13 @@ class Submission:
 
         Raises MalformedSubmission. Nothing that this returns can be refused by a store.
         """
-        if not isinstance(raw, list) or len(raw) != 6 or not all(isinstance(t, str) for t in raw):
+        if (
+            not isinstance(raw, list)
+            or len(raw) not in (6, 8)
+            or not all(isinstance(t, str) for t in raw[:6])
+        ):
             raise MalformedSubmission("not six texts")
-        phone_number, request_id, ip_address, referrer, user_agent, accepted_at = raw
+        phone_number, request_id, ip_address, referrer, user_agent, accepted_at, *more = raw
         try:
             return cls(
                 phone_number=phones.normalise(phone_number),
@@ -55,11 +71,23 @@ class Submission:
                 referrer=inert(referrer),
                 user_agent=inert(user_agent),
                 accepted_at=_utc(accepted_at),
+                **(_campaign_of(*more) if more else {}),
             )
         except phones.InvalidPhone as error:
             raise MalformedSubmission(f"phone number: {error.reason}") from None
+        except MalformedSubmission:
+            raise
         except (ValueError, OverflowError):
             raise MalformedSubmission("request id or time") from None
+
+
+def _campaign_of(slug: object, details: object) -> dict[str, Any]:
+    if not (isinstance(slug, str) and SLUG.fullmatch(slug)):
+        raise MalformedSubmission("campaign")
+    try:
+        return {"campaign": slug, "details": campaign_details.read(details)}
+    except ValueError as error:
+        raise MalformedSubmission(f"details: {error}") from None
 
 
 def _utc(text: str) -> datetime:

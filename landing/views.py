@@ -1,5 +1,6 @@
 """The views: the API for requests that the express lane leaves to Django, and the visitors' pages."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from landing.door import openapi, problems, receipts, status
+from campaigns import sources
+from campaigns.definition import DEFAULT, Campaign
+from landing.door import openapi, problems, receipts, registering, status
 from landing.door.parsers import JsonParser
 from landing.door.serializers import RegistrationSerializer, StatusSerializer
 from landing.keeping import intake
@@ -24,7 +27,6 @@ from landing.page import branding, rendering
 from landing.storing import backlog
 from landing.storing.task_states import State
 from landing.submission import Submission
-from lib import phones
 from lib.client_ip import client_ip
 from lib.clock import now
 from lib.texts import header_text
@@ -45,11 +47,12 @@ class RegisterView(APIView):
             raise problems.Refused("unsupported_media_type")
 
     @openapi.register
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request, slug: str = DEFAULT) -> Response:
         """Accept a registration. 202 means that it is kept, and will be stored whatever happens."""
-        fields = RegistrationSerializer(data=request.data)
-        fields.is_valid(raise_exception=True)
-        submission = submission_from(request, fields.validated_data["phone_number"])
+        if (campaign := branding.campaigns().get(slug)) is None:
+            raise problems.Refused("not_found")
+        sent: Any = request.data  # both parsers give a mapping
+        submission = submission_from(request, campaign, sent)
         intake.current().accept_from_thread(submission)
         return Response(
             receipts.receipt(submission.request_id),
@@ -75,18 +78,24 @@ class StatusView(APIView):
         return Response({"task_id": str(task_id), "status": state.shown}, headers=headers)
 
 
-def submission_from(request: Request | HttpRequest, phone_number: str, form_key: str = "") -> Submission:
-    """Return the submission that a request makes of a phone number in its canonical form.
+def submission_from(
+    request: Request | HttpRequest, campaign: Campaign, sent: Mapping[str, Any], form_key: str = ""
+) -> Submission:
+    """Return the submission that a request to a campaign makes of what was sent.
 
-    form_key: the Idempotency-Key of a form, which cannot send the header.
-    Raises problems.Refused for an Idempotency-Key that is too long.
+    form_key: the Idempotency-Key of a form, which cannot send the header. Raises what registering.judge() does, and
+    problems.Refused for an Idempotency-Key that is too long.
     """
+    time = now()
+    phone_number, details = registering.judge(
+        campaign, sent, request.headers.get("Accept-Language", ""), time
+    )
     key = request.headers.get("Idempotency-Key", "") or form_key
     if len(key) > receipts.LONGEST_KEY:
         raise problems.Refused("invalid_idempotency_key")
     return Submission(
         phone_number=phone_number,
-        request_id=receipts.request_id_for(key, phone_number),
+        request_id=receipts.request_id_for(key, phone_number, campaign.slug),
         ip_address=client_ip(
             request.META.get("REMOTE_ADDR", ""),
             request.headers.get("X-Forwarded-For", ""),
@@ -94,53 +103,73 @@ def submission_from(request: Request | HttpRequest, phone_number: str, form_key:
         ),
         referrer=_header(request, "Referer"),
         user_agent=_header(request, "User-Agent"),
-        accepted_at=now(),
+        accepted_at=time,
+        campaign=campaign.slug,
+        details=details,
     )
 
 
 @gzip_page  # nothing secret is in it
 @csrf_exempt  # it uses no cookie, so another site gains nothing by sending it for a visitor
-def home(request: HttpRequest, language: str = "") -> HttpResponse:
-    """Show the landing page; take its form from browsers without JavaScript."""
+def home(request: HttpRequest, language: str = "", slug: str = DEFAULT) -> HttpResponse:
+    """Show a campaign's page; take its form from browsers without JavaScript."""
+    if slug not in branding.campaigns():
+        return problems.answer(request, "not_found")
     language = language or problems.language_of(request.headers.get("Accept-Language", ""))
     if request.method != "POST":
-        return rendering.render_home(request, language)
-    typed = request.POST.get("phone_number", "")
-    if branding.current().show["consent"] and "consent" not in request.POST:
-        no_consent = branding.current().texts[language]["problems"]["no_consent"]
-        return rendering.render_home(request, language, 400, typed, no_consent)
+        return rendering.render_home(request, language, slug)
+    page = branding.current(slug)
+    if page.show["consent"] and "consent" not in request.POST:
+        no_consent = page.texts[language]["problems"]["no_consent"]
+        return rendering.render_home(request, language, slug, 400, no_consent)
+    # Without JavaScript only the address that the form was sent from tells where the visitor came from.
+    source = sources.of_address(request.headers.get("Referer", ""))
+    sent = request.POST.dict() | {"source": source, "phone_number": request.POST.get("phone_number", "")}
     try:
-        submission = submission_from(request, phones.normalise(typed), request.POST.get("key", ""))
+        submission = submission_from(request, page.campaign, sent, request.POST.get("key", ""))
         intake.current().accept_from_thread(submission)
     except problems.Refused:
         # Only somebody who wrote their own form sends such a key: no page for it.
         return problems.answer(request, "invalid_idempotency_key")
-    except (phones.InvalidPhone, TooManyRequests, Unavailable) as error:
-        code = problems.code_of(error) or ""
-        problems.count_refusal(code)
-        problem = problems.body(code, "", language, getattr(error, "reason", ""))
-        answer = rendering.render_home(request, language, problem["status"], typed, problem["detail"])
-        for name, value in problems.retry_headers(error).items():
-            answer.headers[name] = value
-        return answer
-    return redirect("progress", language, submission.request_id)
+    except (ValueError, TooManyRequests, Unavailable) as error:
+        return _refused(request, language, slug, error)
+    return redirect(_progress_address(slug, language, submission.request_id))
+
+
+def _refused(request: HttpRequest, language: str, slug: str, error: Exception) -> HttpResponse:
+    """Return the page with what is wrong, or what to wait for."""
+    if (code := problems.code_of(error)) is None:
+        raise error
+    problems.count_refusal(code)
+    problem = problems.body(code, "", language, error)
+    answer = rendering.render_home(request, language, slug, problem["status"], problem["detail"])
+    for name, value in problems.retry_headers(error).items():
+        answer.headers[name] = value
+    return answer
+
+
+def _progress_address(slug: str, language: str, task_id: str) -> str:
+    if slug == DEFAULT:
+        return reverse("progress", args=[language, task_id])
+    return reverse("campaign_progress", args=[slug, language, task_id])
 
 
 @gzip_page
 @require_safe
-def progress(request: HttpRequest, language: str, task_id: UUID) -> HttpResponse:
+def progress(request: HttpRequest, language: str, task_id: UUID, slug: str = DEFAULT) -> HttpResponse:
     """Show a registration's state to browsers without JavaScript."""
     state = status.of(str(task_id))
-    if state is None:
+    if state is None or slug not in branding.campaigns():
         return problems.answer(request, "not_found")
     context = {
         "task_id": str(task_id),
         "state": state.shown,
         "refresh": backlog.retry_after() + 1,
         "status_url": receipts.status_url(str(task_id)),
-        "home_url": reverse("home", args=[language]),
+        "home_url": rendering.home_address(slug, language),
+        "other_url": _progress_address(slug, "en" if language == "fa" else "fa", str(task_id)),
     }
-    answer = rendering.render_page(request, "landing/progress.html", language, context)
+    answer = rendering.render_page(request, "landing/progress.html", language, slug, context)
     answer.headers["Cache-Control"] = "no-store, no-transform"
     return answer
 

@@ -36,15 +36,15 @@ def new(secret: bytes) -> str:
     return _sealed(secret, milliseconds << 80 | int.from_bytes(os.urandom(10)), _VERSION_7)
 
 
-def from_key(secret: bytes, idempotency_key: str, phone_number: str) -> str:
-    """Return the id that belongs to a key and a phone, the same in any process.
+def from_key(secret: bytes, idempotency_key: str, whose: str) -> str:
+    """Return the id that belongs to a key and to whose it is, a phone number, the same in any process.
 
     The phone is part of it, and the secret too, so nobody can spend another sender's id. A key that
     is a UUID version 7 gives its time to the id, a version 7 too; any other key gives a version 8.
     A client whose clock is wrong gives a wrong time: see made_at().
     """
     # surrogatepass: a header may carry any bytes, and a key is only compared, never shown.
-    text = f"{phone_number}\n{idempotency_key}".encode("utf-8", "surrogatepass")
+    text = f"{whose}\n{idempotency_key}".encode("utf-8", "surrogatepass")
     value = int.from_bytes(blake2b(text, key=_key(secret), digest_size=16).digest())
     if not _UUID_7.fullmatch(idempotency_key):
         return _sealed(secret, value, _VERSION_8)

@@ -9,6 +9,7 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from landing.door import express
+from landing.door.registering import PLAIN
 from landing.keeping import intake
 from landing.keeping.limits import LocalLog
 from landing.storing import dead_lettering, outbox, registrations
@@ -63,7 +64,7 @@ def test_both_doors_count_what_they_accept(client: Client, settings: Settings) -
     assert client.post("/api/register/", body, content_type="application/json").status_code == 202
 
     async def by_the_lane() -> Any:
-        pending = express.register("192.0.2.1", JSON, orjson.dumps(body))
+        pending = express.register("192.0.2.1", JSON, orjson.dumps(body), PLAIN)
         await pending.done
         return pending.answer()
 

@@ -13,12 +13,14 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from campaigns.definition import Shut
 from config.asgi import application
 from landing.door import express, receipts
 from landing.keeping import intake
 from landing.page import branding, rendering
 from landing.storing import backlog, task_states
 from landing.submission import Submission
+from tests.campaign_files import NOWRUZ, landing_dir
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,6 +28,7 @@ UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 PLAIN = {b"host": b"localhost", b"content-type": b"application/json"}
 
 header_bytes = st.binary(max_size=40).filter(lambda value: not set(value) & set(b"\0\r\n"))
+PATHS = ["/api/register/", "/api/register/nowruz/", "/api/register/closed/", "/api/register/early/"]
 phone_spellings = st.sampled_from(
     ["09123456789", "+98 912 345 6789", "۰۹۱۲۳۴۵۶۷۸۹", "0912345678", "", "9123456789", "abc", "0912345678๙"]
 )
@@ -34,7 +37,27 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
+
+
+def body_of(members: dict[str, Any]) -> bytes:
+    return json.dumps(members).encode()
+
+
+texts = st.sampled_from(
+    ["", " علي ", "a@b.example", "a@b", "tehran", "x" * 61, "x" * 300, "a\0b", "a\u200cb", "yes"]
+)
+registrations = st.fixed_dictionaries(
+    {"phone_number": phone_spellings},
+    optional=dict.fromkeys(("name", "email", "news", "consent"), texts | json_values)
+    | {
+        "city": st.sampled_from(["tehran", "isfahan", "", None, 3, "shiraz"]),
+        "consent": st.sampled_from([True, False, "yes", "0123456789ab", "x", None]),
+        "source": st.sampled_from([{"utm_source": "sms", "x": 1}, {"gclid": "y" * 300}, [], "x", None]),
+    },
+)
 bodies = st.one_of(
+    registrations.map(body_of),
+    registrations.map(lambda sent: body_of({"city": "tehran", "consent": True} | sent)),
     phone_spellings.map(lambda phone: json.dumps({"phone_number": phone}).encode()),
     json_values.map(lambda value: json.dumps({"phone_number": value}).encode()),
     json_values.map(lambda value: json.dumps(value).encode()),
@@ -97,8 +120,19 @@ requests = st.fixed_dictionaries(
         "cut": st.integers(0, 60),
         "query": st.sampled_from([b"", b"", b"format=api", b"utm_source=x"]),
         "method": st.sampled_from(["POST", "POST", "POST", "GET", "PUT", "OPTIONS"]),
+        "path": st.sampled_from(PATHS),
     }
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _campaigns(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One that asks for much, one that is over, and one that has not begun."""
+    early = "[campaign]\nopens = 2099-01-01T00:00:00Z\n"
+    over = "[campaign]\ncloses = 2020-01-01T00:00:00Z\n"
+    directory = tmp_path_factory.mktemp("landing")
+    with landing_dir(directory, nowruz=NOWRUZ, closed=over, early=early):
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +143,7 @@ def _no_limits() -> Any:
 
 @pytest.fixture(autouse=True)
 def _one_time_to_wait() -> Any:
-    with patch.object(backlog, "retry_after", return_value=7):
+    with patch.object(backlog, "retry_after", return_value=7), patch.object(Shut, "retry_after", 7):
         yield
 
 
@@ -206,7 +240,7 @@ pages = requests.map(lambda request: request | {"method": "GET", "body": b"", "c
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     request=pages,
-    path=st.sampled_from(["/", "/fa/", "/en/", "/de/", "/fa"]),
+    path=st.sampled_from(["/", "/fa/", "/en/", "/de/", "/fa", "/c/nowruz/", "/c/early/fa/", "/c/nobody/en/"]),
     encoding=st.sampled_from([b"gzip, br", b"GZIP", b"br", b"xgzip", b"gzip;q=0", b""]),
 )
 def test_both_doors_show_the_same_page(request: Any, path: Any, encoding: Any) -> None:
@@ -273,6 +307,8 @@ def facts(submission: Submission) -> Any:
         submission.ip_address,
         submission.referrer,
         submission.user_agent,
+        submission.campaign,
+        submission.details,
         submission.request_id if submission.request_id[14] == "8" else "new",
     )
 

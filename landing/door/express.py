@@ -17,13 +17,14 @@ import orjson
 from corsheaders.conf import conf
 from django.conf import settings
 
-from landing.door import plain_http, problems, receipts, status
+from campaigns.definition import Campaign, Shut
+from landing.door import plain_http, problems, receipts, registering, status
 from landing.door.plain_http import Answer, Headers
 from landing.keeping import intake
 from landing.storing import backlog
 from landing.storing.task_states import State
 from landing.submission import Submission
-from lib import phones, request_ids
+from lib import request_ids
 from lib.client_ip import client_ip
 from lib.clock import now
 from lib.texts import header_text
@@ -53,18 +54,13 @@ class Pending:
 
     def answer(self) -> Answer:
         error = self.done.exception()
-        if error is None:
-            return self._finish(self.done.result())
-        if (code := problems.code_of(error)) is None:
-            log.error("a registration failed", exc_info=error)
-        retry = [
-            (name.lower().encode(), value.encode()) for name, value in problems.retry_headers(error).items()
-        ]
-        return _problem(code or "internal", self._plain, [(b"allow", b"POST, OPTIONS"), *retry])
+        return self._finish(self.done.result()) if error is None else _refusal(error, self._plain)
 
 
-def register(peer: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Pending | None:
-    """Take a POST to /api/register/, or return None if it is not simple.
+def register(
+    peer: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, campaign: Campaign
+) -> Answer | Pending | None:
+    """Take a POST to a campaign's address, or return None if it is not simple.
 
     peer: the address at the other end of the connection. headers: names in lower case, as ASGI
     has them. body: all of it.
@@ -73,23 +69,32 @@ def register(peer: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> 
     # A form or another charset: Django has parsers for them.
     if plain is None or plain.get(b"content-type", b"").lower() not in _JSON or len(body) > settings.MAX_BODY:
         return None
+    time = now()
+    language = plain.get(b"accept-language", b"").decode("latin-1")
     try:
-        phone_number = phones.normalise(orjson.loads(body)["phone_number"])
-    except (orjson.JSONDecodeError, phones.InvalidPhone, KeyError, TypeError):
-        return None  # refusals are rare, and Django words them
+        sent = orjson.loads(body)
+        if not isinstance(sent, dict):
+            return None
+        phone_number, details = registering.judge(campaign, sent, language, time)
+    except Shut as shut:
+        return _refusal(shut, plain)  # a crowd may press before the opening
+    except ValueError:
+        return None  # other refusals are rare, and Django words them
     # Bytes above ASCII are read as Latin-1, as Django reads headers: the same key gives the same id at both doors.
     key = plain.get(b"idempotency-key", b"")
     if len(key) > receipts.LONGEST_KEY:
         return None
     submission = Submission(
         phone_number=phone_number,
-        request_id=receipts.request_id_for(key.decode("latin-1"), phone_number),
+        request_id=receipts.request_id_for(key.decode("latin-1"), phone_number, campaign.slug),
         ip_address=client_ip(
             peer, plain.get(b"x-forwarded-for", b"").decode("latin-1"), settings.TRUSTED_PROXIES
         ),
         referrer=header_text(plain.get(b"referer", b"")),
         user_agent=header_text(plain.get(b"user-agent", b"")),
-        accepted_at=now(),
+        accepted_at=time,
+        campaign=campaign.slug,
+        details=details,
     )
     kept = intake.current().accept(submission)
     return Pending(kept, plain, lambda _: _receipt(submission.request_id, plain))
@@ -155,16 +160,25 @@ def _receipt(request_id: str, plain: Mapping[bytes, bytes]) -> Answer:
     return _answer(202, headers, orjson.dumps(receipts.receipt(request_id)), plain)
 
 
+def _refusal(error: BaseException, plain: Mapping[bytes, bytes]) -> Answer:
+    if (code := problems.code_of(error)) is None:
+        log.error("a registration failed", exc_info=error)
+    retry = [(name.lower().encode(), value.encode()) for name, value in problems.retry_headers(error).items()]
+    return _problem(code or "internal", plain, [(b"allow", b"POST, OPTIONS"), *retry], error)
+
+
 def too_slow(headers: Iterable[tuple[bytes, bytes]]) -> Answer:
     """Refuse a request whose body did not arrive in time, and close its connection."""
     return _problem("too_slow", dict(headers), [(b"connection", b"close")])
 
 
-def _problem(code: str, plain: Mapping[bytes, bytes], headers: Headers) -> Answer:
+def _problem(
+    code: str, plain: Mapping[bytes, bytes], headers: Headers, error: BaseException | None = None
+) -> Answer:
     problems.count_refusal(code)
     request_id = request_ids.new(settings.SECRET_KEY.encode())
     language = plain.get(b"accept-language", b"").decode("latin-1")
-    problem = problems.body(code, request_id, language)
+    problem = problems.body(code, request_id, language, error)
     headers = [
         (b"content-type", problems.CONTENT_TYPE.encode()),
         (b"x-request-id", request_id.encode()),

@@ -16,6 +16,7 @@ from landing.door.serializers import (
     RegistrationSerializer,
     StatusSerializer,
 )
+from lib.phones import InvalidPhone
 
 REQUEST_ID = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
 
@@ -126,8 +127,10 @@ def _examples(code: str) -> Iterator[OpenApiExample]:
         yield OpenApiExample(code, problems.body(code, REQUEST_ID, "en"))
         return
     for reason in problems.PHONE_REASONS:
-        yield OpenApiExample(f"{code}: {reason}", problems.body(code, REQUEST_ID, "en", reason))
-    yield OpenApiExample(f"{code}, in Persian", problems.body(code, REQUEST_ID, "fa", "too_short"))
+        yield OpenApiExample(f"{code}: {reason}", problems.body(code, REQUEST_ID, "en", InvalidPhone(reason)))
+    yield OpenApiExample(
+        f"{code}, in Persian", problems.body(code, REQUEST_ID, "fa", InvalidPhone("too_short"))
+    )
 
 
 _CODE = "\n".join(

@@ -6,7 +6,7 @@ A problem's code never changes; its words may. `urn:breakwater:problem:<code>` i
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse
@@ -18,6 +18,8 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from campaigns.definition import ConsentRequired, Shut
+from campaigns.fields import InvalidFields
 from landing.keeping.refusals import TooManyRequests, Unavailable
 from lib import metrics
 from lib.phones import InvalidPhone
@@ -25,7 +27,14 @@ from lib.phones import InvalidPhone
 CONTENT_TYPE = "application/problem+json"
 LANGUAGES = ("fa", "en")
 
-Texts = tuple[dict[str, tuple[str, str]], dict[str, str]]
+
+class Texts(NamedTuple):
+    """Titles and details by code, and what is wrong with a phone number and with a field, by reason."""
+
+    problems: dict[str, tuple[str, str]]
+    phone_reasons: dict[str, str]
+    field_reasons: dict[str, str]
+
 
 # code: (status, title, detail). The Persian is in locale/.
 _PROBLEMS = {
@@ -45,8 +54,16 @@ _PROBLEMS = {
         _("Invalid Idempotency-Key"),
         _("The Idempotency-Key header is longer than 255 characters."),
     ),
+    "invalid_fields": (400, _("Invalid fields"), ""),
+    "consent_required": (
+        400,
+        _("Consent required"),
+        _("Nobody is registered without having agreed to the text. Tick its box."),
+    ),
     "bad_request": (400, _("Bad request"), _("The request cannot be understood.")),
     "forbidden": (403, _("Forbidden"), _("You may not do this.")),
+    "not_open_yet": (403, _("Not open yet"), _("Registration has not begun yet.")),
+    "campaign_closed": (403, _("Closed"), _("Registration is over.")),
     "not_found": (404, _("Not found"), _("There is nothing at this address.")),
     "method_not_allowed": (
         405,
@@ -93,6 +110,16 @@ PHONE_REASONS = {
     "too_long": _("The phone number is too long: 0 and ten digits."),
 }
 
+# What is wrong with a field of a campaign: InvalidFields.errors.
+FIELD_REASONS = {
+    "required": _("This is needed."),
+    "not_text": _("Send this as text."),
+    "too_long": _("This is too long."),
+    "malformed": _("This is not written as it should be."),
+    "not_a_choice": _("Choose one of the list."),
+    "bad_characters": _("There is a character here that cannot be taken."),
+}
+
 STATUSES = {code: problem[0] for code, problem in _PROBLEMS.items()}
 """The HTTP status of each code."""
 _CODES_BY_STATUS = {status: code for code, status in reversed(STATUSES.items())}
@@ -107,30 +134,53 @@ class Refused(exceptions.APIException):
 
 @cache
 def in_language(language: str) -> Texts:
-    """Return the titles and details by code, and what is wrong with a phone number by reason.
+    """Return all texts in a language.
 
     Translated once: the express lane has no time for gettext. The server calls this before its first request.
     """
     with translation.override(language):
         texts = {code: (str(title), str(detail)) for code, (_status, title, detail) in _PROBLEMS.items()}
-        return texts, {reason: str(text) for reason, text in PHONE_REASONS.items()}
+        phone_reasons = {reason: str(text) for reason, text in PHONE_REASONS.items()}
+        return Texts(texts, phone_reasons, {reason: str(text) for reason, text in FIELD_REASONS.items()})
 
 
-def body(code: str, request_id: str, accept_language: str, reason: str = "") -> dict[str, Any]:
-    """Return the problem document for a code; `reason` is a phone number's."""
-    texts, reasons = in_language(language_of(accept_language))
-    title, detail = texts[code]
+def body(
+    code: str, request_id: str, accept_language: str, error: BaseException | None = None
+) -> dict[str, Any]:
+    """Return the problem document for a code, with what the error that it comes from tells more."""
+    language = language_of(accept_language)
+    texts = in_language(language)
+    title, detail = texts.problems[code]
     problem = {
         "type": f"urn:breakwater:problem:{code}",
         "title": title,
         "status": STATUSES[code],
-        "detail": reasons[reason] if reason else detail,
+        "detail": detail,
         "code": code,
         "request_id": request_id,
     }
-    if reason:
-        problem["errors"] = [{"field": "phone_number", "code": reason, "detail": problem["detail"]}]
+    if errors := _errors(error, texts, language):
+        # A form that shows one sentence shows the first.
+        problem |= {"detail": errors[0]["detail"], "errors": errors}
+    if isinstance(error, Shut) and error.opens:
+        problem["opens_at"] = error.opens.isoformat()
     return problem
+
+
+def _errors(error: BaseException | None, texts: Texts, language: str) -> list[dict[str, str]]:
+    if isinstance(error, InvalidPhone):
+        detail = texts.phone_reasons[error.reason]
+        return [{"field": "phone_number", "code": error.reason, "detail": detail}]
+    if isinstance(error, InvalidFields):
+        return [
+            {
+                "field": field.name,
+                "code": code,
+                "detail": f"{field.labels[language]}: {texts.field_reasons[code]}",
+            }
+            for field, code in error.errors
+        ]
+    return []
 
 
 def count_refusal(code: str) -> None:
@@ -169,8 +219,7 @@ def answer_exception(error: Exception, context: Mapping[str, Any]) -> Response |
     if code is None:
         return None
     count_refusal(code)
-    reason = getattr(error, "reason", "")
-    problem = body(code, _request_id(request), request.headers.get("Accept-Language", ""), reason)
+    problem = body(code, _request_id(request), request.headers.get("Accept-Language", ""), error)
     as_json = isinstance(getattr(request, "accepted_renderer", JSONRenderer()), JSONRenderer)
     return Response(
         problem,
@@ -180,16 +229,22 @@ def answer_exception(error: Exception, context: Mapping[str, Any]) -> Response |
     )
 
 
+_CODES = {
+    InvalidPhone: "invalid_phone",
+    InvalidFields: "invalid_fields",
+    ConsentRequired: "consent_required",
+    TooManyRequests: "rate_limited",
+    Unavailable: "unavailable",
+    exceptions.ParseError: "malformed_json",
+}
+
+
 def code_of(error: BaseException) -> str | None:
     """Return the code of an exception's problem, or None for a fault of ours."""
-    if isinstance(error, InvalidPhone):
-        return "invalid_phone"
-    if isinstance(error, TooManyRequests):
-        return "rate_limited"
-    if isinstance(error, Unavailable):
-        return "unavailable"
-    if isinstance(error, exceptions.ParseError):
-        return "malformed_json"
+    if isinstance(error, Shut):
+        return error.code
+    if code := _CODES.get(type(error)):
+        return code
     if isinstance(error, exceptions.APIException):
         codes = error.get_codes()
         return codes if codes in _PROBLEMS else _CODES_BY_STATUS.get(error.status_code)
@@ -198,7 +253,9 @@ def code_of(error: BaseException) -> str | None:
 
 def retry_headers(error: BaseException) -> dict[str, str]:
     """Return Retry-After in whole seconds, if it helps to wait."""
-    if not isinstance(error, (TooManyRequests, Unavailable)):
+    if not isinstance(error, (TooManyRequests, Unavailable)) and not (
+        isinstance(error, Shut) and error.opens
+    ):
         return {}
     return {"Retry-After": str(max(1, ceil(error.retry_after)))}
 

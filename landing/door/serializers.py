@@ -12,23 +12,12 @@ from lib import phones
 @extend_schema_field(
     {"type": "string", "pattern": phones.PATTERN, "maxLength": phones.LONGEST_INPUT, "example": "09123456789"}
 )
-class PhoneField(serializers.Field[str, Any, str, Any]):
-    """A phone number in any accepted spelling; its value is the canonical one."""
-
-    def to_internal_value(self, data: Any) -> str:
-        """Return the canonical number. Raises phones.InvalidPhone."""
-        return phones.normalise(data)
-
-    def to_representation(self, value: str) -> str:
-        return value
-
-    def fail(self, key: str, **_: Any) -> Any:
-        """Refuse a missing number or null as any other wrong number. Raises phones.InvalidPhone."""
-        raise phones.InvalidPhone("required" if key == "required" else "not_text")
+class PhoneField(serializers.CharField):
+    """A phone number in any accepted spelling."""
 
 
 class RegistrationSerializer(serializers.Serializer[Any]):
-    """What a visitor sends. Fields that are not here are ignored."""
+    """What a visitor sends, for the OpenAPI schema: landing/door/registering.py judges it. Other members are ignored."""
 
     phone_number = PhoneField(
         help_text="11 digits from 0; +98, Persian digits, spaces, hyphens, dots and brackets are fine."

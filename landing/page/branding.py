@@ -1,14 +1,17 @@
 """What a marketer may change of the landing page: every word, the colours, the logo, what is shown.
 
 texts/ has the defaults: page.toml, and the words in fa.toml and en.toml. A page.toml in LANDING_DIR
-overrides them; its words are under [fa.…] and [en.…]. Faults in it are system checks.
+overrides them; its words are under [fa.…] and [en.…]. That of a campaign, campaigns/SLUG/page.toml, lies over
+both. Faults in them are system checks.
 Checked by our own code: a schema library names no line, and not the next step.
 """
 
+import logging
 import re
 import tomllib
 from base64 import b64encode
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -22,10 +25,14 @@ from django.template.loader import render_to_string
 from rcssmin import cssmin
 from rjsmin import jsmin
 
+from campaigns import definition
+from campaigns.definition import DEFAULT, LANGUAGES, Campaign, Fault, Table
+from landing.door import registering
 from lib import content_policy
 
-FILE = "page.toml"
-LANGUAGES = ("fa", "en")
+log = logging.getLogger(__name__)
+
+FILE, FOLDER = "page.toml", "campaigns"
 LARGEST_LOGO = 16 * 1024
 """Bytes. The logo travels inside the page, so that it costs no request of its own."""
 LEAST_CONTRAST = 4.5
@@ -33,6 +40,8 @@ LEAST_CONTRAST = 4.5
 
 _DEFAULTS = Path(__file__).parent / "texts"
 _EMBED = Path(__file__).parents[1] / "static/landing/embed.js"
+_EMBEDS_FORM = "  // ── The form of a page hosted elsewhere"
+"""Where the part of the script begins that our own page does without: it must fit into the first packets."""
 _SCRIPT = Path(__file__).parents[1] / "templates/landing/page.js"
 _LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 _MAY_BE_EMPTY = {"logo", "lead", "fact_1", "fact_2", "fact_3", "hint", "hint_good", "footer"}
@@ -49,17 +58,6 @@ _PAIRS = [
     ("#a3bac2", "background_dark"),
 ]
 
-Table = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something wrong in a page.toml: the tables and the name, what is wrong, the next step."""
-
-    place: tuple[str, ...]
-    what: str
-    remedy: str
-
 
 @dataclass(frozen=True)
 class Inline:
@@ -72,8 +70,9 @@ class Inline:
 
 @dataclass(frozen=True)
 class Page:
-    """The landing page's texts by language, and the rest of page.toml."""
+    """A campaign's page: its texts by language, and the rest of page.toml."""
 
+    campaign: Campaign
     texts: dict[str, Table]
     show: dict[str, bool]
     colours: dict[str, str]
@@ -84,50 +83,105 @@ class Page:
 
 
 @cache
-def current() -> Page:
-    """Return the page as LANDING_DIR has it.
+def current(slug: str = DEFAULT) -> Page:
+    """Return a campaign's page as LANDING_DIR has it.
 
     Raises ImproperlyConfigured, with every fault, when its page.toml cannot be used.
     """
-    faults, values = read(settings.LANDING_DIR)
+    faults, values = read(settings.LANDING_DIR, slug)
     if faults:
         said = "\n".join(f"  {error.msg} {error.hint}" for error in faults)
         raise ImproperlyConfigured(f"The landing page's settings are wrong:\n{said}")
-    style = cssmin(render_to_string("landing/page.css", {"colours": values["colours"]}))
-    scripts = (jsmin(_EMBED.read_text("utf-8")), jsmin(_SCRIPT.read_text("utf-8")))
+    style = cssmin(render_to_string("landing/page.css", values))
+    embed, _, _ = _EMBED.read_text("utf-8").partition(_EMBEDS_FORM)
+    scripts = (jsmin(f"{embed}}})();"), jsmin(_SCRIPT.read_text("utf-8")))
     return Page(
+        campaign=values["campaign"],
         texts={language: values[language] for language in LANGUAGES},
         show=values["show"],
         colours=values["colours"],
         links=values["links"],
-        logo=_data_address(Path(settings.LANDING_DIR, values["logo"])) if values["logo"] else "",
+        logo=_data_address(Path(values["logo"])) if values["logo"] else "",
         inline=Inline(style, scripts, content_policy.allowing([style], scripts)),
     )
 
 
+@cache
+def campaigns() -> Mapping[str, Campaign]:
+    """Return the campaigns by their slugs, those whose page.toml can be used.
+
+    The default one is always there: a wrong page.toml must not keep a phone number out.
+    """
+    found = {DEFAULT: registering.PLAIN}
+    for slug in slugs(settings.LANDING_DIR):
+        try:
+            found[slug] = current(slug).campaign
+        except ImproperlyConfigured as error:
+            log.critical("a campaign is left out", extra={"campaign": slug, "reason": str(error)})
+    return found
+
+
+def slugs(directory: str) -> list[str]:
+    """Return the slugs of LANDING_DIR: the default campaign, and each folder in campaigns/ that has a fit name."""
+    return [DEFAULT, *(folder.name for folder in _folders(directory) if not _unfit_slug(folder))]
+
+
+def _folders(directory: str) -> list[Path]:
+    parent = Path(directory, FOLDER)
+    return sorted(one for one in parent.iterdir() if one.is_dir()) if directory and parent.is_dir() else []
+
+
 def check(**_: Any) -> list[checks.CheckMessage]:
-    return list(read(settings.LANDING_DIR)[0])
+    found = [error for folder in _folders(settings.LANDING_DIR) for error in _unfit_slug(folder)]
+    for slug in slugs(settings.LANDING_DIR):
+        found += read(settings.LANDING_DIR, slug)[0]
+    return list(found)
 
 
-def read(directory: str) -> tuple[list[checks.Error], Table]:
-    """Return what is wrong with a directory's page.toml, and the defaults with it over them."""
-    defaults = _defaults()
-    if not directory:
-        return [], defaults
-    path = Path(directory) / FILE
+def read(directory: str, slug: str = DEFAULT) -> tuple[list[checks.Error], Table]:
+    """Return what is wrong with a campaign's page.toml, and the defaults with it over them.
+
+    Among these `campaign` is its Campaign, and `logo` a path or "".
+    """
+    faults: list[checks.Error] = []
+    values: Table = _defaults() | {"campaign": {}, "fields": []}
+    if directory:
+        faults, values = _read_over(values, Path(directory))
+    if slug != DEFAULT:
+        faults, values = _read_over(values, Path(directory, FOLDER, slug))
+    consents = {language: values[language]["form"]["consent"] for language in LANGUAGES}
+    zone = settings.DISPLAY_TIME_ZONE
+    campaign = definition.made_of(slug, values["campaign"], values["fields"], consents, zone)
+    return faults, values | {"campaign": campaign}
+
+
+def _unfit_slug(folder: Path) -> list[checks.Error]:
+    if definition.SLUG.fullmatch(folder.name) and folder.name not in definition.RESERVED:
+        return []
+    remedy = "Name it with 2 to 31 small letters, digits and -, a letter first, and not default or rehearsal."
+    return [_error(f"{folder} is no name of a campaign.", remedy)]
+
+
+def _read_over(under: Table, directory: Path) -> tuple[list[checks.Error], Table]:
+    """Return what is wrong with a directory's page.toml, and the values with it over them, or as they are."""
+    path = directory / FILE
     try:
         source = path.read_text("utf-8")
         own = tomllib.loads(source)
     except OSError as error:
         remedy = "LANDING_DIR names a directory with a page.toml that the web server may read."
-        return [_error(f"{path} cannot be read: {error.strerror}.", remedy)], defaults
+        return [_error(f"{path} cannot be read: {error.strerror}.", remedy)], under
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         remedy = 'A line is name = "words", a section is [name]; write it in UTF-8.'
-        return [_error(f"{path} is not TOML: {error}.", remedy)], defaults
-    faults = list(_unfit(own, defaults, ()))
-    merged = _merge(defaults, own) if not faults else defaults
-    faults += [*_unfit_links(merged["links"]), *_unfit_logo(path.parent, merged["logo"])]
+        return [_error(f"{path} is not TOML: {error}.", remedy)], under
+    asked = {name: own.pop(name) for name in ("campaign", "fields") if name in own}
+    faults = list(_unfit(own, under, ()))
+    faults += definition.unfit(asked.get("campaign", {}), asked.get("fields", []), settings.DISPLAY_TIME_ZONE)
+    merged = _merge(under, own | asked) if not faults else under
+    faults += [*_unfit_links(merged["links"]), *_unfit_logo(directory, own.get("logo", ""))]
     faults += _unfit_colours(merged["colours"])
+    if own.get("logo") and not faults:
+        merged = merged | {"logo": str(directory / own["logo"])}
     return [_error(_said(path, source, fault), fault.remedy) for fault in faults], merged
 
 
@@ -183,9 +237,9 @@ def _unfit_links(links: list[Any]) -> Iterator[Fault]:
             )
 
 
-def _unfit_logo(directory: Path, name: str) -> Iterator[Fault]:
-    if not name:
-        return
+def _unfit_logo(directory: Path, name: Any) -> Iterator[Fault]:
+    if not name or not isinstance(name, str):
+        return  # of the wrong kind, which has been said
     path = directory / name
     if Path(name).name != name or path.suffix not in _LOGO_TYPES:
         remedy = "Name a file beside page.toml that ends in .svg, .png or .webp."
@@ -238,19 +292,24 @@ def _example(name: str, value: Any) -> str:
 
 
 def _said(path: Path, source: str, fault: Fault) -> str:
-    *tables, name = fault.place
+    *tables, name = (str(part) for part in fault.place)
     where = f"[{'.'.join(tables)}] {name}" if tables else name
-    line = _line_of(source, fault.place)
+    line = _line_of(source, tuple(map(str, fault.place)))
     return f"{path}{f', line {line}' if line else ''}: {where} {fault.what}."
 
 
 def _line_of(source: str, place: tuple[str, ...]) -> int:
     """Return the line where a name is set, 0 if it is written in a way that this does not see."""
     table = ""
+    seen: Counter[str] = Counter()
     for number, line in enumerate(source.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]", line):
-            table = f"{header[1]}."
-            path = header[1]
+        if header := re.match(r"\s*(\[+)\s*([\w.-]+)\s*\]", line):
+            seen[header[2]] += 1
+            # The tables of a list are counted: fields.3 is the third [[fields]].
+            path = (
+                f"{header[2]}.{seen[header[2]]}" if header[1] == "[[" and header[2] == "fields" else header[2]
+            )
+            table = f"{path}."
         else:
             path = table + line.partition("=")[0].strip()
         if path == ".".join(place):

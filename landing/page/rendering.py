@@ -7,7 +7,7 @@ import gzip
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -17,16 +17,18 @@ from django.middleware.gzip import re_accepts_gzip
 from django.shortcuts import render
 from django.urls import reverse
 
+from campaigns.definition import DEFAULT, Campaign, Shut
 from landing.door import plain_http, problems
 from landing.door.plain_http import Answer, Headers
 from landing.page import branding
-from lib import phones, request_ids
+from lib import calendars, phones, request_ids
+from lib.clock import now
 
 FRESH = 10.0
 """Seconds for which one copy, with one key in its form, is served to everybody; as long as in nginx."""
 
 _SCRIPT_TEXTS = ("page", "form", "processing", "delayed", "registered", "failed", "problems")
-_LANGUAGES = {"/": "", "/fa/": "fa", "/en/": "en"}
+"""What the script says, in tables of texts/. Each page carries it, so the others stay out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +41,75 @@ class Copy:
 
 
 def render_home(
-    request: HttpRequest, language: str, code: int = 200, typed: str = "", error: str = ""
+    request: HttpRequest, language: str, slug: str, code: int = 200, error: str = ""
 ) -> HttpResponse:
-    """Return the landing page with this HTTP status, what was typed, and what is wrong with it."""
+    """Return a campaign's page with this HTTP status, what was typed in `request`, and what is wrong with it."""
+    campaign = branding.current(slug).campaign
     context = {
-        "action": reverse("home", args=[language]),
-        "api_url": reverse("register"),
-        "phone_number": typed[: phones.LONGEST_INPUT],
+        "action": home_address(slug, language),
+        "other_url": home_address(slug, _other(language)),
+        "api_url": reverse("register") if slug == DEFAULT else reverse("register_in", args=[slug]),
+        "phone_number": request.POST.get("phone_number", "")[: phones.LONGEST_INPUT],
+        "fields": [
+            (field, field.labels[language], request.POST.get(field.name, "")[: field.longest])
+            for field in campaign.fields
+        ],
+        "campaign": campaign,
+        "consent_version": campaign.consents.get(language, ""),
+        "opens": int(campaign.opens.timestamp() * 1000) if campaign.opens else "",
+        "shut": _shut_words(campaign, language),
         "longest_input": phones.LONGEST_INPUT,
         "error": error,
         # Pressing twice without JavaScript is one registration. A copy gives one key to many
         # visitors: it counts only together with the number.
         "key": request.POST.get("key") or request_ids.new(settings.SECRET_KEY.encode()),
     }
-    return render_page(request, "landing/index.html", language, context, code)
+    return render_page(request, "landing/index.html", language, slug, context, code)
+
+
+def home_address(slug: str, language: str) -> str:
+    """Return the address of a campaign's page in a language."""
+    if slug == DEFAULT:
+        return reverse("home", args=[language])
+    return reverse("campaign_home", args=[slug, language])
+
+
+def _shut_words(campaign: Campaign, language: str) -> str:
+    """Return the sentence of a page whose campaign is not open now, or "" while it is."""
+    texts = branding.current(campaign.slug).texts[language]["campaign"]
+    try:
+        campaign.require_open(now())
+    except Shut as shut:
+        calendar = settings.CALENDAR if language == "fa" else calendars.GREGORIAN
+        shown = calendars.show(shut.opens, calendar, settings.DISPLAY_TIME_ZONE)[:-3] if shut.opens else ""
+        time = calendars.in_persian_digits(shown) if language == "fa" else shown
+        return str(texts[shut.code]).replace("{time}", time)
+    return ""
+
+
+def _script_texts(campaign: Campaign) -> tuple[str, ...]:
+    needs_more = campaign.fields or campaign.opens
+    return (*_SCRIPT_TEXTS, "campaign") if needs_more else _SCRIPT_TEXTS
+
+
+def _other(language: str) -> str:
+    return "en" if language == "fa" else "fa"
 
 
 def render_page(
-    request: HttpRequest, template: str, language: str, context: dict[str, Any], code: int = 200
+    request: HttpRequest, template: str, language: str, slug: str, context: dict[str, Any], code: int = 200
 ) -> HttpResponse:
     """Return one of the visitor's pages, with the content policy that allows what is inside it."""
-    shown = branding.current()
+    shown = branding.current(slug)
     texts = shown.texts[language]
     words = {
         "texts": texts,
-        "script_texts": {name: texts[name] for name in _SCRIPT_TEXTS} | {"phone": {"marks": phones.MARKS}},
+        "script_texts": {name: texts[name] for name in _script_texts(shown.campaign)}
+        | {"phone": {"marks": phones.MARKS}},
         "page": shown,
         "links": [(link["url"], link[language]) for link in shown.links],
         "language": language,
-        "other_language": "en" if language == "fa" else "fa",
+        "other_language": _other(language),
     }
     answer = render(request, template, words | context, status=code)
     answer.headers["Content-Language"] = language
@@ -79,19 +121,20 @@ def render_page(
 def cache_control(path: str) -> str:
     """Return a page's Cache-Control.
 
-    No proxy may rewrite the page: its content policy has the hashes of its styles and scripts. "/" comes in each
-    visitor's language, and some CDNs ignore Vary: they must not keep it.
+    No proxy may rewrite the page: its content policy has the hashes of its styles and scripts. "/" and "/c/SLUG/" come
+    in each visitor's language, and some CDNs ignore Vary: they must not keep them.
     """
-    return "private, no-transform" if path == "/" else "no-transform"
+    return "no-transform" if path.endswith(("/fa/", "/en/")) else "private, no-transform"
 
 
 def from_memory(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
     """Answer a GET of the landing page, or return None for another path or if Django must look at the request."""
-    if (language := _LANGUAGES.get(path)) is None or (plain := plain_http.read(headers)) is None:
+    if (asked := _pages().get(path)) is None or (plain := plain_http.read(headers)) is None:
         return None
+    slug, language = asked
     language = language or problems.language_of(plain.get(b"accept-language", b"").decode("latin-1"))
     try:
-        copy = _copy(language, int(time.monotonic() / FRESH))
+        copy = _copy(slug, language, int(time.monotonic() / FRESH))
     except ImproperlyConfigured:
         return None  # Django's answer says in the log what is wrong with the page's settings
     takes_gzip = re_accepts_gzip.search(plain.get(b"accept-encoding", b"").decode("latin-1"))
@@ -106,9 +149,20 @@ def from_memory(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | N
     return Answer(200, copy.headers + own, body)
 
 
-@lru_cache(maxsize=4)
-def _copy(language: str, _period: int) -> Copy:
-    written = render_home(HttpRequest(), language)
+@cache
+def _pages() -> dict[str, tuple[str, str]]:
+    """Return the campaign and the language, "" for the visitor's, of each page's path."""
+    roots = {slug: "/" if slug == DEFAULT else f"/c/{slug}/" for slug in branding.campaigns()}
+    return {
+        f"{root}{f'{language}/' if language else ''}": (slug, language)
+        for slug, root in roots.items()
+        for language in ("", *problems.LANGUAGES)
+    }
+
+
+@lru_cache(maxsize=64)
+def _copy(slug: str, language: str, _period: int) -> Copy:
+    written = render_home(HttpRequest(), language, slug)
     del written.headers["Cache-Control"]  # goes by the path
     own = [(name.lower().encode(), value.encode()) for name, value in written.items()]
     headers = [*own, (b"vary", b"Accept-Encoding, Accept-Language")]

@@ -1,15 +1,18 @@
 // Registers a phone number, on our page and on any other: docs/landing-page.md. What is sent is kept in this browser first,
 // and sent again, by one tab at a time, until the site has it or refuses it. Where storage is forbidden: as long as the page is open.
-// In four parts: what is kept, the API, sending and following, the form of a page hosted elsewhere.
+// In five parts: what is kept, what is sent beside the number, the API, sending and following, the form of a page hosted elsewhere.
 (() => {
   if (window.Breakwater?.attachAll) return window.Breakwater.attachAll(); // a template and a tag manager bring it, each once
   const DAY = 864e5; // ms; nothing is kept for longer
   const LOCK_WAIT = 3000; // ms
+  const OPENING = 5000; // ms over which a campaign's first registrations are spread
   const NAME = "breakwater:";
+  const FIRST = "breakwater-source";
+  const SOURCES = /^(utm_(source|medium|campaign|term|content|id)|(g|fb|tt|tw|y)clid|msclkid|[gw]braid)$/; // campaigns/sources.py
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
   const isOffline = () => navigator.onLine === false;
 
-  // ── What is kept, by key: {key, api, typed, since, next, why, asked, receipt} ──────────────────────────────────────
+  // ── What is kept, by key: {key, api, typed, more, since, next, why, asked, receipt} ──────────────────────────────────────
 
   let store = {};
   let tabsShareIt = false;
@@ -36,7 +39,8 @@
   function read(key) {
     try {
       const entry = JSON.parse(store[NAME + key]);
-      if (entry.key === key && Math.abs(Date.now() - entry.since) < DAY) return entry;
+      const age = Date.now() - Math.max(entry.since, entry.next); // what waits for an opening is as young as that
+      if (entry.key === key && age < DAY && entry.since - Date.now() < DAY) return entry;
     } catch {} // not there, or not ours
     forget(key);
   }
@@ -47,11 +51,44 @@
     return keys.map(read).filter((entry) => entry?.api === api).sort((one, other) => other.since - one.since);
   }
 
-  /** Keeps what was typed. The same again is the same registration. */
-  function keep(api, typed) {
-    const entry = kept(api).find((one) => one.typed === typed) || { key: newKey(), api, typed, since: Date.now(), next: 0 };
+  /**
+   * Keeps what was typed, and more: what else the form asks for. The same again is the same registration.
+   * Before the campaign opens (ms) nothing is sent, and then not all at once.
+   */
+  function keep(api, typed, more = {}, opens = 0) {
+    const same = (one) => one.typed === typed && JSON.stringify(one.more || {}) === JSON.stringify(more);
+    const entry = kept(api).find(same) || { key: newKey(), api, typed, more, since: Date.now(), next: 0 };
+    if (opens > Date.now()) Object.assign(entry, { next: opens + Math.random() * OPENING, why: "early", asked: true });
     write(entry);
     return entry;
+  }
+
+  // ── What is sent beside the number ─────────────────────────────────────────────────────────────────────────────────
+
+  /** The other fields of a form, and where its visitor came from at first. */
+  function more(form) {
+    const found = {};
+    for (const { name, type, value, checked } of form.elements) {
+      if (!name || ["phone_number", "key"].includes(name) || ["submit", "button"].includes(type)) continue;
+      if (type === "checkbox" || type === "radio" ? checked : value.trim()) found[name] = value;
+    }
+    const source = firstSource();
+    return source ? { ...found, source } : found;
+  }
+
+  /** What advertisements add to the address of the page: the first that was seen, for 30 days. */
+  function firstSource() {
+    try {
+      const first = JSON.parse(store[FIRST]);
+      if (first.since > Date.now() - 30 * DAY) return first.source;
+    } catch {} // none yet
+    const seen = [...new URLSearchParams(location.search)].filter(([name, value]) => value && SOURCES.test(name));
+    if (!seen.length) return;
+    const source = Object.fromEntries(seen.reverse().map(([name, value]) => [name, value.slice(0, 256)])); // the first of a name
+    try {
+      store[FIRST] = JSON.stringify({ source, since: Date.now() });
+    } catch {} // full: this page's only
+    return source;
   }
 
   /** A UUID version 7: the site sees by its time how old a question is. crypto.randomUUID is not there on pages without https. */
@@ -104,12 +141,13 @@
     const headers = { "Content-Type": "application/json", "Idempotency-Key": entry.key };
     let answer;
     try {
-      answer = await call(entry.api, { method: "POST", headers, body: JSON.stringify({ phone_number: entry.typed }) });
+      answer = await call(entry.api, { method: "POST", headers, body: JSON.stringify({ ...entry.more, phone_number: entry.typed }) });
     } catch (error) {
       return { why: isOffline() ? "offline" : error.name === "AbortError" ? "timeout" : "unreachable", seconds: growing };
     }
     const { status, body, after } = answer;
     if (status === 202 && body.status_url) return { receipt: body };
+    if (body.code === "not_open_yet" && after !== null) return { why: "early", asked: true, seconds: after + (Math.random() * OPENING) / 1000 };
     const passes = status === 408 || status === 429 || status >= 500;
     if (!passes && body.code) return { refused: body.detail || body.code };
     if (!passes) return { why: "unreachable", seconds: growing }; // a captive portal or a proxy speaks for itself only
@@ -193,11 +231,12 @@
   }
 
   /** Tells processing, delayed after a minute, and in the end registered or failed, each with the receipt. */
-  async function follow({ key, api, since, receipt }, tell) {
+  async function follow({ key, api, receipt }, tell) {
     const patience = Date.now() + 60_000;
+    const end = Date.now() + DAY;
     let pause = 300;
     tell("processing", receipt);
-    while (Date.now() < since + DAY) {
+    while (Date.now() < end) {
       await sleep(pause);
       pause = Math.min(Date.now() > patience ? 15_000 : 3_000, pause * 1.5);
       try {
@@ -212,7 +251,10 @@
     }
   }
 
-  // ── The form of a page hosted elsewhere: <form data-breakwater="…/api/register/"> ──────────────────────────────────
+  firstSource(); // a later page of this site has no query any more
+  window.Breakwater = { keep, kept, more, forget, register, follow };
+
+  // ── The form of a page hosted elsewhere: <form data-breakwater="…/api/register/"> (our own page is without it) ─────
 
   const WORDS = {
     fa: {
@@ -266,7 +308,7 @@
     }
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (!current) start(keep(api, input.value));
+      if (!current) start(keep(api, input.value, more(form)));
     });
     input.addEventListener("input", () => {
       // Browsers, form fillers and keyboards fire this event for a number that has not changed, too.
@@ -284,7 +326,7 @@
   }
 
   const attachAll = () => document.querySelectorAll("form[data-breakwater]").forEach(attach);
-  window.Breakwater = { keep, kept, forget, register, follow, attachAll };
+  window.Breakwater.attachAll = attachAll;
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", attachAll);
   else attachAll();
 })();

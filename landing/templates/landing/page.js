@@ -1,7 +1,7 @@
 // The landing page, with JavaScript: embed.js keeps, sends and follows the registration; this shows how far it is.
 // Without JavaScript the same form works by a plain POST. In three parts: words, the number as typed, what the visitor sees.
 
-const { keep, kept, forget, register, follow } = window.Breakwater;
+const { keep, kept, more, forget, register, follow } = window.Breakwater;
 const $ = (id) => document.getElementById(id);
 
 // ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -67,7 +67,9 @@ class Form {
     this.form = form;
     this.api = new URL(form.dataset.apiUrl, location).href;
     this.input = form.elements.phone_number;
-    this.consent = form.elements.consent;
+    this.consent = form.querySelector("[name=consent][type=checkbox]");
+    this.opens = Number(form.dataset.opens || 0);
+    this.others = [...form.querySelectorAll("[data-field]")]; // what a campaign asks for beside the number
     this.field = form.querySelector(".field");
     this.button = form.querySelector("button");
     this.words = form.querySelector(".button-words");
@@ -78,7 +80,7 @@ class Form {
       event.preventDefault();
       this.submit();
     });
-    this.input.addEventListener("input", () => this.typed());
+    form.addEventListener("input", () => this.typed());
     $("progress-action").addEventListener("click", (event) => {
       event.preventDefault();
       this.again();
@@ -93,6 +95,7 @@ class Form {
     for (const entry of older) register(entry, () => {}); // from other visits: sent too, but only one can be shown
     if (newest) {
       this.input.value = newest.typed;
+      for (const other of this.others) this.fillIn(other, newest.more?.[other.name] || "");
       this.start(newest);
     } else if (remembered()) {
       this.form.hidden = true;
@@ -112,10 +115,21 @@ class Form {
 
   typed() {
     // Browsers, form fillers and keyboards fire this event for a number that has not changed, too.
-    if (this.entry && normalise(this.input.value) === normalise(this.entry.typed)) return;
+    if (this.entry && normalise(this.input.value) === normalise(this.entry.typed) && !this.hasChanged()) return;
     if (this.isWaiting) this.stop(); // another number: the old one is not sent again
     this.say("");
     this.hint();
+  }
+
+  fillIn(other, value) {
+    if (other.type === "checkbox") other.checked = value !== "";
+    else other.value = value;
+  }
+
+  /** Whether another field says something else than what is on its way. */
+  hasChanged() {
+    const now = more(this.form);
+    return this.others.some(({ name }) => (now[name] || "") !== (this.entry.more?.[name] || ""));
   }
 
   hint() {
@@ -158,8 +172,10 @@ class Form {
       this.warned = typed;
       return this.say(texts.problems[problem]);
     }
+    const missing = this.others.find((other) => !other.checkValidity());
+    if (missing) return this.say(fill(texts.campaign.field_needed, { field: missing.dataset.field }), { at: missing });
     if (this.consent && !this.consent.checked) return this.say(texts.problems.no_consent, { at: this.consent });
-    this.start(keep(this.api, typed));
+    this.start(keep(this.api, typed, more(this.form), this.opens));
   }
 
   start(entry) {
@@ -184,9 +200,10 @@ class Form {
   }
 
   wait({ why, seconds }) {
-    this.say(texts.problems[why], { notice: true });
+    this.say(texts.problems[why] || texts.campaign[why], { notice: true });
     if (why === "offline") return this.busy(texts.form.waiting_for_network);
     const minutes = Math.ceil(seconds / 60);
+    if (why === "early" && minutes > 60) return this.busy(texts.campaign.waiting_for_opening);
     this.busy(minutes > 2 ? fill(texts.form.retrying_later, { minutes }) : fill(texts.form.retrying, { seconds }));
   }
 

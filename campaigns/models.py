@@ -1,0 +1,40 @@
+"""The tables: campaigns by their slug, and each consent text that was ever shown."""
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+DEFAULT_ID = 1
+"""The row of the default campaign. Registrations of before there were campaigns are in it."""
+
+
+class CampaignRow(models.Model):
+    """What a worker and the admin know of a campaign. Its files are the truth for the door: campaigns/definition.py."""
+
+    id = models.SmallAutoField(primary_key=True)
+    slug = models.CharField(_("address"), max_length=31, unique=True, db_collation="C")
+    field_names = models.JSONField(_("fields"), default=list, db_default=models.Value([], models.JSONField()))
+
+    class Meta:
+        db_table = "campaigns_campaign"
+        verbose_name, verbose_name_plural = _("campaign"), _("campaigns")
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class ConsentText(models.Model):
+    """A text that visitors were shown. A submission names it by its version."""
+
+    version = models.CharField(_("version"), primary_key=True, max_length=12, db_collation="C")
+    slug = models.CharField(_("campaign"), max_length=31)
+    language = models.CharField(_("language"), max_length=2)
+    text = models.TextField(_("text"))
+    published_at = models.DateTimeField(_("published at"), db_default=Now())
+
+    class Meta:
+        db_table = "campaigns_consent_text"
+        verbose_name, verbose_name_plural = _("consent text"), _("consent texts")
+
+    def __str__(self) -> str:
+        return self.version
