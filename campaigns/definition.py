@@ -16,7 +16,8 @@ from campaigns import sources
 from campaigns.fields import KINDS, LONGEST, LONGEST_EMAIL, MOST_FIELDS, YES, Field
 from lib import calendars
 
-DEFAULT = "default"
+DEFAULT, DEFAULT_ID = "default", 1
+"""The default campaign's slug, and its row's id. Registrations of before there were campaigns are in it."""
 SLUG = re.compile(r"[a-z][a-z0-9-]{1,30}")
 RESERVED = frozenset({DEFAULT, "rehearsal"})
 LANGUAGES = ("fa", "en")

@@ -4,9 +4,6 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-DEFAULT_ID = 1
-"""The row of the default campaign. Registrations of before there were campaigns are in it."""
-
 
 class CampaignRow(models.Model):
     """What a worker and the admin know of a campaign. Its files are the truth for the door: campaigns/definition.py."""

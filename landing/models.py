@@ -6,7 +6,8 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.models import DEFAULT_ID, CampaignRow
+from campaigns.definition import DEFAULT_ID
+from campaigns.models import CampaignRow
 
 
 class Registration(models.Model):

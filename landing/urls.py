@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from django.views.decorators.common import no_append_slash
 
-from landing.views import RegisterView, StatusView, home, progress
+from landing.views import CampaignRegisterView, RegisterView, StatusView, home, progress
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _SLUG = "[a-z][a-z0-9-]{1,30}"
@@ -22,7 +22,9 @@ urlpatterns = [
     # Programs call these: a redirect would lose a registration's body, or cost a call for each question.
     path("api/register/", no_append_slash(RegisterView.as_view()), name="register"),
     re_path(
-        rf"^api/register/(?P<slug>{_SLUG})/$", no_append_slash(RegisterView.as_view()), name="register_in"
+        rf"^api/register/(?P<slug>{_SLUG})/$",
+        no_append_slash(CampaignRegisterView.as_view()),
+        name="register_in",
     ),
     path("api/register/<uuid:task_id>/", no_append_slash(StatusView.as_view()), name="status"),
 ]

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
@@ -20,7 +20,11 @@ from campaigns import sources
 from campaigns.definition import DEFAULT, Campaign
 from landing.door import openapi, problems, receipts, registering, status
 from landing.door.parsers import JsonParser
-from landing.door.serializers import RegistrationSerializer, StatusSerializer
+from landing.door.serializers import (
+    CampaignRegistrationSerializer,
+    RegistrationSerializer,
+    StatusSerializer,
+)
 from landing.keeping import intake
 from landing.keeping.refusals import TooManyRequests, Unavailable
 from landing.page import branding, rendering
@@ -63,6 +67,15 @@ class RegisterView(APIView):
                 "X-Request-ID": submission.request_id,
             },
         )
+
+
+class CampaignRegisterView(RegisterView):
+    serializer_class = CampaignRegistrationSerializer
+
+    @openapi.register_in
+    def post(self, request: Request, slug: str = DEFAULT) -> Response:
+        """Accept a registration for a campaign."""
+        return super().post(request, slug)
 
 
 class StatusView(APIView):
@@ -114,7 +127,7 @@ def submission_from(
 def home(request: HttpRequest, language: str = "", slug: str = DEFAULT) -> HttpResponse:
     """Show a campaign's page; take its form from browsers without JavaScript."""
     if slug not in branding.campaigns():
-        return problems.answer(request, "not_found")
+        raise Http404
     language = language or problems.language_of(request.headers.get("Accept-Language", ""))
     if request.method != "POST":
         return rendering.render_home(request, language, slug)

@@ -7,8 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
-from campaigns.definition import DEFAULT
-from campaigns.models import DEFAULT_ID
+from campaigns.definition import DEFAULT, DEFAULT_ID
 from config import asgi
 from landing.page import branding, rendering
 from landing.storing import registrations

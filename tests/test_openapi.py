@@ -32,6 +32,7 @@ def test_each_error_has_an_example_for_each_of_its_codes(document: dict[str, Any
 def test_what_may_pass_later_says_how_long_to_wait(document: dict[str, Any]) -> None:
     answers = document["paths"]["/api/register/"]["post"]["responses"]
     assert [status for status, answer in answers.items() if "Retry-After" in answer.get("headers", {})] == [
+        "403",
         "429",
         "503",
     ]

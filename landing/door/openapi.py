@@ -3,20 +3,26 @@
 The examples of errors are made by landing/door/problems.py, which answers with them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
+from campaigns.definition import Shut
+from campaigns.fields import Field, InvalidFields
 from landing.door import problems, receipts
 from landing.door.serializers import (
+    CampaignRegistrationSerializer,
     ProblemSerializer,
     ReceiptSerializer,
     RegistrationSerializer,
     StatusSerializer,
 )
 from lib.phones import InvalidPhone
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 REQUEST_ID = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
 
@@ -26,8 +32,12 @@ WHEN = {
     "malformed_json": "The body is not JSON in UTF-8.",
     "invalid_body": "The body is JSON, but not an object.",
     "invalid_idempotency_key": "`Idempotency-Key` is longer than 255 characters.",
+    "invalid_fields": "A campaign does not take what was sent for its fields; `errors` names each field and the reason.",
+    "consent_required": "The campaign asks for `consent`, and it is not `true`.",
     "bad_request": "The request is not for this site: its `Host` is not among ALLOWED_HOSTS.",
     "forbidden": "A page's form was sent without its secret. Never from the API.",
+    "not_open_yet": "The campaign has not begun. `opens_at` and `Retry-After` say when.",
+    "campaign_closed": "The campaign is over.",
     "not_found": "There is nothing at this address, or this id was never given out.",
     "method_not_allowed": "The address does not take this method; `Allow` names those it takes.",
     "not_acceptable": "`Accept` asks for something else than JSON or HTML.",
@@ -44,7 +54,12 @@ _REGISTER_ERRORS = (
     "malformed_json",
     "invalid_body",
     "invalid_idempotency_key",
+    "invalid_fields",
+    "consent_required",
+    "not_open_yet",
+    "campaign_closed",
     "bad_request",
+    "not_found",
     "not_acceptable",
     "too_slow",
     "too_large",
@@ -53,7 +68,7 @@ _REGISTER_ERRORS = (
     "internal",
     "unavailable",
 )
-_PASSING = ("too_slow", "rate_limited", "internal", "unavailable")
+_PASSING = ("not_open_yet", "too_slow", "rate_limited", "internal", "unavailable")
 _STATUS_ERRORS = ("bad_request", "not_found", "not_acceptable", "internal")
 
 _SNIPPETS = Path(__file__).parent / "snippets"
@@ -122,9 +137,16 @@ def _errors(codes: tuple[str, ...]) -> dict[Any, OpenApiResponse]:
     return found
 
 
+_CITY = Field("city", "choice", is_required=True, longest=60, choices=(), labels={"fa": "شهر", "en": "City"})
+_ERRORS: dict[str, Exception] = {
+    "invalid_fields": InvalidFields([(_CITY, "required")]),
+    "not_open_yet": Shut("not_open_yet", datetime(2026, 12, 11, 6, 30, tzinfo=UTC)),
+}
+
+
 def _examples(code: str) -> Iterator[OpenApiExample]:
     if code != "invalid_phone":
-        yield OpenApiExample(code, problems.body(code, REQUEST_ID, "en"))
+        yield OpenApiExample(code, problems.body(code, REQUEST_ID, "en", _ERRORS.get(code)))
         return
     for reason in problems.PHONE_REASONS:
         yield OpenApiExample(f"{code}: {reason}", problems.body(code, REQUEST_ID, "en", InvalidPhone(reason)))
@@ -138,46 +160,80 @@ _CODE = "\n".join(
     for name, title in _SNIPPET_TITLES.items()
 )
 
-register = extend_schema(
-    operation_id="register",
-    request={
-        "application/json": RegistrationSerializer,
-        "application/x-www-form-urlencoded": RegistrationSerializer,
-    },
-    description=f"""Accept a registration. 202 means that it is kept, and will be stored whatever happens.
+
+def _registering(
+    operation_id: str, sent: Any, more: str, examples: list[OpenApiExample], errors: tuple[str, ...]
+) -> Callable[[View], View]:
+    """Return what the document says of an address that registers: which body it takes, and what it answers."""
+    return extend_schema(
+        operation_id=operation_id,
+        request={"application/json": sent, "application/x-www-form-urlencoded": sent},
+        description=f"{more}\n\n{_TAKEN}",
+        parameters=_REGISTER_PARAMETERS,
+        examples=examples,
+        responses={
+            202: OpenApiResponse(
+                ReceiptSerializer, "Kept.", [OpenApiExample("accepted", receipts.receipt(REQUEST_ID))]
+            ),
+            **_errors(errors),
+        },
+    )
+
+
+_TAKEN = f"""Accept a registration. 202 means that it is kept, and will be stored whatever happens.
 
 `phone_number` may be spelled as people do: ASCII, Persian, Arabic-Indic or full-width digits, with spaces, hyphens, dots, slashes,
 brackets and the like between them, from `0`, `+98`, `0098`, `98` (each also with the national `0`) or a bare `9`, with or
 without `tel:`. All spellings of a number are one registration.
 
-{_CODE}""",
-    parameters=[
-        OpenApiParameter(
-            "Idempotency-Key",
-            {"type": "string", "maxLength": receipts.LONGEST_KEY},
-            OpenApiParameter.HEADER,
-            description="Any text of up to 255 characters, best a UUID version 7. The same key and phone number give the same receipt "
-            "and are stored once, however often they are sent.",
-            examples=[OpenApiExample("a UUID for each form", REQUEST_ID)],
-        ),
-        _LANGUAGE,
-        _answered("X-Request-ID", {"type": "string", "format": "uuid"}, "The same as `request_id`.", [202]),
-        _answered("Location", str, "Where to ask what became of it.", [202]),
-        _answered("Retry-After", {"type": "integer", "minimum": 1}, "Seconds to wait.", [429, 503]),
-    ],
-    examples=[
+{_CODE}"""
+_REGISTER_PARAMETERS = [
+    OpenApiParameter(
+        "Idempotency-Key",
+        {"type": "string", "maxLength": receipts.LONGEST_KEY},
+        OpenApiParameter.HEADER,
+        description="Any text of up to 255 characters, best a UUID version 7. The same key and phone number give the same receipt "
+        "and are stored once, however often they are sent.",
+        examples=[OpenApiExample("a UUID for each form", REQUEST_ID)],
+    ),
+    _LANGUAGE,
+    _answered("X-Request-ID", {"type": "string", "format": "uuid"}, "The same as `request_id`.", [202]),
+    _answered("Location", str, "Where to ask what became of it.", [202]),
+    _answered("Retry-After", {"type": "integer", "minimum": 1}, "Seconds to wait.", [403, 429, 503]),
+]
+register = _registering(
+    "register",
+    RegistrationSerializer,
+    "Register for the default campaign.",
+    [
         OpenApiExample("as it is", {"phone_number": "09123456789"}, request_only=True),
         OpenApiExample("Persian digits", {"phone_number": "۰۹۱۲ ۳۴۵ ۶۷۸۹"}, request_only=True),
         OpenApiExample("international", {"phone_number": "+98 912-345-6789"}, request_only=True),
     ],
-    responses={
-        202: OpenApiResponse(
-            ReceiptSerializer, "Kept.", [OpenApiExample("accepted", receipts.receipt(REQUEST_ID))]
-        ),
-        **_errors(_REGISTER_ERRORS),
-    },
+    tuple(code for code in _REGISTER_ERRORS if code != "not_found"),
 )
 """What the document says of a registration."""
+
+register_in = _registering(
+    "register_in_campaign",
+    CampaignRegistrationSerializer,
+    "Register for a campaign (docs/campaigns.md). Its fields stand beside `phone_number`, by their names. "
+    "A phone number is one registration in each campaign.",
+    [
+        OpenApiExample(
+            "with a field, consent and source",
+            {
+                "phone_number": "09123456789",
+                "city": "tehran",
+                "consent": True,
+                "source": {"utm_source": "sms"},
+            },
+            request_only=True,
+        )
+    ],
+    _REGISTER_ERRORS,
+)
+"""What the document says of a registration for a campaign."""
 
 status = extend_schema(
     operation_id="status",

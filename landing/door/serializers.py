@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from campaigns import sources
 from landing.door import problems
 from lib import phones
 
@@ -24,6 +25,24 @@ class RegistrationSerializer(serializers.Serializer[Any]):
     )
 
 
+@extend_schema_field({"oneOf": [{"type": "boolean"}, {"type": "string", "pattern": "^[0-9a-f]{12}$"}]})
+class ConsentField(serializers.Field[Any, Any, Any, Any]):
+    """true, or the version of the text that was shown."""
+
+
+class CampaignRegistrationSerializer(RegistrationSerializer):
+    """What a visitor sends to a campaign: its own fields stand beside these."""
+
+    consent = ConsentField(
+        required=False, help_text="true, or the version of the text that the page has shown."
+    )
+    source = serializers.DictField(  # type: ignore[assignment]  # the name of the member
+        child=serializers.CharField(),
+        required=False,
+        help_text=f"Where the visitor came from: {', '.join(sources.NAMES)}. Others are left out.",
+    )
+
+
 class ReceiptSerializer(serializers.Serializer[Any]):
     """A registration that is accepted: it will be stored whatever happens."""
 
@@ -40,12 +59,13 @@ class StatusSerializer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(["Processing", "Registered", "Failed"])
 
 
-class PhoneErrorSerializer(serializers.Serializer[Any]):
+class FieldErrorSerializer(serializers.Serializer[Any]):
     """What is wrong with one field."""
 
-    field = serializers.ChoiceField(["phone_number"])
+    field = serializers.CharField(help_text="phone_number, or the name of a campaign's field.")
     code = serializers.ChoiceField(
-        list(problems.PHONE_REASONS), help_text="The reason, in a word that never changes."
+        sorted({*problems.PHONE_REASONS, *problems.FIELD_REASONS}),
+        help_text="The reason, in a word that never changes.",
     )
     detail = serializers.CharField()
 
@@ -61,4 +81,5 @@ class ProblemSerializer(serializers.Serializer[Any]):
         list(problems.STATUSES), help_text="The kind of problem, in a word that never changes."
     )
     request_id = serializers.CharField(help_text="Name it when you ask for help.")
-    errors = PhoneErrorSerializer(many=True, required=False)  # type: ignore[assignment]  # RFC 9457 extension
+    opens_at = serializers.DateTimeField(required=False, help_text="When the campaign begins (not_open_yet).")
+    errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]  # RFC 9457 extension

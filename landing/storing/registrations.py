@@ -8,8 +8,7 @@ from uuid import UUID
 import orjson
 from django.db import connection, transaction
 
-from campaigns.definition import DEFAULT
-from campaigns.models import DEFAULT_ID
+from campaigns.definition import DEFAULT, DEFAULT_ID
 from landing.keeping import tracing
 from landing.submission import Submission
 from lib import metrics
