@@ -33,6 +33,7 @@ class Export(models.Model):
     since = models.DateTimeField(_("from"), null=True, blank=True)
     until = models.DateTimeField(_("to before"), null=True, blank=True)
     status = models.CharField(_("status"), max_length=9, choices=Registration.Status, blank=True)
+    campaign = models.CharField(_("campaign"), max_length=31, blank=True, default="", db_default="")
     referrer = models.BooleanField(_("with the referrer"), default=False)
     # A name and no key: users can be deleted, and the web may change no export.
     requested_by = models.CharField(_("who"), max_length=150)

@@ -61,6 +61,12 @@ class Registration(models.Model):
             models.Index(
                 fields=["id"], condition=models.Q(status="confirmed"), name="registration_confirmed"
             ),
+            # For the admin's list and exports of one campaign. The default one, which may be all, pays nothing.
+            models.Index(
+                fields=["campaign", "id"],
+                condition=models.Q(campaign__gt=DEFAULT_ID),
+                name="registration_campaign",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -7,10 +7,8 @@ from typing import Any
 
 from django.conf import settings
 
-from campaigns.definition import DEFAULT, DEFAULT_ID
 from config import asgi
 from landing.page import branding, rendering
-from landing.storing import registrations
 
 CITY = """
 [[fields]]
@@ -72,4 +70,3 @@ def forget() -> None:
     """Let this process read the files again, which a server never does."""
     for cached in (branding.current, branding.campaigns, rendering._pages, rendering._copy, asgi._campaigns):
         cached.cache_clear()
-    registrations._campaign_ids = {DEFAULT: DEFAULT_ID}

@@ -290,3 +290,26 @@ def test_migrate_tells_postgresql_of_the_campaigns(write: Any) -> None:
         "nowruz": ["name", "city", "email", "news"],
         "summer": [],
     }
+
+
+def test_staff_see_one_campaign_and_what_was_sent(write: Any, admin_client: Client, client: Client) -> None:
+    call_command("migrate", verbosity=0)
+    register(client, "summer", phone_number="09351112233")
+    register(client, name="Sara")
+    stored()
+    page = admin_client.get("/admin/landing/registration/?campaign=nowruz").content.decode()
+    assert "0912***6789" in page
+    assert "0935***2233" not in page
+    [pk] = StoredSubmission.objects.filter(registration__campaign__slug="nowruz").values_list("pk", flat=True)
+    assert "Sara" in admin_client.get(f"/admin/landing/storedsubmission/{pk}/change/").content.decode()
+
+
+def test_a_trace_tells_the_campaign_and_no_value(
+    write: Any, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task_id = register(client, name="Sara").json()["task_id"]
+    stored()
+    call_command("trace", task_id, "--json")
+    said = capsys.readouterr().out
+    assert '"campaign": "nowruz"' in said
+    assert "Sara" not in said

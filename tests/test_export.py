@@ -22,6 +22,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django.fixtures import Settings
 
+from campaigns.models import CampaignRow
 from dashboard.desk import export as exports
 from landing.models import Registration
 from landing.storing import outbox, registrations
@@ -61,6 +62,11 @@ def submitted(phone: str = PHONE, at: datetime = NOON, referrer: str = "") -> An
 def logged(submission: Submission) -> None:
     document = {"_id": submission.request_id, "referrer": submission.referrer}
     logs.log_requests([document])
+
+
+def submitted_to(campaign: str, at: datetime, **details: Any) -> None:
+    submission = Submission(PHONE, str(uuid4()), "192.0.2.1", "", "", at, campaign, details)
+    registrations.store([submission])
 
 
 def export(tmp_path: Path, form: str, *arguments: Any) -> Any:
@@ -318,3 +324,25 @@ def test_a_file_that_fails_in_the_middle_gets_no_end_and_stays_open(form: str) -
     gc.collect()
     assert not file.closed
     assert b"PK\x05\x06" not in file.getvalue()
+
+
+def test_a_campaign_s_export_has_a_column_for_each_field_as_sent_last(tmp_path: Path) -> None:
+    CampaignRow.objects.create(slug="nowruz", field_names=["name", "city"])
+    submitted(OTHER_PHONE)
+    submitted_to("nowruz", NOON, name="=1+1", city="tehran")
+    submitted_to("nowruz", NOON + timedelta(hours=1), city="isfahan")
+    [row] = csv.DictReader(export(tmp_path, "csv", "--campaign=nowruz").read_text("utf-8-sig").splitlines())
+    assert (row["name"], row["city"], row["submissions"]) == ("", "isfahan", "2")
+
+
+def test_an_export_of_several_campaigns_names_each(tmp_path: Path) -> None:
+    CampaignRow.objects.create(slug="nowruz")
+    submitted()
+    submitted_to("nowruz", NOON)
+    rows = csv.DictReader(export(tmp_path, "csv").read_text("utf-8-sig").splitlines())
+    assert sorted(row["campaign"] for row in rows) == ["default", "nowruz"]
+
+
+def test_an_unknown_campaign_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"No campaign is named winter. Known: default"):
+        export(tmp_path, "csv", "--campaign=winter")

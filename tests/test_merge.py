@@ -35,7 +35,7 @@ def wire(phone_number: str, accepted_at: datetime = NOON) -> Any:
 @pytest.fixture
 def cell() -> Iterator[list[str]]:
     """Another installation with two registrations, one of which has its request log parked: its addresses."""
-    save_phones_async([wire(ONE), wire(OTHER)])
+    save_phones_async([wire(ONE), [*wire(OTHER), "nowruz", {"city": "tehran"}]])
     parked, documented = StoredSubmission.objects.order_by("pk")
     ParkedLog.objects.create(pk=parked.pk, document={"_id": str(parked.pk), "ip_address": "192.0.2.9"})
     mongodb = f"mongodb://{settings.MONGODB_USER}:{settings.MONGODB_PASSWORD}@localhost:{settings.MONGODB_PORT}/cell?authSource=admin"
@@ -76,6 +76,8 @@ def test_a_cells_registrations_are_stored_here_once(cell: list[str]) -> None:
     for _ in range(2):
         assert run(*cell) == {"submissions": 2, "sent": True}
         store_what_was_sent()
+    of_campaign = StoredSubmission.objects.get(registration__campaign__slug="nowruz")
+    assert of_campaign.details == {"city": "tehran"}
     first_seen = dict(Registration.objects.values_list("phone_number", "first_seen"))
     assert first_seen == {ONE: NOON - timedelta(hours=1), OTHER: NOON}
     assert StoredSubmission.objects.count() == 3

@@ -171,6 +171,7 @@ def test_the_tables_have_the_indexes_that_something_uses_and_no_other() -> None:
         "landing_registration_pkey",
         "landing_submission_pkey",
         "landing_submission_registration_id_19944e8f",
+        "registration_campaign",
         "registration_confirmed",
         "registration_first_seen",
         "registration_phone_in_campaign",

@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from campaigns.models import CampaignRow
 from dashboard.desk import dead_letters, export_jobs
 from dashboard.desk.dead_letters import Choice, Letter, masked_phone
 from dashboard.models import AuditEntry, DeadLetter, Export, ExportChunk
@@ -63,10 +64,16 @@ class ExportForm(forms.ModelForm[Export]):
 
     class Meta:
         model = Export
-        fields = ("format", "since", "until", "status", "referrer")
+        fields = ("format", "campaign", "since", "until", "status", "referrer")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        slugs = CampaignRow.objects.order_by("slug").values_list("slug", flat=True)
+        self.fields["campaign"] = forms.ChoiceField(
+            label=_("campaign"),
+            required=False,
+            choices=[("", gettext("all")), *((one, one) for one in slugs)],
+        )
         day, zone = times.show_day(times.today()), settings.DISPLAY_TIME_ZONE.key
         self.fields["since"].help_text = words.fill(
             gettext("First seen from this time: 24h, 7d, or a day such as {day}. Zone: {zone}."),
@@ -115,6 +122,7 @@ class ExportAdmin(ReadOnlyAdmin):
         parts = [
             export.since and f"{gettext('from')} {times.show(export.since)}",
             export.until and f"{gettext('to before')} {times.show(export.until)}",
+            export.campaign,
             export.status and export.get_status_display(),
             export.referrer and gettext("with the referrer"),
         ]

@@ -16,8 +16,9 @@ PAGE = 500
 
 _COUNT = "SELECT count(*) FROM landing_submission WHERE %(after)s::uuid IS NULL OR request_id > %(after)s"
 _ROWS = """
-SELECT request_id, phone_number, accepted_at, document
-FROM landing_submission JOIN landing_registration ON id = registration_id
+SELECT request_id, phone_number, accepted_at, slug, details, document
+FROM landing_submission JOIN landing_registration AS registration ON registration.id = registration_id
+    JOIN campaigns_campaign AS campaign ON campaign.id = campaign_id
     LEFT JOIN landing_parked_log USING (request_id)
 WHERE %(after)s::uuid IS NULL OR request_id > %(after)s
 ORDER BY request_id
@@ -25,7 +26,7 @@ ORDER BY request_id
 
 _METADATA = ("ip_address", "referrer", "user_agent")
 
-Row = tuple[UUID, str, datetime, dict[str, Any] | None]
+Row = tuple[UUID, str, datetime, str, dict[str, Any] | None, dict[str, Any] | None]
 
 
 def count(database: str, after: UUID | None) -> int:
@@ -67,7 +68,8 @@ def _connect(database: str) -> psycopg.Connection[Any]:
 
 
 def _wire(row: Row, logs: dict[str, dict[str, Any]]) -> list[str]:
-    request_id, phone_number, accepted_at, parked = row
+    request_id, phone_number, accepted_at, slug, details, parked = row
     log = logs.get(str(request_id)) or parked or {}
     ip_address, referrer, user_agent = (str(log.get(name) or "") for name in _METADATA)
-    return Submission(phone_number, str(request_id), ip_address, referrer, user_agent, accepted_at).to_wire()
+    metadata = (ip_address, referrer, user_agent)
+    return Submission(phone_number, str(request_id), *metadata, accepted_at, slug, details or {}).to_wire()

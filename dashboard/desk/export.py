@@ -1,7 +1,7 @@
 """Registrations into a file: which of them, which columns, and how their values are spelled."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import IO, Any
@@ -11,12 +11,13 @@ from django.db import connection, transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from campaigns.models import CampaignRow
 from landing.models import ParkedLog, Registration, StoredSubmission
 from lib import calendars, phones, tables
 from logs import utils as logs
 
 COLUMNS = ("id", "phone_number", "status", "first_seen", "last_seen", "submissions")
-REFERRER = "referrer"
+CAMPAIGN, REFERRER = "campaign", "referrer"
 
 PAGE = 2000
 """Rows that are in memory at once."""
@@ -28,6 +29,8 @@ class Question:
 
     Those first seen from `since` to before `until`, with this status; None and "" leave nothing out.
     referrer: one more column, from where the first submission came; MongoDB is asked for it.
+    campaign: the slug of the one campaign that is meant, or "" for all. fields: its fields, a column for each, as
+    the latest submission has them. several: whether a column must tell which campaign a row is of.
     """
 
     format: str
@@ -35,11 +38,29 @@ class Question:
     until: datetime | None = None
     status: str = ""
     referrer: bool = False
+    campaign: str = ""
+    fields: tuple[str, ...] = ()
+    several: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The header of the file."""
-        return (*COLUMNS, REFERRER) if self.referrer else COLUMNS
+        told = [*([CAMPAIGN] if self.several else []), *self.fields, *([REFERRER] if self.referrer else [])]
+        return (*COLUMNS, *told)
+
+
+class NoSuchCampaign(ValueError):
+    """There is no campaign with this slug."""
+
+
+def asked(question: Question) -> Question:
+    """Return a question with the columns of its campaign. Raises NoSuchCampaign or django.db.Error."""
+    known = dict(CampaignRow.objects.values_list("slug", "field_names"))
+    if not question.campaign:
+        return replace(question, several=len(known) > 1)
+    if question.campaign not in known:
+        raise NoSuchCampaign(f"No campaign is named {question.campaign}. Known: {', '.join(sorted(known))}.")
+    return replace(question, fields=tuple(known[question.campaign]))
 
 
 def count(question: Question) -> int:
@@ -79,6 +100,8 @@ def _registrations(question: Question) -> QuerySet[Registration]:
         rows = rows.filter(first_seen__gte=question.since)
     if question.until:
         rows = rows.filter(first_seen__lt=question.until)
+    if question.campaign:
+        rows = rows.filter(campaign__slug=question.campaign)
     return rows.filter(status=question.status) if question.status else rows
 
 
@@ -88,12 +111,27 @@ def _pages(question: Question) -> Iterator[list[Sequence[Any]]]:
     counted = mine.values("registration").annotate(number=Count("pk")).values("number")
     rows = _registrations(question).annotate(number=Coalesce(Subquery(counted), 0))
     columns = ["pk", "phone_number", "status", "first_seen", "last_seen", "number"]
+    if question.several:
+        columns.append("campaign__slug")
+    if question.fields:
+        latest = mine.order_by("-accepted_at", "-pk").values("details")[:1]
+        rows = rows.annotate(latest=Subquery(latest))
+        columns.append("latest")
     if question.referrer:
         rows = rows.annotate(first=Subquery(mine.order_by("accepted_at", "pk").values("pk")[:1]))
         columns.append("first")
     cursor = rows.values_list(*columns).iterator(chunk_size=PAGE)
     while page := list(islice(cursor, PAGE)):
-        yield _with_referrers(page) if question.referrer else page
+        page = _with_referrers(page) if question.referrer else page
+        yield _with_fields(page, columns.index("latest"), question.fields) if question.fields else page
+
+
+def _with_fields(page: list[Sequence[Any]], place: int, fields: Sequence[str]) -> list[Sequence[Any]]:
+    """Return rows with the values of a campaign's fields where their details are."""
+    return [
+        (*row[:place], *(str((row[place] or {}).get(name, "")) for name in fields), *row[place + 1 :])
+        for row in page
+    ]
 
 
 def _with_referrers(page: list[Sequence[Any]]) -> list[Sequence[Any]]:

@@ -172,6 +172,8 @@ def _command(export: Export) -> list[str]:
         command.append(f"--until={export.until.isoformat()}")
     if export.status:
         command.append(f"--status={export.status}")
+    if export.campaign:
+        command.append(f"--campaign={export.campaign}")
     if export.referrer:
         command.append("--referrer")
     nice = shutil.which("nice")

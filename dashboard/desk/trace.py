@@ -79,7 +79,7 @@ def _asked(store: str, ask: Callable[[], Any], silent: list[str]) -> Any:
 
 
 def _rows(request_id: UUID) -> tuple[StoredSubmission | None, ParkedLog | None]:
-    stored = StoredSubmission.objects.select_related("registration").filter(pk=request_id)
+    stored = StoredSubmission.objects.select_related("registration__campaign").filter(pk=request_id)
     return stored.first(), ParkedLog.objects.filter(pk=request_id).first()
 
 
@@ -100,6 +100,9 @@ def _stored(submission: StoredSubmission | None) -> list[Hop]:
         "registration": submission.registration.pk,
         "phone_number": phones.mask(submission.registration.phone_number),
         "confirmation": submission.registration.status,
+        "campaign": str(submission.registration.campaign),
+        # Which, and not what: the values are as personal as the number.
+        "details": sorted(submission.details or {}) or None,
     }
     return [Hop("stored", submission.stored_at, facts)]
 

@@ -16,7 +16,7 @@ from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from landing.desk import audit, times
-from landing.desk.filters import ReferrerFilter, SeenFilter
+from landing.desk.filters import CampaignFilter, ReferrerFilter, SeenFilter
 from landing.models import ParkedLog, Registration, StoredSubmission
 from lib import phones, request_ids
 
@@ -79,12 +79,13 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
 class RegistrationAdmin(ReadOnlyAdmin):
     """Phones are masked; a whole number or a request_id in the search box finds its registration."""
 
-    list_display = ("id", "masked_phone", "status", "shown_first_seen", "shown_last_seen")
-    list_filter = ("status", SeenFilter, ReferrerFilter)
+    list_display = ("id", "masked_phone", "campaign", "status", "shown_first_seen", "shown_last_seen")
+    list_select_related = ("campaign",)
+    list_filter = ("status", CampaignFilter, SeenFilter, ReferrerFilter)
     ordering = ("-id",)
     search_fields: ClassVar[tuple[str, ...]] = ("phone_number",)
     search_help_text = _("A phone number in any spelling, or a request_id")
-    fields = ("masked_phone", "status", "shown_first_seen", "shown_last_seen")
+    fields = ("masked_phone", "campaign", "status", "shown_first_seen", "shown_last_seen")
     change_form_template = "landing/admin/registration.html"
 
     shown_first_seen = time_column("first_seen", _("first seen"))
@@ -129,7 +130,7 @@ class StoredSubmissionAdmin(ReadOnlyAdmin):
     ordering = ("-request_id",)
     search_fields: ClassVar[tuple[str, ...]] = ("request_id",)
     search_help_text = _("A request_id")
-    fields = list_display
+    fields = (*list_display, "details")
 
     shown_accepted_at = time_column("accepted_at", _("accepted at"))
     shown_stored_at = time_column("stored_at", _("stored at"))

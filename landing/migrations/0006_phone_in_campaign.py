@@ -19,6 +19,12 @@ ALTER TABLE landing_registration
 """
 
 
+_AWAY_TOO = "DROP INDEX CONCURRENTLY IF EXISTS registration_campaign"
+_BUILD_TOO = """
+CREATE INDEX CONCURRENTLY registration_campaign ON landing_registration (campaign_id, id) WHERE campaign_id > 1
+"""
+
+
 class Migration(migrations.Migration):
 
     atomic = False
@@ -30,11 +36,22 @@ class Migration(migrations.Migration):
             database_operations=[
                 migrations.RunSQL(_AWAY, migrations.RunSQL.noop),
                 migrations.RunSQL(_BUILD, migrations.RunSQL.noop),
+                migrations.RunSQL(_AWAY_TOO, migrations.RunSQL.noop),
+                migrations.RunSQL(_BUILD_TOO, _AWAY_TOO),
+                # The last one: all before it may be done again.
                 migrations.RunSQL(_SWAP, _SWAP_BACK),
             ],
             state_operations=[
                 migrations.RemoveConstraint(
                     model_name="registration", name="landing_registration_phone_number_key"
+                ),
+                migrations.AddIndex(
+                    model_name="registration",
+                    index=models.Index(
+                        condition=models.Q(("campaign__gt", 1)),
+                        fields=["campaign", "id"],
+                        name="registration_campaign",
+                    ),
                 ),
                 migrations.AddConstraint(
                     model_name="registration",

@@ -30,7 +30,16 @@ examples:
 exit codes: 0 done, 1 no such dead letter, 2 RabbitMQ does not answer or did not confirm
 """
 
-FIELDS = ("phone_number", "request_id", "ip_address", "referrer", "user_agent", "accepted_at")
+FIELDS = (
+    "phone_number",
+    "request_id",
+    "ip_address",
+    "referrer",
+    "user_agent",
+    "accepted_at",
+    "campaign",
+    "details",
+)
 HIDDEN = "(hidden; --reveal shows it)"
 
 
@@ -228,5 +237,5 @@ def _fields(raw: Any, reveal: bool) -> dict[str, Any]:
         return dict(zip(FIELDS, raw, strict=False)) if isinstance(raw, list) else {"registration": raw}
     if not isinstance(raw, list):
         return {"registration": HIDDEN}
-    fields = {name: mask_phones(inert(str(value))) for name, value in zip(FIELDS, raw, strict=False)}
+    fields = {name: mask_phones(inert(str(value))) for name, value in zip(FIELDS[:-1], raw, strict=False)}
     return fields | {"phone_number": masked_phone(raw)}

@@ -30,6 +30,7 @@ examples:
   manage.py export --format xlsx --output registrations.xlsx
   manage.py export --format csv --since 2026-11-20 --until 2026-11-24 --output week.csv
   manage.py export --format csv --since 1405/08/01 --status pending --referrer --output aban.csv
+  manage.py export --format xlsx --campaign nowruz --output nowruz.xlsx
   manage.py export --format jsonl --since 24h | gzip > day.jsonl.gz
 
 --since and --until ask when a phone was first seen: from one moment to before another. A time without
@@ -62,6 +63,12 @@ class Command(terminal.ExplainedCommand):
         parser.add_argument("--until", metavar="T", help="first seen before this time")
         parser.add_argument("--status", choices=Registration.Status.values, default="", help="only these")
         parser.add_argument(
+            "--campaign",
+            default="",
+            metavar="SLUG",
+            help="only this campaign, with a column for each of its fields",
+        )
+        parser.add_argument(
             "--referrer",
             action="store_true",
             help="one more column: where the first submission came from; MongoDB is asked, which takes longer",
@@ -87,10 +94,12 @@ class Command(terminal.ExplainedCommand):
             _time(options["until"]),
             options["status"],
             options["referrer"],
+            options["campaign"],
         )
         started = time.monotonic()
         try:
             with _orderly_end():
+                question = _asked(question)
                 rows = self._write(question, output, overwrite=options["force"])
         except CommandError as error:
             if options["json"]:
@@ -130,6 +139,7 @@ class Command(terminal.ExplainedCommand):
             "since": question.since and question.since.isoformat(),
             "until": question.until and question.until.isoformat(),
             "status": question.status or None,
+            "campaign": question.campaign or None,
             "seconds": round(seconds, 1),
         }
         if as_json:
@@ -143,6 +153,15 @@ class Command(terminal.ExplainedCommand):
         window = f", first seen{f' from {since}' if since else ''}{f' to before {until}' if until else ''}"
         chosen = f"{window} ({zone.key})" if since or until else ""
         out.write(f"{rows:,} registrations{chosen} in {seconds:.1f} s: {output or 'standard output'}")
+
+
+def _asked(question: Question) -> Question:
+    try:
+        return export.asked(question)
+    except export.NoSuchCampaign as error:
+        raise CommandError(str(error)) from None
+    except DatabaseError as error:
+        raise CommandError(f"A store does not answer: {error}", returncode=2) from error
 
 
 def _path(text: str) -> Path | None:
