@@ -78,11 +78,11 @@ class Campaign:
     consent: str = ""
     fields: tuple[Field, ...] = ()
     consents: Mapping[str, str] = field(default_factory=dict)
+    takes_details: bool = field(init=False)
+    """Whether more than a phone number is kept. The plain default campaign's messages are as ever."""
 
-    @property
-    def takes_details(self) -> bool:
-        """Whether more than a phone number is kept. The plain default campaign's messages are as ever."""
-        return bool(self.slug != DEFAULT or self.fields or self.consent)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "takes_details", bool(self.slug != DEFAULT or self.fields or self.consent))
 
     def require_open(self, time: datetime) -> None:
         """Raise Shut unless what is accepted at this time is in time."""

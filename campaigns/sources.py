@@ -21,6 +21,7 @@ NAMES = (
     "twclid",
     "yclid",
 )
+_KNOWN = frozenset(NAMES)
 LONGEST = 256
 """Characters of each."""
 
@@ -29,8 +30,11 @@ def read(sent: object) -> dict[str, str]:
     """Return what is known of a `source`; anything else in it is left out, and it is never refused."""
     if not isinstance(sent, Mapping):
         return {}
-    found = ((name, sent.get(name)) for name in NAMES)
-    return {name: inert(value[:LONGEST]) for name, value in found if isinstance(value, str) and value.strip()}
+    return {
+        name: inert(value[:LONGEST])
+        for name, value in sent.items()
+        if name in _KNOWN and isinstance(value, str) and value.strip()
+    }
 
 
 def of_address(address: str) -> dict[str, str]:

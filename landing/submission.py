@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,8 @@ from campaigns import details as campaign_details
 from campaigns.definition import DEFAULT, SLUG
 from lib import phones
 from lib.texts import inert
+
+NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 
 
 class MalformedSubmission(ValueError):
@@ -31,7 +34,7 @@ class Submission:
     user_agent: str
     accepted_at: datetime
     campaign: str = DEFAULT
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=lambda: NO_DETAILS)
 
     def to_wire(self) -> list[Any]:
         """Return six texts as JSON can carry them, and the campaign with its details if there is more to say.
@@ -47,7 +50,7 @@ class Submission:
             self.accepted_at.isoformat(),
         ]
         if self.details or self.campaign != DEFAULT:
-            plain += [self.campaign, self.details]
+            plain += [self.campaign, dict(self.details)]
         return plain
 
     @classmethod

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import orjson
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django.fixtures import Settings
 
@@ -313,3 +314,37 @@ def test_a_trace_tells_the_campaign_and_no_value(
     said = capsys.readouterr().out
     assert '"campaign": "nowruz"' in said
     assert "Sara" not in said
+
+
+def evidence(*arguments: str) -> Any:
+    out = StringIO()
+    call_command("evidence", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_the_evidence_of_a_consent_is_whole_and_sealed(write: Any, client: Client, tmp_path: Path) -> None:
+    call_command("migrate", verbosity=0)
+    register(client)
+    stored()
+    printed = tmp_path / "evidence.json"
+    printed.write_text(evidence("0912 345 6789", "--json"), "utf-8")
+    [consent] = orjson.loads(printed.read_bytes())["evidence"]["consents"]
+    assert (consent["campaign"], consent["language"]) == ("nowruz", "fa")
+    assert consent["text"] == ConsentText.objects.get(pk=consent["version"]).text
+    assert consent["ip_address"].startswith("2001:db8:")
+    assert "as it was printed" in evidence("--verify", str(printed))
+    printed.write_text(printed.read_text("utf-8").replace("nowruz", "summer"), "utf-8")
+    with pytest.raises(CommandError, match="It was changed"):
+        evidence("--verify", str(printed))
+
+
+def test_a_version_that_was_never_published_is_told(write: Any, client: Client) -> None:
+    register(client, consent="0123456789ab")
+    stored()
+    assert "text          (never published here)" in evidence(PHONE)
+
+
+@pytest.mark.parametrize("arguments", [["12"], [], ["09351112233"], ["--verify", "/nowhere"]])
+def test_without_evidence_the_command_fails(write: Any, arguments: list[str]) -> None:
+    with pytest.raises(CommandError):
+        evidence(*arguments)

@@ -2,32 +2,29 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from campaigns.definition import DEFAULT, Campaign
 from landing.door import problems
+from landing.submission import NO_DETAILS
 from lib import phones
 
 PLAIN = Campaign(DEFAULT)
 """The default campaign of an installation without settings: a phone number at any time."""
 
 
-class Judged(NamedTuple):
-    """A phone number in its canonical form, and what is kept beside it."""
+def judge(
+    campaign: Campaign, sent: Mapping[str, Any], accept_language: str, time: datetime
+) -> tuple[str, Mapping[str, Any]]:
+    """Return the phone number of a body in its canonical form, and the details that are kept beside it.
 
-    phone_number: str
-    details: Mapping[str, Any]
-
-
-def judge(campaign: Campaign, sent: Mapping[str, Any], accept_language: str, time: datetime) -> Judged:
-    """Return what is registered of a body, which is accepted at this time (UTC).
-
-    Raises Shut, phones.InvalidPhone, InvalidFields or ConsentRequired, the first that applies in this order.
+    time: when it is accepted (UTC). Raises Shut, phones.InvalidPhone, InvalidFields or ConsentRequired, the first
+    that applies in this order.
     """
     campaign.require_open(time)
     if "phone_number" not in sent:
         raise phones.InvalidPhone("required")
     phone_number = phones.normalise(sent["phone_number"])
     if not campaign.takes_details:
-        return Judged(phone_number, {})
-    return Judged(phone_number, campaign.details(sent, problems.language_of(accept_language)))
+        return phone_number, NO_DETAILS
+    return phone_number, campaign.details(sent, problems.language_of(accept_language))
