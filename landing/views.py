@@ -43,8 +43,10 @@ class RegisterView(APIView):
     serializer_class = RegistrationSerializer
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse bodies that are too large or compressed before they are read."""
+        """Refuse unknown campaigns, and bodies that are too large or compressed before they are read."""
         super().initial(request, *args, **kwargs)
+        if kwargs.get("slug", DEFAULT) not in branding.campaigns():
+            raise problems.Refused("not_found")
         if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_BODY:
             raise problems.Refused("too_large")
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -53,10 +55,8 @@ class RegisterView(APIView):
     @openapi.register
     def post(self, request: Request, slug: str = DEFAULT) -> Response:
         """Accept a registration. 202 means that it is kept, and will be stored whatever happens."""
-        if (campaign := branding.campaigns().get(slug)) is None:
-            raise problems.Refused("not_found")
         sent: Any = request.data  # both parsers give a mapping
-        submission = submission_from(request, campaign, sent)
+        submission = submission_from(request, branding.campaigns()[slug], sent)
         intake.current().accept_from_thread(submission)
         return Response(
             receipts.receipt(submission.request_id),

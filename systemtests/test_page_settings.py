@@ -1,16 +1,14 @@
 """A page that a marketer has changed, in a real browser: another web beside the stack's, with a page.toml."""
 
-import subprocess
-import sys
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
 
 from systemtests import axe
-from systemtests.stack import ROOT, Stack, eventually, free_port, new_phone
+from systemtests.second_web import web_beside
+from systemtests.stack import Stack, eventually, new_phone
 from systemtests.visitor import Page
 
 PAGE = """
@@ -26,30 +24,8 @@ accent = "#7a1f5c"
 def campaign(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Any:
     directory = tmp_path_factory.mktemp("campaign")
     (directory / "page.toml").write_text(PAGE)
-    port = free_port()
-    own = {"LANDING_DIR": str(directory), "PORT": str(port), "WEB_CONCURRENCY": "1"}
-    with (directory / "output").open("wb") as out:
-        web = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "config.asgi:application"],
-            cwd=ROOT,
-            env=stack.shell | stack.settings | own,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        eventually(lambda: is_up(url), within=60)
+    with web_beside(stack, directory) as url:
         yield SimpleNamespace(url=url, submissions_of=stack.submissions_of)
-    finally:
-        web.terminate()
-        web.wait(30)
-
-
-def is_up(url: str) -> Any:
-    try:
-        return httpx.get(f"{url}/livez", trust_env=False).is_success
-    except httpx.TransportError:
-        return False
 
 
 @pytest.fixture
