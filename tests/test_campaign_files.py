@@ -10,6 +10,8 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from dashboard.live import settings_drift
+from dashboard.live.settings_drift import Announcement
 from landing.page import branding
 from tests.campaign_files import CITY, NOWRUZ, landing_dir
 
@@ -119,3 +121,13 @@ def test_a_folder_must_have_a_name_that_an_address_can_hold(write: Any, slug: st
 def test_one_wrong_campaign_leaves_the_others_alone(write: Any) -> None:
     write("summer", "[campaign]\nopens = 3\n")
     assert set(branding.campaigns()) == {"default", "nowruz"}
+
+
+def test_doctor_names_a_web_whose_files_differ(write: Any) -> None:
+    def web(pid: int) -> Announcement:
+        return Announcement("web", "one", pid, {"The files in LANDING_DIR": branding.fingerprint()})
+
+    same = [web(1), web(2), Announcement("worker", "one", 9, {})]
+    assert settings_drift.differences(same) == {}
+    write("nowruz", CITY)
+    assert settings_drift.differences([*same, web(3)]) == {"The files in LANDING_DIR": ["web on one (pid 3)"]}

@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 
 from landing.keeping import broker, queues
+from landing.page import branding
 from landing.storing.background import BackgroundLoop, run_in_worker
 
 ANNOUNCE_EVERY = 60.0
@@ -39,9 +40,13 @@ class Announcement:
         return f"{self.role} on {self.host} (pid {self.pid})"
 
 
-def announce(role: str) -> None:
-    """Announce this process's settings. A broker that is away is passed over: the next time will do."""
-    announcement = Announcement(role, socket.gethostname(), os.getpid(), settings.FINGERPRINT)
+def announce(role: str, more: Mapping[str, str] | None = None) -> None:
+    """Announce this process's settings, and more of the kind that others of its role must share.
+
+    A broker that is away is passed over: the next time will do.
+    """
+    told = {**settings.FINGERPRINT, **(more or {})}
+    announcement = Announcement(role, socket.gethostname(), os.getpid(), told)
     try:
         with broker.errand(PATIENCE) as connection:
             connection.Producer().publish(
@@ -72,7 +77,8 @@ def differences(announced: Sequence[Announcement]) -> dict[str, list[str]]:
     for variable in sorted({name for one in announced for name in one.fingerprint}):
         groups = defaultdict(list)
         for one in announced:
-            groups[one.fingerprint.get(variable)].append(one.name)
+            if variable in one.fingerprint:  # a worker has no pages, and an older version not every setting
+                groups[one.fingerprint[variable]].append(one.name)
         if len(groups) > 1:
             # The majority is taken to be right. With two processes that differ nobody can know, so one of them
             # is named; the operator compares both.
@@ -83,7 +89,8 @@ def differences(announced: Sequence[Announcement]) -> dict[str, list[str]]:
 
 def web_announcer() -> BackgroundLoop:
     """Return the loop by which a web process announces itself."""
-    return BackgroundLoop("settings drift", ANNOUNCE_EVERY, partial(announce, "web"))
+    pages = {"The files in LANDING_DIR": branding.fingerprint()}
+    return BackgroundLoop("settings drift", ANNOUNCE_EVERY, partial(announce, "web", pages))
 
 
 run_in_worker("settings drift", every=ANNOUNCE_EVERY)(partial(announce, "worker"))

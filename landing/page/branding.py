@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,17 @@ def slugs(directory: str) -> list[str]:
 def _folders(directory: str) -> list[Path]:
     parent = Path(directory, FOLDER)
     return sorted(one for one in parent.iterdir() if one.is_dir()) if directory and parent.is_dir() else []
+
+
+def fingerprint() -> str:
+    """Return a short hash of all that LANDING_DIR says, by which two webs can be compared."""
+    said = blake2b(digest_size=6)
+    for slug in slugs(settings.LANDING_DIR):
+        directory = Path(settings.LANDING_DIR, *([FOLDER, slug] if slug != DEFAULT else []))
+        said.update(f"{slug}\n".encode())
+        if settings.LANDING_DIR and (directory / FILE).is_file():
+            said.update((directory / FILE).read_bytes())
+    return said.hexdigest()
 
 
 def check(**_: Any) -> list[checks.CheckMessage]:
