@@ -15,6 +15,7 @@ from campaigns import fields as field_values
 from campaigns import sources
 from campaigns.fields import KINDS, LONGEST, LONGEST_EMAIL, MOST_FIELDS, YES, Field
 from lib import calendars
+from lib.clock import now
 
 DEFAULT, DEFAULT_ID = "default", 1
 """The default campaign's slug, and its row's id. Registrations of before there were campaigns are in it."""
@@ -26,9 +27,11 @@ MOST_CHOICES = 100
 MOST_CHARACTERS = 2_000
 """Of all fields of a campaign together: a message carries up to 500 registrations."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+"""Of a field."""
 _TAKEN = frozenset({"phone_number", "consent", "source", "key"})
-_VERSION = re.compile(r"[0-9a-f]{12}")
+VERSION = re.compile(r"[0-9a-f]{12}")
+"""Of a consent text."""
 _CAMPAIGN = {"opens", "closes", "consent"}
 _FIELD = {"name", "kind", "required", "longest", "choices", *LANGUAGES}
 
@@ -61,7 +64,7 @@ class Shut(ValueError):
     @property
     def retry_after(self) -> float:
         """Seconds until it opens."""
-        return (self.opens - datetime.now(UTC)).total_seconds() if self.opens else 0.0
+        return (self.opens - now()).total_seconds() if self.opens else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class Campaign:
     def _consent(self, given: object, language: str) -> str:
         if not self.consent:
             return ""
-        if isinstance(given, str) and _VERSION.fullmatch(given):
+        if isinstance(given, str) and VERSION.fullmatch(given):
             return given  # of the text in the visitor's tab, which may be an hour old
         is_given = isinstance(given, (bool, str)) and given in YES
         if self.consent == "required" and not is_given:
@@ -154,7 +157,7 @@ def _time(value: Any, zone: ZoneInfo) -> datetime | None:
         return (value if value.tzinfo else value.replace(tzinfo=zone)).astimezone(UTC)
     if not isinstance(value, str) or calendars.ago(value) is not None:
         raise ValueError(value)
-    return calendars.read(value, calendars.JALALI, zone, datetime.now(UTC))
+    return calendars.read(value, calendars.JALALI, zone, now())
 
 
 # -- What is wrong with a page.toml
@@ -230,7 +233,7 @@ def _unfit_field(one: Any, names: set[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _unfit_name(name: Any, names: set[str]) -> Iterator[tuple[str, str, str]]:
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN:
+    if not isinstance(name, str) or not NAME.fullmatch(name) or name in _TAKEN:
         remedy = f'Write it as "city": small letters, digits and _, and not {", ".join(sorted(_TAKEN))}.'
         yield "name", f"is {name!r}", remedy
     elif name in names:

@@ -1,13 +1,10 @@
 """What a submission holds beside the phone number, read off the queue: anybody may have written it."""
 
-import re
 from typing import Any
 
 from campaigns import sources
+from campaigns.definition import NAME, VERSION
 from campaigns.fields import LONGEST_EMAIL, MOST_FIELDS, is_printable
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
-_VERSION = re.compile(r"[0-9a-f]{12}")
 
 
 def read(raw: object) -> dict[str, Any]:
@@ -18,7 +15,7 @@ def read(raw: object) -> dict[str, Any]:
     if len(fields) > MOST_FIELDS or not all(map(_is_sound, fields, fields.values())):
         raise ValueError("fields")
     consent = raw.get("consent", "")
-    if consent != "" and not (isinstance(consent, str) and _VERSION.fullmatch(consent)):
+    if consent != "" and not (isinstance(consent, str) and VERSION.fullmatch(consent)):
         raise ValueError("consent")
     source = sources.read(raw.get("source"))
     return fields | ({"consent": consent} if consent else {}) | ({"source": source} if source else {})
@@ -26,4 +23,4 @@ def read(raw: object) -> dict[str, Any]:
 
 def _is_sound(name: str, value: object) -> bool:
     is_text = isinstance(value, str) and len(value) <= LONGEST_EMAIL and is_printable(value)
-    return bool(_NAME.fullmatch(name)) and is_text
+    return bool(NAME.fullmatch(name)) and is_text

@@ -180,7 +180,7 @@ def progress(request: HttpRequest, language: str, task_id: UUID, slug: str = DEF
         "refresh": backlog.retry_after() + 1,
         "status_url": receipts.status_url(str(task_id)),
         "home_url": rendering.home_address(slug, language),
-        "other_url": _progress_address(slug, "en" if language == "fa" else "fa", str(task_id)),
+        "other_url": _progress_address(slug, rendering.other(language), str(task_id)),
     }
     answer = rendering.render_page(request, "landing/progress.html", language, slug, context)
     answer.headers["Cache-Control"] = "no-store, no-transform"

@@ -47,7 +47,7 @@ def render_home(
     campaign = branding.current(slug).campaign
     context = {
         "action": home_address(slug, language),
-        "other_url": home_address(slug, _other(language)),
+        "other_url": home_address(slug, other(language)),
         "api_url": reverse("register") if slug == DEFAULT else reverse("register_in", args=[slug]),
         "phone_number": request.POST.get("phone_number", "")[: phones.LONGEST_INPUT],
         "fields": [
@@ -92,7 +92,8 @@ def _script_texts(campaign: Campaign) -> tuple[str, ...]:
     return (*_SCRIPT_TEXTS, "campaign") if needs_more else _SCRIPT_TEXTS
 
 
-def _other(language: str) -> str:
+def other(language: str) -> str:
+    """Return the page's other language."""
     return "en" if language == "fa" else "fa"
 
 
@@ -109,7 +110,7 @@ def render_page(
         "page": shown,
         "links": [(link["url"], link[language]) for link in shown.links],
         "language": language,
-        "other_language": _other(language),
+        "other_language": other(language),
     }
     answer = render(request, template, words | context, status=code)
     answer.headers["Content-Language"] = language

@@ -200,7 +200,7 @@ class Form {
   }
 
   wait({ why, seconds }) {
-    this.say(texts.problems[why] || texts.campaign[why], { notice: true });
+    this.say(texts.problems[why] || texts.campaign?.[why], { notice: true });
     if (why === "offline") return this.busy(texts.form.waiting_for_network);
     const minutes = Math.ceil(seconds / 60);
     if (why === "early" && minutes > 60) return this.busy(texts.campaign.waiting_for_opening);
