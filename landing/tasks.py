@@ -6,6 +6,7 @@ only what no retry can save becomes a dead letter, alone and with its reason.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -91,6 +92,10 @@ def _save(arrivals: Sequence[Arrival]) -> list[Culprit]:
     ]
     _retry(lambda: outbox.deliver(documents), "deliver request logs")
     metrics.count("stored", len(documents))
+    for slug, number in Counter(
+        one.campaign for one, _ in arrivals if one.request_id in registration_ids
+    ).items():
+        metrics.count(f"campaign_stored:{registrations.campaign_label(slug)}", number)
     request_ids = [document["_id"] for document in documents]
     # After both stores: a visitor who reads "Registered" has a row and a document.
     task_states.write(request_ids, State.STORED)

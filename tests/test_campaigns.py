@@ -20,6 +20,7 @@ from landing.keeping import queues
 from landing.models import Registration, StoredSubmission
 from landing.submission import MalformedSubmission, Submission
 from landing.tasks import save_phones_async
+from lib import metrics
 from lib.clock import now
 from tests.campaign_files import NOWRUZ, landing_dir
 from tests.messages import kept, ready
@@ -348,3 +349,15 @@ def test_a_version_that_was_never_published_is_told(write: Any, client: Client) 
 def test_without_evidence_the_command_fails(write: Any, arguments: list[str]) -> None:
     with pytest.raises(CommandError):
         evidence(*arguments)
+
+
+def test_each_campaign_has_a_figure_and_there_is_an_end_to_them() -> None:
+    batch = [
+        Submission(PHONE, str(uuid4()), "", "", "", now(), slug) for slug in ("default", "nowruz", "nowruz")
+    ]
+    metrics.take()
+    save_phones_async([one.to_wire() for one in batch])
+    CampaignRow.objects.create(id=100, slug="one-too-many")
+    save_phones_async([Submission(PHONE, str(uuid4()), "", "", "", now(), "one-too-many").to_wire()])
+    counted = {name: count for name, count in metrics.take().items() if name.startswith("campaign_stored")}
+    assert counted == {"campaign_stored:default": 1, "campaign_stored:nowruz": 2, "campaign_stored:other": 1}

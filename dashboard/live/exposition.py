@@ -45,6 +45,9 @@ COUNTERS = (
     Counter("drained", "Registrations brought from a spool to RabbitMQ."),
     Counter("stored", "Registrations stored in PostgreSQL; one that is delivered twice counts twice."),
     Counter(
+        "campaign_stored", "The same by campaign; beyond a hundred of them: other.", "campaign", ("default",)
+    ),
+    Counter(
         "documents", "Request logs, by where they went: MongoDB, or parked.", "to", ("mongodb", "parked")
     ),
     Counter(

@@ -48,6 +48,8 @@ _ADD_CAMPAIGN = "INSERT INTO campaigns_campaign (slug) VALUES (%s) ON CONFLICT (
 _CAMPAIGN = "SELECT id FROM campaigns_campaign WHERE slug = %s"
 
 
+MOST_LABELS = 100
+"""Campaigns that have figures of their own, the oldest."""
 _campaign_ids = {DEFAULT: DEFAULT_ID}
 _begun: list[float] = []
 """When the batches that are being stored now were begun. PostgreSQL's statement_timeout does not end a COMMIT that
@@ -90,6 +92,11 @@ def _campaign_id(slug: str) -> int:
             log.warning("a campaign that no migrate has seen", extra={"campaign": slug})
     _campaign_ids[slug] = int(found[0])
     return _campaign_ids[slug]
+
+
+def campaign_label(slug: str) -> str:
+    """Return what a figure calls a campaign. Anybody who may write to the queue can name campaigns without end."""
+    return slug if _campaign_ids.get(slug, MOST_LABELS) < MOST_LABELS else "other"
 
 
 def longest_store() -> float:

@@ -65,12 +65,12 @@
 
   // ── What is sent beside the number ─────────────────────────────────────────────────────────────────────────────────
 
-  /** The other fields of a form, and where its visitor came from at first. */
+  /** The other fields of a form, and where its visitor came from at first. Longer than any field of ours is nobody's answer. */
   function more(form) {
     const found = {};
     for (const { name, type, value, checked } of form.elements) {
-      if (!name || ["phone_number", "key"].includes(name) || ["submit", "button"].includes(type)) continue;
-      if (type === "checkbox" || type === "radio" ? checked : value.trim()) found[name] = value;
+      if (!name || /^(phone_number|key)$/.test(name) || /^(submit|button|password|file)$/.test(type)) continue;
+      if (type === "checkbox" || type === "radio" ? checked : value.trim()) found[name] = value.slice(0, 300);
     }
     const source = firstSource();
     return source ? { ...found, source } : found;
