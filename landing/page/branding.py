@@ -115,10 +115,12 @@ def campaigns() -> Mapping[str, Campaign]:
     """
     found = {DEFAULT: registering.PLAIN}
     for slug in slugs(settings.LANDING_DIR):
-        try:
-            found[slug] = current(slug).campaign
-        except ImproperlyConfigured as error:
-            log.critical("a campaign is left out", extra={"campaign": slug, "reason": str(error)})
+        faults, values = read(settings.LANDING_DIR, slug)
+        if faults:
+            said = [str(fault.msg) for fault in faults]
+            log.critical("a campaign is left out", extra={"campaign": slug, "reason": said})
+        else:
+            found[slug] = values["campaign"]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.db import connections
 
 from campaigns.models import CampaignRow, ConsentText
@@ -21,7 +22,7 @@ def publish(using: str, **_: Any) -> None:
         )
         if not campaign.consent:
             continue
+        values = branding.read(settings.LANDING_DIR, campaign.slug)[1]
         for language, version in campaign.consents.items():
-            text = branding.current(campaign.slug).texts[language]["form"]["consent"]
-            told = {"slug": campaign.slug, "language": language, "text": text}
+            told = {"slug": campaign.slug, "language": language, "text": values[language]["form"]["consent"]}
             ConsentText.objects.using(using).get_or_create(version=version, defaults=told)
