@@ -85,7 +85,7 @@ secrets: ## Make the passwords of the container stack, once (secrets/)
 	@docker/make_secrets.sh
 
 compose-test: setup ## Try the container stack: needs a Docker engine
-	@COMPOSE=1 exec $(PYTHON) -m pytest -p no:randomly systemtests/test_compose.py $(ARGS) # one stack, in the order of the file
+	@COMPOSE=1 exec $(PYTHON) -m pytest -p no:randomly systemtests/test_compose.py systemtests/test_three_machines.py $(ARGS) # one stack, in the order of the file
 
 setup: $(VENV)/.dev $(MESSAGES) ## Install what is missing (the other targets do it themselves)
 	@local/install_rabbitmq.sh

@@ -19,7 +19,7 @@ made=0
 for name in \
   secret_key \
   postgres_admin postgres_owner postgres_worker postgres_web postgres_toolbox \
-  rabbitmq_admin rabbitmq_migrate rabbitmq_worker rabbitmq_web rabbitmq_flower rabbitmq_toolbox \
+  rabbitmq_admin rabbitmq_migrate rabbitmq_worker rabbitmq_web rabbitmq_flower rabbitmq_toolbox rabbitmq_cookie \
   redis_admin redis_worker redis_web redis_flower redis_toolbox \
   mongodb_admin mongodb_worker mongodb_web mongodb_toolbox mongodb_express \
   flower_password mongo_express_password

@@ -1,4 +1,4 @@
-"""nginx's settings as its container writes them at each start: HSTS, and who may open /admin/ and /ops/."""
+"""nginx's settings as its container writes them at each start: webs, HSTS, and who may open /admin/ and /ops/."""
 
 import os
 import subprocess
@@ -110,3 +110,28 @@ def test_a_wrong_hsts_stops_the_start(started: Callable[..., Any], wrong: str) -
 
 def test_without_hsts_no_browser_is_told_anything() -> None:
     assert b"strict-transport-security" not in dict(SecurityHeaders(hsts="").of("/"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "webs"),
+    [
+        ({}, ["web:8000"]),
+        ({"WEB_HOSTS": "web:8000,10.0.0.12:8000"}, ["web:8000", "10.0.0.12:8000"]),
+    ],
+)
+def test_nginx_asks_the_webs_that_are_named_and_leaves_one_that_fails_alone_for_a_while(
+    started: Callable[..., Any], settings: dict[str, str], webs: list[str]
+) -> None:
+    done, folder = started(**settings)
+    assert done.returncode == 0, done.stderr
+    servers = [
+        line.strip() for line in (folder / "upstream.conf").read_text().splitlines() if " server " in line
+    ]
+    assert servers == [f"server {web} resolve max_fails=1 fail_timeout=5s;" for web in webs]
+
+
+@pytest.mark.parametrize("wrong", ["web", "web:8000,", "web:8000;", "web:8000 w2:8000"])
+def test_a_wrong_list_of_webs_stops_the_start(started: Callable[..., Any], wrong: str) -> None:
+    done, _ = started(WEB_HOSTS=wrong)
+    assert done.returncode != 0
+    assert "WEB_HOSTS=" in done.stderr

@@ -9,25 +9,33 @@ die() { echo "nginx: $1" >&2; exit 1; }
 cores=$(nproc)
 echo "worker_processes $((cores < 4 ? cores : 4));" > $out/main
 
+# WEB_HOSTS: the web, or those of several machines.
+webs=${WEB_HOSTS:-web:8000}
+echo "$webs" | grep -Eqx '[][A-Za-z0-9.:_-]+:[0-9]+(,[][A-Za-z0-9.:_-]+:[0-9]+)*' ||
+  die "WEB_HOSTS=$webs is not a list such as web:8000,10.0.0.12:8000"
+
 # Connections to the web are kept. nginx 1.27.3 and later can do that and follow a name whose addresses change;
 # an older one can do only one of the two, and then it follows the name.
 version=$(nginx -v 2>&1 | sed 's/.*nginx\///; s/[^0-9.].*//')
 oldest=$(printf '%s\n1.27.3\n' "$version" | sort -t. -k1,1n -k2,2n -k3,3n | head -n 1)
 if [ "$oldest" = 1.27.3 ]; then
-  cat > $out/upstream.conf <<'CONF'
-upstream web_pool {
-    zone web_pool 256k;
+  {
+    echo 'upstream web_pool {'
+    echo '    zone web_pool 256k;'
     # A container that has died is left alone until its name no longer leads to it, some 2 s later: a request that
-    # waits for it in that moment could go to no other one.
-    server web:8000 resolve max_fails=1 fail_timeout=5s;
+    # waits for it in that moment could go to no other one. A machine that is away is asked again every 5 s.
+    echo "$webs" | tr ',' '\n' | sed 's/.*/    server & resolve max_fails=1 fail_timeout=5s;/'
+    cat <<'CONF'
     keepalive 256; # idle ones in each process: as many as it had requests under way, so that none is opened anew
     keepalive_requests 100000;
     keepalive_timeout 60s; # gunicorn's is 75 s: the side that sends requests must hang up first
 }
 map "" $web { default web_pool; }
 CONF
+  } > $out/upstream.conf
 else
-  echo 'map "" $web { default web:8000; }' > $out/upstream.conf
+  case $webs in *,*) die "WEB_HOSTS=$webs needs nginx 1.27.3 or later" ;; esac
+  echo "map \"\" \$web { default $webs; }" > $out/upstream.conf
 fi
 
 # CDN: whose word for a visitor's address and scheme is taken. The file's first line names the header.
