@@ -39,8 +39,8 @@
   function read(key) {
     try {
       const entry = JSON.parse(store[NAME + key]);
-      const age = Date.now() - Math.max(entry.since, entry.next); // what waits for an opening is as young as that
-      if (entry.key === key && age < DAY && entry.since - Date.now() < DAY) return entry;
+      const from = entry.why === "early" ? Math.max(entry.since, entry.next) : entry.since; // the opening may be next week
+      if (entry.key === key && Date.now() - from < DAY && entry.since - Date.now() < DAY) return entry;
     } catch {} // not there, or not ours
     forget(key);
   }
