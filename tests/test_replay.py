@@ -12,7 +12,8 @@ from celery import current_app
 from django.core.management import CommandError, call_command
 
 from dashboard.desk import doctor
-from dashboard.desk.queue_messages import Sender, call
+from dashboard.desk import kept as kept_copies
+from dashboard.desk.queue_messages import Message, Sender, call
 from landing.keeping import broker, queues
 from landing.models import Registration, StoredSubmission
 from landing.submission import Submission
@@ -88,6 +89,16 @@ def test_a_message_that_is_no_registration_is_passed_over(kept: Any) -> None:
     publish(body=b"\xff{")
     publish(wire())
     assert run("--since", "1h")["registrations"] == 1
+
+
+def test_a_stream_that_falls_silent_midway_is_no_success(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RabbitMQ cannot be made to stop in the middle of a stream here: the deliveries are a stand-in."""
+    message = Message(b"", {}, 1)
+    monkeypatch.setattr(
+        kept_copies, "_deliveries", lambda offset, _: iter([(9 if offset == "last" else 3, message)])
+    )
+    with pytest.raises(CommandError, match="fell silent at message 3 of 9"):
+        run("--since", "1h")
 
 
 def test_without_a_kept_copy_the_command_says_what_to_set() -> None:

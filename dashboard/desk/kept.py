@@ -13,7 +13,7 @@ from landing.keeping import broker, queues
 AT_ONCE = 200
 """Messages that RabbitMQ sends ahead."""
 QUIET = 1.0
-"""Seconds without a message after which a stream has no more of them."""
+"""Seconds without a message after which the last one has come; the first may take TIMEOUT."""
 
 
 class Copy(NamedTuple):
@@ -27,29 +27,36 @@ class Copy(NamedTuple):
 def read(since: datetime) -> Iterator[Copy]:
     """Yield the messages that RabbitMQ got from `since` to now, oldest first; a few older ones may come before.
 
-    Raises one of queues.OUTAGES, NotFound among them if there is no stream.
+    Raises one of queues.OUTAGES, NotFound among them if there is no stream, TimeoutError if it falls silent midway.
     """
     last = max((position for position, _ in _deliveries("last", QUIET)), default=-1)
+    if last < 0:
+        return
+    position = last  # nothing newer than `since` is no fault
     for position, message in _deliveries(since, TIMEOUT):
         yield Copy(message, position, last)
         if position >= last:
             return
+    if position < last:
+        raise TimeoutError(f"the stream fell silent at message {position} of {last}")
 
 
 def _deliveries(offset: datetime | str, patience: float) -> Iterator[tuple[int, Message]]:
-    """Yield what the stream holds from an offset on, until nothing comes for `patience` seconds."""
+    """Yield what the stream holds from an offset on, until nothing more comes for `patience` seconds."""
     with broker.errand(TIMEOUT) as connection:
         channel = connection.channel()
         channel.auto_decode = False  # bodies are bytes, whatever they claim to be
         arrived: deque[Any] = deque()
         channel.basic_qos(0, AT_ONCE, False)
         channel.basic_consume(queues.KEPT, callback=arrived.append, arguments={"x-stream-offset": offset})
-        while arrived or _wait(connection, patience):
+        wait = TIMEOUT
+        while arrived or _wait(connection, wait):
             while arrived:
                 got = arrived.popleft()
                 message = Message(bytes(got.body), dict(got.properties), got.delivery_tag)
                 yield int(message.headers["x-stream-offset"]), message
                 channel.basic_ack(message.delivery_tag)
+                wait = patience
 
 
 def _wait(connection: Any, seconds: float) -> bool:
