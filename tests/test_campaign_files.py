@@ -125,9 +125,14 @@ def test_one_wrong_campaign_leaves_the_others_alone(write: Any) -> None:
 
 def test_doctor_names_a_web_whose_files_differ(write: Any) -> None:
     def web(pid: int) -> Announcement:
-        return Announcement("web", "one", pid, {"The files in LANDING_DIR": branding.fingerprint()})
+        return Announcement("web", "one", pid, {settings_drift.PAGES: branding.fingerprint()})
 
     same = [web(1), web(2), Announcement("worker", "one", 9, {})]
     assert settings_drift.differences(same) == {}
     write("nowruz", CITY)
-    assert settings_drift.differences([*same, web(3)]) == {"The files in LANDING_DIR": ["web on one (pid 3)"]}
+    assert settings_drift.differences([*same, web(3)]) == {settings_drift.PAGES: ["web on one (pid 3)"]}
+
+
+def test_a_setting_that_one_process_does_not_know_differs_as_ever() -> None:
+    told = [Announcement("worker", "one", pid, {"A": "1"} if pid < 3 else {}) for pid in (1, 2, 3)]
+    assert settings_drift.differences(told) == {"A": ["worker on one (pid 3)"]}

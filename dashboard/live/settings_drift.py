@@ -21,6 +21,9 @@ from landing.storing.background import BackgroundLoop, run_in_worker
 ANNOUNCE_EVERY = 60.0
 """Seconds; the queue forgets an announcement after twice that."""
 
+PAGES = "The files in LANDING_DIR"
+"""What webs must share beside their settings."""
+
 PATIENCE = 2.0
 """Seconds for each of RabbitMQ's answers."""
 
@@ -40,12 +43,9 @@ class Announcement:
         return f"{self.role} on {self.host} (pid {self.pid})"
 
 
-def announce(role: str, more: Mapping[str, str] | None = None) -> None:
-    """Announce this process's settings, and more of the kind that others of its role must share.
-
-    A broker that is away is passed over: the next time will do.
-    """
-    told = {**settings.FINGERPRINT, **(more or {})}
+def announce(role: str, pages: str = "") -> None:
+    """Announce this process's settings, and a web's pages. A broker that is away is passed over: the next time will do."""
+    told = settings.FINGERPRINT | ({PAGES: pages} if pages else {})
     announcement = Announcement(role, socket.gethostname(), os.getpid(), told)
     try:
         with broker.errand(PATIENCE) as connection:
@@ -77,8 +77,8 @@ def differences(announced: Sequence[Announcement]) -> dict[str, list[str]]:
     for variable in sorted({name for one in announced for name in one.fingerprint}):
         groups = defaultdict(list)
         for one in announced:
-            if variable in one.fingerprint:  # a worker has no pages, and an older version not every setting
-                groups[one.fingerprint[variable]].append(one.name)
+            if variable != PAGES or PAGES in one.fingerprint:  # only webs have pages
+                groups[one.fingerprint.get(variable)].append(one.name)
         if len(groups) > 1:
             # The majority is taken to be right. With two processes that differ nobody can know, so one of them
             # is named; the operator compares both.
@@ -89,8 +89,7 @@ def differences(announced: Sequence[Announcement]) -> dict[str, list[str]]:
 
 def web_announcer() -> BackgroundLoop:
     """Return the loop by which a web process announces itself."""
-    pages = {"The files in LANDING_DIR": branding.fingerprint()}
-    return BackgroundLoop("settings drift", ANNOUNCE_EVERY, partial(announce, "web", pages))
+    return BackgroundLoop("settings drift", ANNOUNCE_EVERY, partial(announce, "web", branding.fingerprint()))
 
 
 run_in_worker("settings drift", every=ANNOUNCE_EVERY)(partial(announce, "worker"))
