@@ -67,9 +67,17 @@ def _connect(database: str) -> psycopg.Connection[Any]:
     return psycopg.connect(database, connect_timeout=10, options=reading, application_name="merge")
 
 
-def _wire(row: Row, logs: dict[str, dict[str, Any]]) -> list[str]:
+def _wire(row: Row, logs: dict[str, dict[str, Any]]) -> list[Any]:
     request_id, phone_number, accepted_at, slug, details, parked = row
     log = logs.get(str(request_id)) or parked or {}
     ip_address, referrer, user_agent = (str(log.get(name) or "") for name in _METADATA)
-    metadata = (ip_address, referrer, user_agent)
-    return Submission(phone_number, str(request_id), *metadata, accepted_at, slug, details or {}).to_wire()
+    return Submission(
+        phone_number=phone_number,
+        request_id=str(request_id),
+        ip_address=ip_address,
+        referrer=referrer,
+        user_agent=user_agent,
+        accepted_at=accepted_at,
+        campaign=slug,
+        details=details or {},
+    ).to_wire()

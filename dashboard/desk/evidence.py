@@ -7,9 +7,9 @@ import orjson
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from campaigns.models import ConsentText
-from landing.models import ParkedLog, StoredSubmission
+from landing.models import StoredSubmission
+from landing.storing import outbox
 from lib.clock import now
-from logs import utils as logs
 
 _SALT = "breakwater.evidence"
 
@@ -36,9 +36,7 @@ def of(phone_number: str, campaign: str = "") -> dict[str, Any]:
 def _consents(submissions: list[StoredSubmission]) -> Iterator[dict[str, Any]]:
     versions = {one.pk: str((one.details or {})["consent"]) for one in submissions}
     texts = ConsentText.objects.in_bulk(set(versions.values()))
-    ids = [str(one.pk) for one in submissions]
-    parked = {str(one.pk): one.document for one in ParkedLog.objects.filter(pk__in=ids)}
-    documents = parked | {str(one["_id"]): one for one in logs.find_many(ids)}
+    documents = outbox.find_many([str(one.pk) for one in submissions])
     for one in submissions:
         text, document = texts.get(versions[one.pk]), documents.get(str(one.pk), {})
         yield {

@@ -12,9 +12,9 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from campaigns.models import CampaignRow
-from landing.models import ParkedLog, Registration, StoredSubmission
+from landing.models import Registration, StoredSubmission
+from landing.storing import outbox
 from lib import calendars, phones, tables
-from logs import utils as logs
 
 COLUMNS = ("id", "phone_number", "status", "first_seen", "last_seen", "submissions")
 CAMPAIGN, REFERRER = "campaign", "referrer"
@@ -137,10 +137,7 @@ def _with_fields(page: list[Sequence[Any]], place: int, fields: Sequence[str]) -
 def _with_referrers(page: list[Sequence[Any]]) -> list[Sequence[Any]]:
     """Return rows with the referrer in the place of their first request_id."""
     ids = [str(row[-1]) for row in page if row[-1]]
-    found = {str(document["_id"]): document for document in logs.find_many(ids)}
-    missing = [one for one in ids if one not in found]
-    parked = ParkedLog.objects.filter(pk__in=missing) if missing else ()
-    found |= {str(one.pk): one.document for one in parked}
+    found = outbox.find_many(ids)
     return [(*row[:-1], str(found.get(str(row[-1]), {}).get("referrer") or "")) for row in page]
 
 

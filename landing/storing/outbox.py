@@ -63,6 +63,17 @@ def park(documents: Sequence[logs.Document]) -> None:
     metrics.count("documents:parked", len(documents))
 
 
+def find_many(request_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the request logs of these registrations, by request_id: those in the log store, else those that wait for it.
+
+    The times in one that waits are as in _to_json. Raises StoreUnavailable or django.db.Error.
+    """
+    found = {str(document["_id"]): document for document in logs.find_many(request_ids)}
+    missing = [one for one in request_ids if one not in found]
+    parked = ParkedLog.objects.filter(pk__in=missing) if missing else ()
+    return found | {str(one.pk): one.document for one in parked}
+
+
 def redrive() -> int:
     """Move one batch of parked documents to the log store; return how many went, or were found to be refused.
 
