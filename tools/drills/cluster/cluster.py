@@ -143,7 +143,12 @@ class Cluster(Ground):
         self.bridge.part(some, set(HOSTS) - some)
 
     def fail_over(self) -> None:
-        """Make the standby of PostgreSQL the primary; the old one is dead, or cut off."""
+        """Make the standby of PostgreSQL the primary; the old one is dead."""
+        assert not self.primary.alive
+        self.promote_standby()
+
+    def promote_standby(self) -> None:
+        """Make the standby of PostgreSQL the primary, whatever the old one does."""
         self.standby.promote()
         self.primary = self.standby
 

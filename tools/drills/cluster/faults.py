@@ -186,11 +186,7 @@ class PrimaryKilled(Fault[Cluster]):
         site.kill(site.primary)
         site.wait(2)
         site.fail_over()
-        promoted, before = time.monotonic(), site.stored() or 0
-        site.wait_for(
-            lambda: (site.stored() or 0) > before, FIRST_ROW_WITHIN, "a row in the promoted PostgreSQL"
-        )
-        site.notes.append(f"{self.name}: first row {time.monotonic() - promoted:.1f} s after the promotion")
+        note_first_row(site, self.name, FIRST_ROW_WITHIN)
 
     def heal(self, site: Cluster, chance: random.Random) -> None:
         site.rejoin()
@@ -211,12 +207,8 @@ class SplitBrain(Fault[Cluster]):
         before = site.log_of([worker]).count('"event": "stored"')
         site.isolate([self._old.name, worker.name])
         site.wait(2)
-        site.fail_over()
-        promoted, stored = time.monotonic(), site.stored() or 0
-        site.wait_for(
-            lambda: (site.stored() or 0) > stored, STORES_WITHIN, "a row in the promoted PostgreSQL"
-        )
-        site.notes.append(f"{self.name}: first row {time.monotonic() - promoted:.1f} s after the promotion")
+        site.promote_standby()
+        note_first_row(site, self.name, STORES_WITHIN)
         note_redelivery(site, self.name)
         if (late := site.log_of([worker]).count('"event": "stored"') - before) > LATE_BATCHES:
             site.complaints.append(f"{self.name}: the worker that is cut off has stored {late} batches")
@@ -364,6 +356,13 @@ class WebDiskDestroyed(Fault[Cluster]):
 def wait_for_workers(site: Cluster) -> None:
     """Wait until every worker takes messages."""
     site.wait_for(lambda: site.queue().get("consumers") == len(site.workers), 60, "all workers")
+
+
+def note_first_row(site: Cluster, fault: str, within: float) -> None:
+    """Wait until the PostgreSQL that was just promoted has another row."""
+    promoted, before = time.monotonic(), site.stored() or 0
+    site.wait_for(lambda: (site.stored() or 0) > before, within, "a row in the promoted PostgreSQL")
+    site.notes.append(f"{fault}: first row {time.monotonic() - promoted:.1f} s after the promotion")
 
 
 def note_redelivery(site: Cluster, fault: str) -> None:
