@@ -7,9 +7,11 @@ from django.db import connections
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
-# Its id is a constant, so that nobody asks for it: campaigns/models.py. The sequence must not give it to another one.
-_DEFAULT = """
-INSERT INTO campaigns_campaign (id, slug) VALUES (1, 'default') ON CONFLICT DO NOTHING;
+from campaigns.definition import DEFAULT, DEFAULT_ID
+
+# Its id is a constant, so that nobody asks for it. The sequence must not give it to another one.
+_MAKE = "INSERT INTO campaigns_campaign (id, slug) VALUES (%s, %s) ON CONFLICT DO NOTHING"
+_SKIP = """
 SELECT setval(pg_get_serial_sequence('campaigns_campaign', 'id'), (SELECT max(id) FROM campaigns_campaign));
 """
 
@@ -25,8 +27,9 @@ class CampaignsConfig(AppConfig):
         post_migrate.connect(_make_default, sender=self)
 
 
-def _make_default(using: str, plan: Any = None, **_: Any) -> None:
+def _make_default(using: str, **_: Any) -> None:
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT to_regclass('campaigns_campaign')")
         if cursor.fetchone()[0]:  # not after a migration back to zero
-            cursor.execute(_DEFAULT)
+            cursor.execute(_MAKE, [DEFAULT_ID, DEFAULT])
+            cursor.execute(_SKIP)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from campaigns import fields as field_values
@@ -50,6 +50,13 @@ class Fault:
     remedy: str
 
 
+class Consent(NamedTuple):
+    """A consent text and its version."""
+
+    version: str
+    text: str
+
+
 class ConsentRequired(ValueError):
     """The campaign asks for consent, and there is none."""
 
@@ -62,17 +69,17 @@ class Shut(ValueError):
         self.code, self.opens = code, opens
 
     @property
-    def retry_after(self) -> float:
-        """Seconds until it opens."""
-        return (self.opens - now()).total_seconds() if self.opens else 0.0
+    def retry_after(self) -> float | None:
+        """Seconds until it opens, or None if it does not."""
+        return (self.opens - now()).total_seconds() if self.opens else None
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
     """One campaign.
 
-    opens, closes: UTC; None: always. consent: "required", "shown", or "". consents: the version of the text that is
-    shown now, by language.
+    opens, closes: UTC; None: always. consent: "required", "shown", or "". consents: the text that is shown now, by
+    language.
     """
 
     slug: str
@@ -80,7 +87,7 @@ class Campaign:
     closes: datetime | None = None
     consent: str = ""
     fields: tuple[Field, ...] = ()
-    consents: Mapping[str, str] = field(default_factory=dict)
+    consents: Mapping[str, Consent] = field(default_factory=dict)
     takes_details: bool = field(init=False)
     """Whether more than a phone number is kept. The plain default campaign's messages are as ever."""
 
@@ -115,7 +122,7 @@ class Campaign:
         is_given = isinstance(given, (bool, str)) and given in YES
         if self.consent == "required" and not is_given:
             raise ConsentRequired
-        return self.consents[language]
+        return self.consents[language].version
 
 
 def version_of(slug: str, language: str, text: str) -> str:
@@ -133,7 +140,9 @@ def made_of(
         closes=_time(table.get("closes"), zone),
         consent=table.get("consent", ""),
         fields=tuple(_field(one) for one in asked),
-        consents={language: version_of(slug, language, text) for language, text in texts.items()},
+        consents={
+            language: Consent(version_of(slug, language, text), text) for language, text in texts.items()
+        },
     )
 
 

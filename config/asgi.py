@@ -12,7 +12,7 @@ from a2wsgi import WSGIMiddleware
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from campaigns.definition import DEFAULT, Campaign
+from campaigns.definition import DEFAULT, LANGUAGES, Campaign
 from config import health, scrape
 from config.headers import SecurityHeaders
 from dashboard.live import settings_drift, snapshot
@@ -133,7 +133,7 @@ async def _finished(answer: Answer | Pending | None) -> Answer | None:
 
 async def _live(receive: Receive, send: Send) -> None:
     await receive()
-    for language in problems.LANGUAGES:
+    for language in LANGUAGES:
         problems.in_language(language)
     # All that is imported stays for good: the garbage collector need not look at it again and again.
     gc.collect()

@@ -25,7 +25,5 @@ class LandingConfig(AppConfig):
 
 
 def _publish(using: str, **_: Any) -> None:
-    publication = import_module(
-        "landing.page.publication"
-    )  # it needs the models, which are not there before ready()
-    publication.publish(using)
+    # Imported now: it needs the models, which are not there before ready().
+    import_module("landing.page.publication").publish(using)

@@ -7,7 +7,6 @@ from uuid import UUID
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
@@ -146,7 +145,7 @@ def home(request: HttpRequest, language: str = "", slug: str = DEFAULT) -> HttpR
         return problems.answer(request, "invalid_idempotency_key")
     except (ValueError, TooManyRequests, Unavailable) as error:
         return _refused(request, language, slug, error)
-    return redirect(_progress_address(slug, language, submission.request_id))
+    return redirect(rendering.address("progress", slug, language, submission.request_id))
 
 
 def _refused(request: HttpRequest, language: str, slug: str, error: Exception) -> HttpResponse:
@@ -161,12 +160,6 @@ def _refused(request: HttpRequest, language: str, slug: str, error: Exception) -
     return answer
 
 
-def _progress_address(slug: str, language: str, task_id: str) -> str:
-    if slug == DEFAULT:
-        return reverse("progress", args=[language, task_id])
-    return reverse("campaign_progress", args=[slug, language, task_id])
-
-
 @gzip_page
 @require_safe
 def progress(request: HttpRequest, language: str, task_id: UUID, slug: str = DEFAULT) -> HttpResponse:
@@ -179,8 +172,8 @@ def progress(request: HttpRequest, language: str, task_id: UUID, slug: str = DEF
         "state": state.shown,
         "refresh": backlog.retry_after() + 1,
         "status_url": receipts.status_url(str(task_id)),
-        "home_url": rendering.home_address(slug, language),
-        "other_url": _progress_address(slug, rendering.other(language), str(task_id)),
+        "home_url": rendering.address("home", slug, language),
+        "other_url": rendering.address("progress", slug, rendering.other(language), str(task_id)),
     }
     answer = rendering.render_page(request, "landing/progress.html", language, slug, context)
     answer.headers["Cache-Control"] = "no-store, no-transform"

@@ -18,14 +18,13 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.definition import ConsentRequired, Shut
+from campaigns.definition import LANGUAGES, ConsentRequired, Shut
 from campaigns.fields import InvalidFields
 from landing.keeping.refusals import TooManyRequests, Unavailable
 from lib import metrics
 from lib.phones import InvalidPhone
 
 CONTENT_TYPE = "application/problem+json"
-LANGUAGES = ("fa", "en")
 
 
 class Texts(NamedTuple):
@@ -253,11 +252,9 @@ def code_of(error: BaseException) -> str | None:
 
 def retry_headers(error: BaseException) -> dict[str, str]:
     """Return Retry-After in whole seconds, if it helps to wait."""
-    if not isinstance(error, (TooManyRequests, Unavailable)) and not (
-        isinstance(error, Shut) and error.opens
-    ):
+    if (seconds := getattr(error, "retry_after", None)) is None:
         return {}
-    return {"Retry-After": str(max(1, ceil(error.retry_after)))}
+    return {"Retry-After": str(max(1, ceil(seconds)))}
 
 
 def _request_id(request: HttpRequest | Request) -> str:

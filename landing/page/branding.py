@@ -10,7 +10,6 @@ import logging
 import re
 import tomllib
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -134,14 +133,18 @@ def _folders(directory: str) -> list[Path]:
     return sorted(one for one in parent.iterdir() if one.is_dir()) if directory and parent.is_dir() else []
 
 
+def _directory_of(directory: str, slug: str) -> Path:
+    return Path(directory) if slug == DEFAULT else Path(directory, FOLDER, slug)
+
+
 def fingerprint() -> str:
     """Return a short hash of all that LANDING_DIR says, by which two webs can be compared."""
     said = blake2b(digest_size=6)
     for slug in slugs(settings.LANDING_DIR):
-        directory = Path(settings.LANDING_DIR, *([FOLDER, slug] if slug != DEFAULT else []))
+        file = _directory_of(settings.LANDING_DIR, slug) / FILE
         said.update(f"{slug}\n".encode())
-        if settings.LANDING_DIR and (directory / FILE).is_file():
-            said.update((directory / FILE).read_bytes())
+        if settings.LANDING_DIR and file.is_file():
+            said.update(file.read_bytes())
     return said.hexdigest()
 
 
@@ -162,7 +165,7 @@ def read(directory: str, slug: str = DEFAULT) -> tuple[list[checks.Error], Table
     if directory:
         faults, values = _read_over(values, Path(directory))
     if slug != DEFAULT:
-        faults, values = _read_over(values, Path(directory, FOLDER, slug))
+        faults, values = _read_over(values, _directory_of(directory, slug))
     consents = {language: values[language]["form"]["consent"] for language in LANGUAGES}
     zone = settings.DISPLAY_TIME_ZONE
     campaign = definition.made_of(slug, values["campaign"], values["fields"], consents, zone)
@@ -306,23 +309,23 @@ def _example(name: str, value: Any) -> str:
 
 
 def _said(path: Path, source: str, fault: Fault) -> str:
-    *tables, name = (str(part) for part in fault.place)
+    place = tuple(map(str, fault.place))
+    *tables, name = place
     where = f"[{'.'.join(tables)}] {name}" if tables else name
-    line = _line_of(source, tuple(map(str, fault.place)))
+    line = _line_of(source, place)
     return f"{path}{f', line {line}' if line else ''}: {where} {fault.what}."
 
 
 def _line_of(source: str, place: tuple[str, ...]) -> int:
     """Return the line where a name is set, 0 if it is written in a way that this does not see."""
     table = ""
-    seen: Counter[str] = Counter()
+    seen = 0
     for number, line in enumerate(source.splitlines(), 1):
-        if header := re.match(r"\s*(\[+)\s*([\w.-]+)\s*\]", line):
-            seen[header[2]] += 1
-            # The tables of a list are counted: fields.3 is the third [[fields]].
-            path = (
-                f"{header[2]}.{seen[header[2]]}" if header[1] == "[[" and header[2] == "fields" else header[2]
-            )
+        if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]", line):
+            path = header[1]
+            if path == "fields" and "[[" in line:  # they are counted: fields.3 is the third [[fields]]
+                seen += 1
+                path = f"fields.{seen}"
             table = f"{path}."
         else:
             path = table + line.partition("=")[0].strip()

@@ -1,15 +1,12 @@
 """Brings what the files of the campaigns say to PostgreSQL, for those who have no files: workers, exports, evidence."""
 
-from typing import Any
-
-from django.conf import settings
 from django.db import connections
 
 from campaigns.models import CampaignRow, ConsentText
 from landing.page import branding
 
 
-def publish(using: str, **_: Any) -> None:
+def publish(using: str) -> None:
     """Note each campaign with its fields, and each consent text that is shown now. Texts of before stay.
 
     Runs after each `migrate`. Files that cannot be used are left out: `manage.py check` names them.
@@ -22,7 +19,6 @@ def publish(using: str, **_: Any) -> None:
         )
         if not campaign.consent:
             continue
-        values = branding.read(settings.LANDING_DIR, campaign.slug)[1]
-        for language, version in campaign.consents.items():
-            told = {"slug": campaign.slug, "language": language, "text": values[language]["form"]["consent"]}
-            ConsentText.objects.using(using).get_or_create(version=version, defaults=told)
+        for language, consent in campaign.consents.items():
+            told = {"slug": campaign.slug, "language": language, "text": consent.text}
+            ConsentText.objects.using(using).get_or_create(version=consent.version, defaults=told)

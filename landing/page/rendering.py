@@ -17,7 +17,7 @@ from django.middleware.gzip import re_accepts_gzip
 from django.shortcuts import render
 from django.urls import reverse
 
-from campaigns.definition import DEFAULT, Campaign, Shut
+from campaigns.definition import DEFAULT, LANGUAGES, Campaign, Shut
 from landing.door import plain_http, problems
 from landing.door.plain_http import Answer, Headers
 from landing.page import branding
@@ -46,16 +46,16 @@ def render_home(
     """Return a campaign's page with this HTTP status, what was typed in `request`, and what is wrong with it."""
     campaign = branding.current(slug).campaign
     context = {
-        "action": home_address(slug, language),
-        "other_url": home_address(slug, other(language)),
-        "api_url": reverse("register") if slug == DEFAULT else reverse("register_in", args=[slug]),
+        "action": address("home", slug, language),
+        "other_url": address("home", slug, other(language)),
+        "api_url": address("register", slug),
         "phone_number": request.POST.get("phone_number", "")[: phones.LONGEST_INPUT],
         "fields": [
             (field, field.labels[language], request.POST.get(field.name, "")[: field.longest])
             for field in campaign.fields
         ],
         "campaign": campaign,
-        "consent_version": campaign.consents.get(language, ""),
+        "consent_version": campaign.consents[language].version,
         "opens": int(campaign.opens.timestamp() * 1000) if campaign.opens else "",
         "shut": _shut_words(campaign, language),
         "longest_input": phones.LONGEST_INPUT,
@@ -67,11 +67,11 @@ def render_home(
     return render_page(request, "landing/index.html", language, slug, context, code)
 
 
-def home_address(slug: str, language: str) -> str:
-    """Return the address of a campaign's page in a language."""
+def address(name: str, slug: str, *arguments: str) -> str:
+    """Return the address of this name (landing/urls.py) in a campaign."""
     if slug == DEFAULT:
-        return reverse("home", args=[language])
-    return reverse("campaign_home", args=[slug, language])
+        return reverse(name, args=arguments)
+    return reverse(f"{name}_in_campaign", args=[slug, *arguments])
 
 
 def _shut_words(campaign: Campaign, language: str) -> str:
@@ -153,12 +153,11 @@ def from_memory(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | N
 @cache
 def _pages() -> dict[str, tuple[str, str]]:
     """Return the campaign and the language, "" for the visitor's, of each page's path."""
-    roots = {slug: "/" if slug == DEFAULT else f"/c/{slug}/" for slug in branding.campaigns()}
-    return {
-        f"{root}{f'{language}/' if language else ''}": (slug, language)
-        for slug, root in roots.items()
-        for language in ("", *problems.LANGUAGES)
-    }
+    pages = {}
+    for slug in branding.campaigns():
+        pages[address("any_home", slug)] = (slug, "")
+        pages |= {address("home", slug, language): (slug, language) for language in LANGUAGES}
+    return pages
 
 
 @lru_cache(maxsize=64)
