@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
+from campaigns import sources
 from landing.page import branding, rendering
 
 LOGO = '<svg xmlns="http://www.w3.org/2000/svg"/>'
@@ -239,3 +240,12 @@ def test_the_example_of_the_documentation_is_right(write: Callable[..., Any], vi
 def test_the_embeddable_script_is_small() -> None:
     script = settings.BASE_DIR / "landing/static/landing/embed.js"
     assert len(gzip.compress(script.read_bytes())) < 6_000
+
+
+def test_the_script_keeps_the_same_advertisements_as_the_site() -> None:
+    script = (settings.BASE_DIR / "landing/static/landing/embed.js").read_text("utf-8")
+    pattern = re.search(r"const SOURCES = /(.+)/;", script)[1]
+    assert all(re.match(pattern, name) for name in sources.NAMES)
+    assert not any(
+        re.match(pattern, name) for name in ("utm_other", "clid", "xgclid", "gclids", "phone_number")
+    )

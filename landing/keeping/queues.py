@@ -88,7 +88,10 @@ def declare(connection: Any) -> None:
     _declare(connection, dead)
     for queue in lives:
         _declare_live(connection, queue)
-    _keep(connection) if settings.KEEP_DAYS else _keep_no_more(connection)
+    if settings.KEEP_DAYS:
+        _keep(connection)
+    else:
+        _keep_no_more(connection)
     try:
         _declare(connection, announcements)
     except NotFound as error:

@@ -43,7 +43,7 @@ WITH batch AS (
 )
 SELECT request_id, registered.id FROM batch JOIN registered USING (phone_number, campaign_id)
 """
-# A campaign that `migrate` has not seen yet: a kept registration waits for no one.
+# Of a campaign that `migrate` has not seen yet: a kept registration waits for no command.
 _ADD_CAMPAIGN = "INSERT INTO campaigns_campaign (slug) VALUES (%s) ON CONFLICT (slug) DO NOTHING"
 _CAMPAIGN = "SELECT id FROM campaigns_campaign WHERE slug = %s"
 
