@@ -149,10 +149,11 @@ async def _live(receive: Receive, send: Send) -> None:
     await receive()
     # The drainer first, since it uses the intake's spool. The reporter after it, so that its last counts are told.
     draining.cancel()
-    announcing.end()
+    ending = asyncio.create_task(asyncio.to_thread(settings_drift.end_announcing, announcing))
     drainer.close()
     await asyncio.to_thread(reporter.stop)
     await process.close()
+    await ending
     await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -4,8 +4,10 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from uuid import uuid4
 
+from systemtests.second_web import web_beside
 from systemtests.stack import ROOT, Stack, eventually, new_phone
 
 
@@ -46,6 +48,13 @@ def test_the_settings_pass_their_checks(stack: Stack) -> None:
 def test_the_doctor_finds_no_fault_in_a_sound_stack(stack: Stack) -> None:
     done = stack.manage("doctor")
     assert done.returncode == 0, done.stdout
+
+
+def test_the_doctor_forgets_a_web_with_other_pages_as_it_ends(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "page.toml").write_text('[colours]\naccent = "#123456"\n')
+    with web_beside(stack, tmp_path):
+        eventually(lambda: "LANDING_DIR differs" in stack.manage("doctor").stdout, within=30)
+    assert "LANDING_DIR differs" not in stack.manage("doctor").stdout
 
 
 def test_declaring_the_queues_again_is_harmless(stack: Stack) -> None:

@@ -136,6 +136,14 @@ def test_reading_announcements_takes_none_away() -> None:
     assert len(settings_drift.announcements()) == len(settings_drift.announcements()) == 1
 
 
+def test_a_process_that_has_ended_is_compared_no_more() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "FINGERPRINT", {"RATE_LIMIT": "of before the restart"})
+        settings_drift.announce("web")
+        settings_drift.announce("web", has_ended=True)
+    assert settings_drift.announcements() == []
+
+
 def test_the_odd_one_out_is_the_one_named() -> None:
     odd = replace(WEB, role="worker", pid=3, fingerprint=WEB.fingerprint | {"SECRET_KEY": "z"})
     assert settings_drift.differences([WEB, replace(WEB, pid=2), odd]) == {

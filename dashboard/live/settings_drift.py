@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+from celery import signals
 from django.conf import settings
 
 from landing.keeping import broker, queues
@@ -30,12 +31,13 @@ PATIENCE = 2.0
 
 @dataclass(frozen=True)
 class Announcement:
-    """One process and a short keyed hash of each of its settings."""
+    """One process and a short keyed hash of each of its settings. A process that ends says so."""
 
     role: str
     host: str
     pid: int
     fingerprint: Mapping[str, str]
+    has_ended: bool = False
 
     @property
     def name(self) -> str:
@@ -43,10 +45,10 @@ class Announcement:
         return f"{self.role} on {self.host} (pid {self.pid})"
 
 
-def announce(role: str, pages: str = "") -> None:
+def announce(role: str, pages: str = "", *, has_ended: bool = False) -> None:
     """Announce this process's settings, and a web's pages. A broker that is away is passed over: the next time will do."""
     told = settings.FINGERPRINT | ({PAGES: pages} if pages else {})
-    announcement = Announcement(role, socket.gethostname(), os.getpid(), told)
+    announcement = Announcement(role, socket.gethostname(), os.getpid(), told, has_ended)
     try:
         with broker.errand(PATIENCE) as connection:
             connection.Producer().publish(
@@ -62,13 +64,16 @@ def announce(role: str, pages: str = "") -> None:
 
 
 def announcements() -> list[Announcement]:
-    """Return what running processes have announced, the newest of each. Raises kombu's OperationalError."""
+    """Return what running processes have announced, the newest of each. Raises kombu's OperationalError.
+
+    A process that was killed is among them for two minutes more.
+    """
     with broker.errand(PATIENCE) as connection:
         queue = queues.announcements.bind(connection.default_channel)
         # Taken without acknowledging: closing the channel puts them back.
         taken = list(iter(queue.get, None))
     newest = {(one["host"], one["pid"]): Announcement(**one) for one in map(_payload, taken) if one}
-    return list(newest.values())
+    return [one for one in newest.values() if not one.has_ended]
 
 
 def differences(announced: Sequence[Announcement]) -> dict[str, list[str]]:
@@ -88,11 +93,26 @@ def differences(announced: Sequence[Announcement]) -> dict[str, list[str]]:
 
 
 def web_announcer() -> BackgroundLoop:
-    """Return the loop by which a web process announces itself."""
+    """Return the loop by which a web process announces itself, until it ends."""
     return BackgroundLoop("settings drift", ANNOUNCE_EVERY, partial(announce, "web", branding.fingerprint()))
 
 
+def end_announcing(loop: BackgroundLoop) -> None:
+    """End a web's loop and say that the process has ended. Takes at most two rounds of PATIENCE or so.
+
+    Otherwise the settings of before a restart would be told as a difference for two minutes.
+    """
+    loop.end()
+    loop.join(2 * PATIENCE)  # a round under way would bring the process back
+    announce("web", has_ended=True)
+
+
 run_in_worker("settings drift", every=ANNOUNCE_EVERY)(partial(announce, "worker"))
+
+
+@signals.worker_shutdown.connect(weak=False)
+def _end(**_: object) -> None:
+    announce("worker", has_ended=True)
 
 
 def _payload(message: Any) -> dict[str, Any] | None:
