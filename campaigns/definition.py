@@ -32,7 +32,10 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 _TAKEN = frozenset({"phone_number", "consent", "source", "key"})
 VERSION = re.compile(r"[0-9a-f]{12}")
 """Of a consent text."""
-_CAMPAIGN = {"opens", "closes", "consent"}
+LONGEST_LINE = 1_000_000_000
+"""More than there are phone numbers."""
+_TIMES = ("opens", "closes", "announces")
+_CAMPAIGN = {*_TIMES, "consent", "places", "line"}
 _FIELD = {"name", "kind", "required", "longest", "choices", *LANGUAGES}
 
 Table = dict[str, Any]
@@ -62,7 +65,7 @@ class ConsentRequired(ValueError):
 
 
 class Shut(ValueError):
-    """The campaign is not open. code: not_open_yet or campaign_closed. opens: when it will be, if it is known."""
+    """The campaign takes nobody. code: not_open_yet, campaign_closed or campaign_full. opens: when it will be, if it is known."""
 
     def __init__(self, code: str, opens: datetime | None = None) -> None:
         super().__init__(code)
@@ -79,7 +82,8 @@ class Campaign:
     """One campaign.
 
     opens, closes: UTC; None: always. consent: "required", "shown", or "". consents: the text that is shown now, by
-    language.
+    language. gives_places: each registration gets a number, and the first ones a place; announces (UTC): when people
+    learn theirs, None: at once; longest_line: how many may wait for one, None: any number.
     """
 
     slug: str
@@ -88,6 +92,9 @@ class Campaign:
     consent: str = ""
     fields: tuple[Field, ...] = ()
     consents: Mapping[str, Consent] = field(default_factory=dict)
+    gives_places: bool = False
+    announces: datetime | None = None
+    longest_line: int | None = None
     takes_details: bool = field(init=False)
     """Whether more than a phone number is kept. The plain default campaign's messages are as ever."""
 
@@ -143,6 +150,9 @@ def made_of(
         consents={
             language: Consent(version_of(slug, language, text), text) for language, text in texts.items()
         },
+        gives_places=table.get("places", False),
+        announces=_time(table.get("announces"), zone),
+        longest_line=table.get("line"),
     )
 
 
@@ -191,6 +201,11 @@ def _unfit_campaign(table: Table, zone: ZoneInfo) -> Iterator[Fault]:
     yield from _unfit_times(table, zone)
     if table.get("consent", "shown") not in ("required", "shown"):
         yield Fault(("campaign", "consent"), f"is {table['consent']!r}", 'Write "required" or "shown".')
+    if not isinstance(table.get("places", False), bool):
+        yield Fault(("campaign", "places"), f"is {table['places']!r}", "Write true or false.")
+    line = table.get("line", 0)
+    if type(line) is not int or not 0 <= line <= LONGEST_LINE:  # True is an int, too
+        yield Fault(("campaign", "line"), f"is {line!r}", "Write how many may wait for a place, such as 500.")
 
 
 def _unfit_fields(asked: list[Any]) -> Iterator[Fault]:
@@ -208,7 +223,7 @@ def _unfit_fields(asked: list[Any]) -> Iterator[Fault]:
 
 def _unfit_times(table: Table, zone: ZoneInfo) -> Iterator[Fault]:
     times: dict[str, datetime | None] = {}
-    for name in ("opens", "closes"):
+    for name in _TIMES:
         try:
             times[name] = _time(table.get(name), zone)
         except ValueError:

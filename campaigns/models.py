@@ -1,8 +1,11 @@
 """The tables: campaigns by their slug, and each consent text that was ever shown."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+
+from campaigns.line import Line
 
 
 class CampaignRow(models.Model):
@@ -11,6 +14,18 @@ class CampaignRow(models.Model):
     id = models.SmallAutoField(primary_key=True)
     slug = models.CharField(_("address"), max_length=31, unique=True, db_collation="C")
     field_names = models.JSONField(_("fields"), default=list, db_default=models.Value([], models.JSONField()))
+    # As the files say it, at the last `migrate`. Workers and commands have no files.
+    closes = models.DateTimeField(_("closes"), null=True, blank=True)
+    announces = models.DateTimeField(_("announces"), null=True, blank=True)
+    longest_line = models.IntegerField(_("longest line"), null=True, blank=True)
+    # Its places: campaigns/line.py. landing/storing/places.py alone changes them, with the row locked.
+    is_numbered = models.BooleanField(_("gives numbers"), default=False, db_default=False)
+    capacity = models.IntegerField(_("capacity"), null=True, blank=True)
+    admitted = models.IntegerField(_("admitted up to number"), default=0, db_default=0)
+    last_number = models.IntegerField(_("last number"), default=0, db_default=0)
+    cancelled = ArrayField(
+        models.IntegerField(), default=list, db_default=models.Value([], ArrayField(models.IntegerField()))
+    )
 
     class Meta:
         db_table = "campaigns_campaign"
@@ -18,6 +33,18 @@ class CampaignRow(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+    @property
+    def line(self) -> Line:
+        """The line of those who are registered."""
+        return Line(
+            self.capacity,
+            self.admitted,
+            self.last_number,
+            tuple(self.cancelled),
+            self.longest_line,
+            self.announces,
+        )
 
 
 class ConsentText(models.Model):

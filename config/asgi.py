@@ -22,6 +22,7 @@ from landing.door.plain_http import Answer
 from landing.keeping import intake
 from landing.keeping.drainer import Drainer
 from landing.page import branding, rendering
+from landing.storing import lines
 from lib import metrics
 
 Scope = MutableMapping[str, Any]
@@ -145,10 +146,12 @@ async def _live(receive: Receive, send: Send) -> None:
     announcing = settings_drift.web_announcer()
     announcing.start()
     draining = asyncio.create_task(drainer.run())
+    following = asyncio.create_task(lines.follow())
     await send({"type": "lifespan.startup.complete"})
     await receive()
     # The drainer first, since it uses the intake's spool. The reporter after it, so that its last counts are told.
     draining.cancel()
+    following.cancel()
     ending = asyncio.create_task(asyncio.to_thread(settings_drift.end_announcing, announcing))
     drainer.close()
     await asyncio.to_thread(reporter.stop)

@@ -39,6 +39,9 @@ class Registration(models.Model):
     )
     last_seen = models.DateTimeField(_("last seen"), help_text=_("When its latest submission was accepted."))
 
+    # In its campaign, if that gives numbers.
+    number = models.IntegerField(_("number"), null=True, blank=True)
+
     class Meta:
         verbose_name, verbose_name_plural = _("registration"), _("registrations")
         constraints = [
@@ -47,11 +50,18 @@ class Registration(models.Model):
             # The phone first: staff look for a phone in all campaigns.
             models.UniqueConstraint(
                 fields=["phone_number", "campaign"], name="registration_phone_in_campaign"
-            )
+            ),
+            # Only of campaigns that give numbers: the others pay nothing.
+            models.UniqueConstraint(
+                fields=["campaign", "number"],
+                condition=models.Q(number__isnull=False),
+                name="registration_number_in_campaign",
+            ),
         ]
         permissions = [
             ("reveal_phone", gettext_noop("Can see a whole phone number")),
             ("export_registration", gettext_noop("Can export registrations")),
+            ("cancel_place", gettext_noop("Can cancel a registration's place")),
         ]
         indexes = [
             # Rows come in the order of this time, nearly: a few bytes for every hundred pages find a day's

@@ -19,7 +19,8 @@ from django.db import Error as DatabaseError
 
 from landing.keeping import queues, task_messages, tracing
 from landing.storing import dead_lettering, outbox, registrations, task_states
-from landing.storing.task_states import State
+from landing.storing.registrations import Stored
+from landing.storing.task_states import Known, State
 from landing.submission import MalformedSubmission, Submission
 from lib import metrics, retry
 from lib.clock import now
@@ -84,26 +85,28 @@ def save_phone_async(
 
 @tracing.batch
 def _save(arrivals: Sequence[Arrival]) -> list[Culprit]:
-    registration_ids, culprits = _store([submission for submission, _ in arrivals])
+    stored, culprits = _store([submission for submission, _ in arrivals])
+    arrivals = [one for one in arrivals if one[0].request_id in stored]
     documents = [
-        _document(submission, registration_ids[submission.request_id], queued_at)
+        _document(submission, stored[submission.request_id].registration_id, queued_at)
         for submission, queued_at in arrivals
-        if submission.request_id in registration_ids
     ]
     _retry(lambda: outbox.deliver(documents), "deliver request logs")
     metrics.count("stored", len(documents))
-    for slug, number in Counter(
-        one.campaign for one, _ in arrivals if one.request_id in registration_ids
-    ).items():
-        metrics.count(f"campaign_stored:{registrations.campaign_label(slug)}", number)
-    request_ids = [document["_id"] for document in documents]
+    for slug, count in Counter(one.campaign for one, _ in arrivals).items():
+        metrics.count(f"campaign_stored:{registrations.campaign_label(slug)}", count)
     # After both stores: a visitor who reads "Registered" has a row and a document.
-    task_states.write(request_ids, State.STORED)
-    log.info("stored", extra={"request_ids": request_ids})
+    task_states.write(
+        {
+            one.request_id: Known(State.STORED, one.campaign, stored[one.request_id].number)
+            for one, _ in arrivals
+        }
+    )
+    log.info("stored", extra={"request_ids": [one.request_id for one, _ in arrivals]})
     return culprits
 
 
-def _store(batch: Sequence[Submission]) -> tuple[dict[str, int], list[Culprit]]:
+def _store(batch: Sequence[Submission]) -> tuple[dict[str, Stored], list[Culprit]]:
     """Store a batch; if the data are at fault, halve it until the one culprit stands alone."""
     # Halved, since PostgreSQL names no row of a statement that it refuses. With one culprit among 500 that is
     # nine statements more, and its neighbours are stored all the same.
@@ -115,8 +118,8 @@ def _store(batch: Sequence[Submission]) -> tuple[dict[str, int], list[Culprit]]:
         if len(batch) == 1:
             return {}, [(batch[0].to_wire(), f"refused by PostgreSQL: {type(error.__cause__).__name__}")]
         middle = len(batch) // 2
-        (ids, culprits), (more_ids, more_culprits) = _store(batch[:middle]), _store(batch[middle:])
-        return ids | more_ids, culprits + more_culprits
+        (stored, culprits), (more, more_culprits) = _store(batch[:middle]), _store(batch[middle:])
+        return stored | more, culprits + more_culprits
 
 
 def _read(raws: Sequence[tuple[Any, str | None]]) -> tuple[list[Arrival], list[Culprit]]:
@@ -149,7 +152,7 @@ def _bury(culprits: Sequence[Culprit]) -> None:
         raise Reject(error, requeue=False) from error
     finally:
         if ids := [request_id for raw, _ in culprits if (request_id := _request_id(raw))]:
-            task_states.write(ids, State.DEAD)
+            task_states.write(dict.fromkeys(ids, Known(State.DEAD)))
 
 
 def _request_id(raw: Any) -> str | None:

@@ -27,7 +27,7 @@ from landing.door.serializers import (
 from landing.keeping import intake
 from landing.keeping.refusals import TooManyRequests, Unavailable
 from landing.page import branding, rendering
-from landing.storing import backlog
+from landing.storing import backlog, lines
 from landing.storing.task_states import State
 from landing.submission import Submission
 from lib.client_ip import client_ip
@@ -35,6 +35,8 @@ from lib.clock import now
 from lib.texts import header_text
 
 NOT_STORED = {"Cache-Control": "no-store"}
+POSITION_CHANGES = 30
+"""Seconds after which somebody who waits for a place wants to know how far they are."""
 
 
 class RegisterView(APIView):
@@ -83,11 +85,12 @@ class StatusView(APIView):
     @openapi.status
     def get(self, request: Request, task_id: UUID) -> Response:
         """Return Processing, Registered or Failed; 404 for an id that was never given out."""
-        state = status.of(str(task_id))
-        if state is None:
+        known = status.of(str(task_id))
+        if known is None:
             raise problems.Refused("not_found")
-        headers = NOT_STORED | ({"Retry-After": str(backlog.retry_after())} if state is State.WAITING else {})
-        return Response({"task_id": str(task_id), "status": state.shown}, headers=headers)
+        waits = known.state is State.WAITING
+        headers = NOT_STORED | ({"Retry-After": str(backlog.retry_after())} if waits else {})
+        return Response(status.body(str(task_id), known), headers=headers)
 
 
 def submission_from(
@@ -164,13 +167,15 @@ def _refused(request: HttpRequest, language: str, slug: str, error: Exception) -
 @require_safe
 def progress(request: HttpRequest, language: str, task_id: UUID, slug: str = DEFAULT) -> HttpResponse:
     """Show a registration's state to browsers without JavaScript."""
-    state = status.of(str(task_id))
-    if state is None or slug not in branding.campaigns():
+    known = status.of(str(task_id))
+    if known is None or slug not in branding.campaigns():
         return problems.answer(request, "not_found")
+    place = lines.place_of(known.campaign, known.number) or {}
     context = {
         "task_id": str(task_id),
-        "state": state.shown,
-        "refresh": backlog.retry_after() + 1,
+        "state": known.state.shown,
+        "place": rendering.place_words(place, language, slug),
+        "refresh": _refresh(known.state, place),
         "status_url": receipts.status_url(str(task_id)),
         "home_url": rendering.address("home", slug, language),
         "other_url": rendering.address("progress", slug, rendering.other(language), str(task_id)),
@@ -178,6 +183,13 @@ def progress(request: HttpRequest, language: str, task_id: UUID, slug: str = DEF
     answer = rendering.render_page(request, "landing/progress.html", language, slug, context)
     answer.headers["Cache-Control"] = "no-store, no-transform"
     return answer
+
+
+def _refresh(state: State, place: Mapping[str, Any]) -> int | None:
+    """Return after how many seconds the page of a registration is loaded again, or None if nothing changes there."""
+    if state is State.WAITING:
+        return backlog.retry_after() + 1
+    return POSITION_CHANGES if "position" in place else None
 
 
 def _header(request: Request | HttpRequest, name: str) -> str:

@@ -5,6 +5,9 @@ import re
 LONGEST_INPUT = 64
 """Characters. No spelling of an 11-digit number needs more; longer input is refused unread."""
 
+SYNTHETIC = "00097"
+"""How a rehearsal's phone numbers begin: 00 is how one dials abroad, so no Iranian number does."""
+
 _PERSIAN, _ARABIC_INDIC, _FULL_WIDTH = 0x06F0, 0x0660, 0xFF10
 _DIGITS = {zero + n: str(n) for zero in (_PERSIAN, _ARABIC_INDIC, _FULL_WIDTH) for n in range(10)}
 _SPACES = (

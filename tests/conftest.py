@@ -108,6 +108,7 @@ def _forget_campaigns() -> None:
     from landing.storing import registrations
 
     registrations._campaign_ids = {DEFAULT: DEFAULT_ID}
+    registrations._numbered_ids = set()
 
 
 def _empty_spool() -> None:

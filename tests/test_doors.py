@@ -283,7 +283,7 @@ def shown(request: dict[str, Any]) -> Any:
 def _task(state: Any = None) -> Any:
     task_id = receipts.request_id_for("", "09123456789")
     if state:
-        task_states.write([task_id], state)
+        task_states.write({task_id: task_states.Known(state)})
     return task_id
 
 

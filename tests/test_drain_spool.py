@@ -14,7 +14,7 @@ from django.db import connection
 from pytest_django.fixtures import Settings
 
 from landing.door import status
-from landing.door.status import State
+from landing.door.status import Known, State
 from landing.keeping import queues
 from landing.submission import Submission
 from lib import request_ids, spool
@@ -93,7 +93,7 @@ def test_a_worker_stores_what_was_drained(spooled: tuple[Any, ...]) -> None:
     file.close()
     drain()
     with worker():
-        eventually(lambda: all(status.of(wire[1]) is State.STORED for wire in wires), within=30)
+        eventually(lambda: all(status.of(wire[1]) == Known(State.STORED) for wire in wires), within=30)
     connection.close()
 
 

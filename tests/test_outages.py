@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 
 from landing.door import status
-from landing.door.status import State
+from landing.door.status import Known, State
 from landing.keeping import intake
 from landing.models import ParkedLog, Registration, StoredSubmission
 from landing.storing import outbox, task_states
@@ -115,7 +115,7 @@ def test_without_mongodb_registrations_are_stored_and_their_documents_follow_lat
         save_phones_async(batch)
         save_phones_async(batch_of("09350000000"))
         assert Registration.objects.count() == 3
-        assert status.of(batch[0][1]) is State.STORED
+        assert status.of(batch[0][1]) == Known(State.STORED)
         assert ParkedLog.objects.count() == 3
         with pytest.raises(logs.StoreUnavailable):
             outbox.redrive()
@@ -209,5 +209,5 @@ def test_a_redis_that_has_just_failed_is_not_waited_for_by_the_next_batch(
     monkeypatch.setattr(task_states, "_redis", lambda: asked.append("a batch") or redis())
     with without(servers.redis):
         for _ in range(3):
-            task_states.write([str(uuid4())], State.STORED)
+            task_states.write({str(uuid4()): Known(State.STORED)})
     assert asked == ["a batch"]

@@ -46,7 +46,7 @@ def test_a_submission_is_stored_with_its_registration() -> None:
     registration_ids = registrations.store([sent])
     stored = StoredSubmission.objects.get(request_id=sent.request_id)
     assert stored.accepted_at == SPRING
-    assert registration_ids == {sent.request_id: stored.registration_id}
+    assert registration_ids == {sent.request_id: (stored.registration_id, None)}
     assert stored.registration.phone_number == PHONE
     assert stored.registration.status == Registration.Status.PENDING
 
@@ -152,7 +152,7 @@ def test_the_returned_ids_are_those_of_the_phones() -> None:
     batch = [submission(), submission(OTHER_PHONE), submission()]
     registration_ids = registrations.store(batch)
     for one in batch:
-        known = Registration.objects.get(pk=registration_ids[one.request_id])
+        known = Registration.objects.get(pk=registration_ids[one.request_id].registration_id)
         assert known.phone_number == one.phone_number
     assert set(map(UUID, registration_ids)) == {UUID(one.request_id) for one in batch}
 
@@ -174,6 +174,7 @@ def test_the_tables_have_the_indexes_that_something_uses_and_no_other() -> None:
         "registration_campaign",
         "registration_confirmed",
         "registration_first_seen",
+        "registration_number_in_campaign",
         "registration_phone_in_campaign",
     ]
 

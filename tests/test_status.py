@@ -17,7 +17,7 @@ from landing.keeping import intake, redis_clients
 from landing.keeping.limits import Limiter
 from landing.storing import backlog, task_states
 from landing.storing.backlog import Backlog
-from landing.storing.task_states import State
+from landing.storing.task_states import Known, State
 from landing.submission import Submission
 from landing.tasks import save_phones_async
 from lib import request_ids
@@ -79,8 +79,8 @@ def test_an_id_that_is_newer_than_all_that_is_stored_is_answered_without_any_sto
     backlog.note(behind(30, stored_seconds_ago=30))
     servers.redis.pause()
     try:
-        with patch.object(task_states.Reader, "state_of", side_effect=AssertionError):
-            assert ask(id_made(20, settings)) == [State.WAITING]
+        with patch.object(task_states.Reader, "ask", side_effect=AssertionError):
+            assert ask(id_made(20, settings)) == [Known(State.WAITING)]
     finally:
         servers.redis.resume()
     assert asked == []
@@ -100,23 +100,23 @@ def test_of_any_other_id_the_stores_are_asked(
     settings: Settings, waiting: int, stored: int | None, seen: int, made: int
 ) -> None:
     task_id, now = id_made(made, settings), time.time()
-    task_states.write([task_id], State.STORED)
+    task_states.write({task_id: Known(State.STORED)})
     backlog.note(Backlog(now - waiting, stored and now - stored, now - seen))
-    assert ask(task_id) == [State.STORED]
+    assert ask(task_id) == [Known(State.STORED)]
 
 
 def test_postgresql_is_asked_once_for_all_who_ask_together_and_not_again_at_once(
     settings: Settings, asked: list[Any]
 ) -> None:
     crowd = [no_age(settings) for _ in range(100)]
-    assert ask(*crowd) == [State.WAITING] * 100
-    assert ask(*crowd) == [State.WAITING] * 100
+    assert ask(*crowd) == [Known(State.WAITING)] * 100
+    assert ask(*crowd) == [Known(State.WAITING)] * 100
     assert len(asked) <= 2
     assert sum(map(len, asked)) == 100
 
 
 def test_a_young_id_costs_postgresql_nothing(settings: Settings, asked: list[Any]) -> None:
-    assert ask(id_made(2, settings)) == [State.WAITING]
+    assert ask(id_made(2, settings)) == [Known(State.WAITING)]
     assert asked == []
 
 
@@ -126,7 +126,7 @@ def test_what_redis_has_forgotten_postgresql_knows(settings: Settings) -> None:
     save_phones_async([wire])
     with Redis.from_url(settings.REDIS_URL) as redis:
         redis.flushdb()
-    assert ask(task_id, str(uuid4())) == [State.STORED, None]
+    assert ask(task_id, str(uuid4())) == [Known(State.STORED), None]
 
 
 def test_a_frozen_postgresql_is_waited_for_once_and_then_nobody_waits(
@@ -139,7 +139,7 @@ def test_a_frozen_postgresql_is_waited_for_once_and_then_nobody_waits(
     finally:
         servers.postgres.resume()
         connection.close()
-    assert answers == [[State.WAITING]] * 20
+    assert answers == [[Known(State.WAITING)]] * 20
     assert len(asked) == 2
 
 
@@ -149,7 +149,7 @@ def test_a_frozen_redis_is_waited_for_once_and_then_nobody_waits(
     servers.redis.pause()
     try:
         with patch.object(status._redis()._redis, "mget", wraps=status._redis()._redis.mget) as mget:
-            assert [ask(id_made(2, settings)) for _ in range(20)] == [[State.WAITING]] * 20
+            assert [ask(id_made(2, settings)) for _ in range(20)] == [[Known(State.WAITING)]] * 20
     finally:
         servers.redis.resume()
     assert mget.call_count == 1
@@ -177,7 +177,7 @@ def test_a_waiting_answer_carries_the_time_to_wait_and_a_last_one_does_not(
     client: Client, settings: Settings
 ) -> None:
     waiting, stored = id_made(1, settings), id_made(1, settings)
-    task_states.write([stored], State.STORED)
+    task_states.write({stored: Known(State.STORED)})
     assert client.get(f"/api/register/{waiting}/")["Retry-After"] == "1"
     assert "Retry-After" not in client.get(f"/api/register/{stored}/")
 

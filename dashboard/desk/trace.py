@@ -14,7 +14,7 @@ from dashboard.desk.dead_letters import Choice
 from landing.door import status
 from landing.keeping import queues
 from landing.models import ParkedLog, StoredSubmission
-from landing.storing.task_states import State
+from landing.storing.task_states import Known, State
 from lib import phones
 from logs import utils as logs
 
@@ -58,9 +58,9 @@ def of(request_id: UUID) -> Trace:
     hops = _before_storing(document, submission) + _stored(submission) + _logged(document, parked)
     if submission is None:
         hops += _asked(DEAD_LETTERS, lambda: _buried(request_id), silent) or []
-    state = State.STORED if submission else status.of(str(request_id))
-    if state and (hops or state is not State.STORED):
-        hops.append(Hop("state", None, {"status": state.shown, "celery": str(state)}))
+    known = Known(State.STORED) if submission else status.of(str(request_id))
+    if known and (hops or known.state is not State.STORED):
+        hops.append(Hop("state", None, {"status": known.state.shown, "celery": str(known.state)}))
     return Trace(hops, silent)
 
 
@@ -101,6 +101,7 @@ def _stored(submission: StoredSubmission | None) -> list[Hop]:
         "phone_number": phones.mask(submission.registration.phone_number),
         "confirmation": submission.registration.status,
         "campaign": str(submission.registration.campaign),
+        "number": submission.registration.number,
         # Which, and not what: the values are as personal as the number.
         "details": sorted(submission.details or {}) or None,
     }

@@ -1,7 +1,7 @@
 """A rehearsal: a burst of synthetic registrations through the real doors, counted, and taken away again.
 
-Synthetic phone numbers begin with 00097: 00 is how one dials abroad, so no Iranian number, mobile or
-not, begins so. Their user agent names the rehearsal, and only what carries it is ever removed.
+Synthetic phone numbers begin with phones.SYNTHETIC, so none of them takes a place in a campaign. Their user agent
+names the rehearsal, and only what carries it is ever removed.
 """
 
 import time
@@ -19,10 +19,11 @@ from dashboard.proof.ledger import Report
 from dashboard.proof.sorted_ids import Pile, in_order
 from landing.door import plain_http
 from landing.models import ParkedLog, Registration, StoredSubmission
+from lib import phones
 from logs import utils as logs
 
-FIRST_PHONE = "00097000000"
-PREFIX = FIRST_PHONE[:5]
+PREFIX = phones.SYNTHETIC
+FIRST_PHONE = f"{PREFIX}000000"
 MOST = 1_000_000
 MARK = "breakwater-rehearsal/"
 

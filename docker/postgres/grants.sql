@@ -5,8 +5,8 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM breakwater_worker, breakwater_web
 -- The worker stores registrations. It never deletes one, and never changes a phone number.
 GRANT SELECT, INSERT, UPDATE (first_seen, last_seen) ON landing_registration TO breakwater_worker;
 GRANT SELECT, INSERT, UPDATE (accepted_at, details) ON landing_submission TO breakwater_worker;
--- A campaign that no migrate has seen gets its row when its first registration is stored.
-GRANT SELECT, INSERT ON campaigns_campaign TO breakwater_worker;
+-- A campaign that no migrate has seen gets its row when its first registration is stored. It counts those with places.
+GRANT SELECT, INSERT, UPDATE (last_number) ON campaigns_campaign TO breakwater_worker;
 -- It parks what MongoDB cannot take, locks it (UPDATE), and moves it on.
 GRANT SELECT, INSERT, UPDATE, DELETE ON landing_parked_log TO breakwater_worker;
 
@@ -16,6 +16,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON dashboard_export, dashboard_exportchunk 
 -- The web tells the state of a submission, and its admin shows the tables. It writes none of them.
 GRANT SELECT ON landing_registration, landing_submission, landing_parked_log TO breakwater_web;
 GRANT SELECT ON campaigns_campaign, campaigns_consent_text TO breakwater_web;
+-- Its admin sets a campaign's capacity and cancels places.
+GRANT UPDATE (capacity, admitted, cancelled) ON campaigns_campaign TO breakwater_web;
 -- It asks for exports and sends their files.
 GRANT SELECT, INSERT ON dashboard_export TO breakwater_web;
 GRANT SELECT ON dashboard_exportchunk TO breakwater_web;
@@ -37,6 +39,9 @@ BEGIN
     REVOKE ALL ON ALL TABLES IN SCHEMA public FROM breakwater_toolbox;
     GRANT SELECT, DELETE ON landing_registration, landing_submission, landing_parked_log TO breakwater_toolbox;
     GRANT SELECT ON django_migrations, campaigns_campaign, campaigns_consent_text TO breakwater_toolbox;
+    -- `campaign` sets a capacity, cancels places, and draws.
+    GRANT UPDATE (is_numbered, last_number, capacity, admitted, cancelled) ON campaigns_campaign TO breakwater_toolbox;
+    GRANT UPDATE (number) ON landing_registration TO breakwater_toolbox;
     -- remove_second_factor takes one away, and adds that to the audit log. It reads no password, key or code.
     GRANT SELECT (id, username) ON auth_user TO breakwater_toolbox;
     GRANT SELECT (id, user_id), DELETE ON otp_totp_totpdevice TO breakwater_toolbox;

@@ -22,7 +22,7 @@ from landing.door import plain_http, problems, receipts, registering, status
 from landing.door.plain_http import Answer, Headers
 from landing.keeping import intake
 from landing.storing import backlog
-from landing.storing.task_states import State
+from landing.storing.task_states import Known, State
 from landing.submission import Submission
 from lib import request_ids
 from lib.client_ip import client_ip
@@ -108,9 +108,9 @@ def poll(task_id: str, headers: Iterable[tuple[bytes, bytes]]) -> Answer | Pendi
     if not status.is_ours(task_id) or (plain := _for_json(headers)) is None:
         return None
     if status.surely_waits(task_id):
-        return _state(task_id, State.WAITING, plain)
+        return _state(task_id, Known(State.WAITING), plain)
     asked = asyncio.ensure_future(status.ask(task_id))
-    return Pending(asked, plain, lambda state: _state(task_id, state, plain))
+    return Pending(asked, plain, lambda known: _state(task_id, known, plain))
 
 
 def preflight(headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
@@ -137,16 +137,16 @@ def _for_json(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes] |
     return read if read is not None and read.get(b"accept", b"*/*") in _ACCEPTS_JSON else None
 
 
-def _state(task_id: str, state: State, plain: Mapping[bytes, bytes]) -> Answer:
+def _state(task_id: str, known: Known, plain: Mapping[bytes, bytes]) -> Answer:
     own = [
         (b"content-type", b"application/json"),
         (b"cache-control", b"no-store"),
         (b"x-request-id", request_ids.new(settings.SECRET_KEY.encode()).encode()),
         (b"allow", b"GET, HEAD, OPTIONS"),
     ]
-    if state is State.WAITING:
+    if known.state is State.WAITING:
         own.append((b"retry-after", str(backlog.retry_after()).encode()))
-    return _answer(200, own, orjson.dumps({"task_id": task_id, "status": state.shown}), plain)
+    return _answer(200, own, orjson.dumps(status.body(task_id, known)), plain)
 
 
 def _receipt(request_id: str, plain: Mapping[bytes, bytes]) -> Answer:

@@ -38,6 +38,7 @@ WHEN = {
     "forbidden": "A page's form was sent without its secret. Never from the API.",
     "not_open_yet": "The campaign has not begun. `opens_at` and `Retry-After` say when.",
     "campaign_closed": "The campaign is over.",
+    "campaign_full": "All places of the campaign are taken, and nobody more may wait for one.",
     "not_found": "There is nothing at this address, or this id was never given out.",
     "method_not_allowed": "The address does not take this method; `Allow` names those it takes.",
     "not_acceptable": "`Accept` asks for something else than JSON or HTML.",
@@ -58,6 +59,7 @@ _REGISTER_ERRORS = (
     "consent_required",
     "not_open_yet",
     "campaign_closed",
+    "campaign_full",
     "bad_request",
     "not_found",
     "not_acceptable",
@@ -81,6 +83,11 @@ _STATES = {
     "Processing": "Kept, and on its way.",
     "Registered": "In the database.",
     "Failed": "Put aside for an operator: the data cannot be stored.",
+}
+_WAITS = {
+    "task_id": REQUEST_ID,
+    "status": "Registered",
+    "place": {"state": "waiting", "number": 1060, "position": 47},
 }
 _STATUS_LINK = {
     "operationId": "status",
@@ -253,6 +260,11 @@ status = extend_schema(
             [
                 OpenApiExample(state, {"task_id": REQUEST_ID, "status": state}, description=meaning)
                 for state, meaning in _STATES.items()
+            ]
+            + [
+                OpenApiExample(
+                    "with a place", _WAITS, description="Number 1060 of its campaign, and 47th in line."
+                )
             ],
         ),
         **_errors(_STATUS_ERRORS),

@@ -63,6 +63,7 @@ _PROBLEMS = {
     "forbidden": (403, _("Forbidden"), _("You may not do this.")),
     "not_open_yet": (403, _("Not open yet"), _("Registration has not begun yet.")),
     "campaign_closed": (403, _("Closed"), _("Registration is over.")),
+    "campaign_full": (403, _("Full"), _("All places are taken, and so is the line for them.")),
     "not_found": (404, _("Not found"), _("There is nothing at this address.")),
     "method_not_allowed": (
         405,

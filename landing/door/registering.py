@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from campaigns.definition import DEFAULT, Campaign
+from campaigns.definition import DEFAULT, Campaign, Shut
 from landing.door import problems
+from landing.storing import lines
 from landing.submission import NO_DETAILS
 from lib import phones
 
@@ -18,10 +19,12 @@ def judge(
 ) -> tuple[str, Mapping[str, Any]]:
     """Return the phone number of a body in its canonical form, and the details that are kept beside it.
 
-    time: when it is accepted (UTC). Raises Shut, phones.InvalidPhone, InvalidFields or ConsentRequired, the first
+    time: when it is accepted (UTC). Raises Shut, also for a line that is full, phones.InvalidPhone, InvalidFields or ConsentRequired, the first
     that applies in this order.
     """
     campaign.require_open(time)
+    if lines.is_full(campaign.slug):
+        raise Shut("campaign_full")
     if "phone_number" not in sent:
         raise phones.InvalidPhone("required")
     phone_number = phones.normalise(sent["phone_number"])

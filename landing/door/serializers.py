@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from campaigns import sources
+from campaigns import line, sources
 from landing.door import problems
 from lib import phones
 
@@ -52,11 +52,22 @@ class ReceiptSerializer(serializers.Serializer[Any]):
     status_url = serializers.CharField(help_text="Ask here what became of it.")
 
 
+class PlaceSerializer(serializers.Serializer[Any]):
+    """A registration's place in a campaign that has places."""
+
+    state = serializers.ChoiceField(
+        list(line.STATES), help_text="declined: all places were taken, and the line was full."
+    )
+    number = serializers.IntegerField(help_text="Of this registration in its campaign; it never changes.")
+    position = serializers.IntegerField(required=False, help_text="While waiting: 1 is the next.")
+
+
 class StatusSerializer(serializers.Serializer[Any]):
     """What became of a registration."""
 
     task_id = serializers.UUIDField()
     status = serializers.ChoiceField(["Processing", "Registered", "Failed"])
+    place = PlaceSerializer(required=False)
 
 
 class FieldErrorSerializer(serializers.Serializer[Any]):

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -15,8 +16,8 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
 from landing.keeping import intake
-from landing.storing import backlog
-from landing.storing.task_states import Reader, State
+from landing.storing import backlog, lines
+from landing.storing.task_states import Known, Reader, State
 from lib import request_ids
 from lib.group_commit import GroupCommit, Interrupted, Overloaded
 from lib.off_loop import OffLoop, Unanswered
@@ -31,7 +32,12 @@ MISSING_FOR = 5.0
 PACE = 0.125
 """Seconds between two questions to PostgreSQL. Each is two statements: Django first sees whether the connection lives."""
 
-_STORED = "SELECT request_id FROM landing_submission WHERE request_id = ANY(%s)"
+_STORED = """
+SELECT request_id, slug, number FROM landing_submission
+    JOIN landing_registration AS registration ON registration.id = registration_id
+    JOIN campaigns_campaign AS campaign ON campaign.id = campaign_id
+WHERE request_id = ANY(%s)
+"""
 
 
 def is_ours(task_id: str) -> bool:
@@ -45,24 +51,36 @@ def surely_waits(task_id: str) -> bool:
     return made_at is not None and backlog.current().surely_holds(made_at)
 
 
-async def ask(task_id: str) -> State | None:
-    """Return the state of an accepted submission, or None for an id that was never given out.
+async def ask(task_id: str) -> Known | None:
+    """Return what is known of an accepted submission, or None for an id that was never given out.
 
     For the event loop of the intake. Whatever store is down, an id that is ours is not None.
     """
     ours = is_ours(task_id)
     if ours and surely_waits(task_id):
-        return State.WAITING
-    if state := await _redis().state_of(task_id):
-        return state
-    if not (ours and _is_young(task_id)) and await _postgresql().holds(task_id):
-        return State.STORED
-    return State.WAITING if ours else None
+        return Known(State.WAITING)
+    known = await _redis().ask(task_id)
+    # Numbers that a draw has given are in PostgreSQL alone.
+    if known and not (
+        known.number is None and known.state is State.STORED and known.campaign in lines.current()
+    ):
+        return known
+    is_young = ours and _is_young(task_id)
+    if (known or not is_young) and (stored := await _postgresql().ask(task_id)):
+        return stored
+    return known or (Known(State.WAITING) if ours else None)
 
 
-def of(task_id: str) -> State | None:
+def of(task_id: str) -> Known | None:
     """Do the same as ask(), in a thread such as a Django view's."""
     return asyncio.run_coroutine_threadsafe(ask(task_id), intake.current().loop).result()
+
+
+def body(task_id: str, known: Known) -> dict[str, Any]:
+    """Return what the API answers."""
+    told: dict[str, Any] = {"task_id": task_id, "status": known.state.shown}
+    place = lines.place_of(known.campaign, known.number)
+    return told | {"place": place} if place else told
 
 
 def _is_young(task_id: str) -> bool:
@@ -72,7 +90,7 @@ def _is_young(task_id: str) -> bool:
 
 
 class Rows:
-    """Asks PostgreSQL for one event loop which submissions it holds."""
+    """Asks PostgreSQL for one event loop what it holds of submissions."""
 
     def __init__(self) -> None:
         self._off_loop = OffLoop(
@@ -86,37 +104,37 @@ class Rows:
         self._missing: set[str] = set()
         self._missing_until = 0.0
 
-    async def holds(self, task_id: str) -> bool:
-        """Return whether a submission is stored, as far as PostgreSQL tells in time."""
+    async def ask(self, task_id: str) -> Known | None:
+        """Return what is stored of a submission, if PostgreSQL tells it in time."""
         if time.monotonic() > self._missing_until:
             self._missing.clear()
             self._missing_until = time.monotonic() + MISSING_FOR
         if task_id in self._missing:  # with Redis away every waiting page asks, again and again
-            return False
+            return None
         try:
             return await self._groups.submit(task_id)
         except (Overloaded, Interrupted):
-            return False
+            return None
 
-    async def _ask_group(self, task_ids: Sequence[str]) -> Sequence[bool]:
+    async def _ask_group(self, task_ids: Sequence[str]) -> Sequence[Known | None]:
         if not self._off_loop.is_ready:
-            return [False] * len(task_ids)
+            return [None] * len(task_ids)
         await asyncio.sleep(max(0.0, self._next_at - time.monotonic()))
         self._next_at = time.monotonic() + PACE
         try:
             stored = await self._off_loop.run_in_time(DEADLINE, _stored, task_ids)
         except Unanswered:
-            return [False] * len(task_ids)
+            return [None] * len(task_ids)
         self._missing.update(task_id for task_id in task_ids if task_id not in stored)
-        return [task_id in stored for task_id in task_ids]
+        return [stored.get(task_id) for task_id in task_ids]
 
 
-def _stored(task_ids: Sequence[str]) -> set[str]:
+def _stored(task_ids: Sequence[str]) -> dict[str, Known]:
     close_old_connections()  # this thread's may be older than PostgreSQL's last restart
     try:
         with connection.cursor() as cursor:
             cursor.execute(_STORED, [[UUID(task_id) for task_id in task_ids]])
-            return {str(request_id) for (request_id,) in cursor}
+            return {str(request_id): Known(State.STORED, slug, number) for request_id, slug, number in cursor}
     finally:
         close_old_connections()
 

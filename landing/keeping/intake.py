@@ -6,6 +6,7 @@ import math
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -127,6 +128,8 @@ class Intake:
         if home == "rabbitmq" and settings.SPOOL_MODE == "here":
             self._rehearse(batch)  # after the promise is kept: no visitor waits for it
         metrics.count(f"accepted:{home}", len(batch))
+        for slug, count in Counter(one.campaign for one in batch).items():
+            metrics.count(f"campaign_accepted:{slug}", count)
         request_ids = [submission.request_id for submission in batch]
         log.info("accepted", extra={"home": home, "request_ids": request_ids})
         tracing.accepted(batch, home, since)

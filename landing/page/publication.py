@@ -4,21 +4,34 @@ from django.db import connections
 
 from campaigns.models import CampaignRow, ConsentText
 from landing.page import branding
+from landing.storing import places
 
 
 def publish(using: str) -> None:
-    """Note each campaign with its fields, and each consent text that is shown now. Texts of before stay.
+    """Note each campaign with its fields, its places, and each consent text that is shown now. Texts of before stay.
 
     Runs after each `migrate`. Files that cannot be used are left out: `manage.py check` names them.
     """
-    if "campaigns_consent_text" not in connections[using].introspection.table_names():
-        return  # a migration back to before there were campaigns
+    if not _is_migrated(using):
+        return  # a migration back to an older version
     for campaign in branding.campaigns().values():
-        CampaignRow.objects.using(using).update_or_create(
-            slug=campaign.slug, defaults={"field_names": [field.name for field in campaign.fields]}
-        )
+        said = {
+            "field_names": [field.name for field in campaign.fields],
+            "closes": campaign.closes,
+            "announces": campaign.announces,
+            "longest_line": campaign.longest_line,
+        }
+        CampaignRow.objects.using(using).update_or_create(slug=campaign.slug, defaults=said)
+        if campaign.gives_places:
+            places.begin(campaign.slug)
         if not campaign.consent:
             continue
         for language, consent in campaign.consents.items():
             told = {"slug": campaign.slug, "language": language, "text": consent.text}
             ConsentText.objects.using(using).get_or_create(version=consent.version, defaults=told)
+
+
+def _is_migrated(using: str) -> bool:
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT FROM pg_indexes WHERE indexname = 'registration_number_in_campaign'")
+        return cursor.fetchone() is not None

@@ -5,7 +5,7 @@ Django needs 2 ms for a page. nginx and CDNs keep it too; this serves those who 
 
 import gzip
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ from campaigns.definition import DEFAULT, LANGUAGES, Campaign, Shut
 from landing.door import plain_http, problems
 from landing.door.plain_http import Answer, Headers
 from landing.page import branding
+from landing.storing import lines
 from lib import calendars, phones, request_ids
 from lib.clock import now
 
@@ -77,6 +78,8 @@ def address(name: str, slug: str, *arguments: str) -> str:
 def _shut_words(campaign: Campaign, language: str) -> str:
     """Return the sentence of a page whose campaign is not open now, or "" while it is."""
     texts = branding.current(campaign.slug).texts[language]["campaign"]
+    if lines.is_full(campaign.slug):
+        return str(texts["campaign_full"])
     try:
         campaign.require_open(now())
     except Shut as shut:
@@ -87,9 +90,23 @@ def _shut_words(campaign: Campaign, language: str) -> str:
     return ""
 
 
+def place_words(place: Mapping[str, Any] | None, language: str, slug: str) -> str:
+    """Return what a page says of a place (Line.place_of), or "" if there is nothing to say."""
+    if not place:
+        return ""
+    words = str(branding.current(slug).texts[language]["place"][place["state"]])
+    for name in ("number", "position"):
+        shown = str(place.get(name, ""))
+        words = words.replace(
+            f"{{{name}}}", calendars.in_persian_digits(shown) if language == "fa" else shown
+        )
+    return words
+
+
 def _script_texts(campaign: Campaign) -> tuple[str, ...]:
-    needs_more = campaign.fields or campaign.opens
-    return (*_SCRIPT_TEXTS, "campaign") if needs_more else _SCRIPT_TEXTS
+    more = ("campaign",) if campaign.fields or campaign.opens else ()
+    has_places = campaign.gives_places or campaign.slug in lines.current()
+    return (*_SCRIPT_TEXTS, *more, *(("place",) if has_places else ()))
 
 
 def other(language: str) -> str:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -11,7 +12,7 @@ from django.db import connection, transaction
 from campaigns.definition import DEFAULT, DEFAULT_ID
 from landing.keeping import tracing
 from landing.submission import Submission
-from lib import metrics
+from lib import metrics, phones
 
 log = logging.getLogger(__name__)
 
@@ -22,27 +23,73 @@ log = logging.getLogger(__name__)
 # GROUP BY and DISTINCT ON: one statement may not touch a row twice (PostgreSQL raises 21000).
 # The last SELECT reads `registered` and not the table: a statement does not see rows that it has inserted.
 # DO UPDATE and not DO NOTHING for registrations: RETURNING gives back only rows that were written.
-_STORE = """
-WITH batch AS (
-    SELECT * FROM unnest(%s::uuid[], %s::varchar[], %s::timestamptz[], %s::int[], %s::text[])
-        AS submission(request_id, phone_number, accepted_at, campaign_id, details)
-), registered AS (
-    INSERT INTO landing_registration AS known (phone_number, campaign_id, first_seen, last_seen)
-    SELECT phone_number, campaign_id, min(accepted_at), max(accepted_at)
-    FROM batch GROUP BY phone_number, campaign_id ORDER BY phone_number, campaign_id
+_BATCH = """
+    SELECT * FROM unnest(%(ids)s::uuid[], %(phones)s::varchar[], %(times)s::timestamptz[], %(campaigns)s::int[],
+        %(details)s::text[]) AS submission(request_id, phone_number, accepted_at, campaign_id, details)
+"""
+_WIDEN = """
     ON CONFLICT (phone_number, campaign_id) DO UPDATE SET
         first_seen = least(known.first_seen, excluded.first_seen),
         last_seen = greatest(known.last_seen, excluded.last_seen)
-    RETURNING id, phone_number, campaign_id
-), submitted AS (
+    RETURNING id, phone_number, campaign_id, number
+"""
+_SUBMIT = """
     INSERT INTO landing_submission (request_id, registration_id, accepted_at, details)
     SELECT DISTINCT ON (request_id) request_id, registered.id, accepted_at, details::jsonb
     FROM batch JOIN registered USING (phone_number, campaign_id) ORDER BY request_id, accepted_at
     ON CONFLICT (request_id) DO UPDATE SET accepted_at = excluded.accepted_at, details = excluded.details
         WHERE excluded.accepted_at < landing_submission.accepted_at
-)
-SELECT request_id, registered.id FROM batch JOIN registered USING (phone_number, campaign_id)
 """
+_STORED = (
+    "SELECT request_id, registered.id, number FROM batch JOIN registered USING (phone_number, campaign_id)"
+)
+
+# Stores nothing and returns nothing if a campaign of the batch gives numbers. That is seen in the statement itself,
+# since places.begin() may be at work: it locks the table, which this statement waits for before its snapshot.
+_STORE = f"""
+WITH batch AS ({_BATCH} WHERE NOT EXISTS (
+    SELECT FROM campaigns_campaign WHERE id = ANY(%(campaigns)s) AND is_numbered
+)), registered AS (
+    INSERT INTO landing_registration AS known (phone_number, campaign_id, first_seen, last_seen)
+    SELECT phone_number, campaign_id, min(accepted_at), max(accepted_at)
+    FROM batch GROUP BY phone_number, campaign_id ORDER BY phone_number, campaign_id
+    {_WIDEN}
+), submitted AS ({_SUBMIT})
+{_STORED}
+"""  # noqa: S608  only our own words
+
+# The campaign's row, then the table, then phones, as in landing/storing/places.py: no cycle. The batches of one campaign follow each other, so its numbers
+# have no gap: counter and rows are committed together. A statement of its own: what it waited for is then in the
+# snapshot of the next, whose NOT EXISTS would otherwise look at the past.
+_LOCK = "SELECT id FROM campaigns_campaign WHERE id = ANY(%s) AND is_numbered ORDER BY id FOR UPDATE"
+# A batch's people get numbers in the order of their acceptance. Between batches the order is that of their arrival
+# here: a number that was told is never taken back, and an earlier one may still lie in the spool of a host that is off.
+# A known phone keeps its number. One of a rehearsal gets none.
+_STORE_NUMBERED = f"""
+WITH batch AS ({_BATCH}), person AS (
+    SELECT phone_number, campaign_id, min(accepted_at) AS first_seen, max(accepted_at) AS last_seen,
+        (array_agg(request_id ORDER BY accepted_at, request_id))[1] AS first_id
+    FROM batch GROUP BY phone_number, campaign_id
+), fresh AS (
+    SELECT phone_number, campaign_id,
+        last_number + row_number() OVER (PARTITION BY campaign_id ORDER BY first_seen, first_id) AS number
+    FROM person JOIN campaigns_campaign ON campaigns_campaign.id = campaign_id AND is_numbered
+    WHERE phone_number NOT LIKE '{phones.SYNTHETIC}%%' AND NOT EXISTS (
+        SELECT FROM landing_registration AS known
+        WHERE known.phone_number = person.phone_number AND known.campaign_id = person.campaign_id
+    )
+), counted AS (
+    UPDATE campaigns_campaign SET last_number = greatest
+    FROM (SELECT campaign_id, max(number) AS greatest FROM fresh GROUP BY campaign_id) AS given
+    WHERE id = campaign_id
+), registered AS (
+    INSERT INTO landing_registration AS known (phone_number, campaign_id, first_seen, last_seen, number)
+    SELECT phone_number, campaign_id, first_seen, last_seen, number
+    FROM person LEFT JOIN fresh USING (phone_number, campaign_id) ORDER BY phone_number, campaign_id
+    {_WIDEN}
+), submitted AS ({_SUBMIT})
+{_STORED}
+"""  # noqa: S608  only our own words
 # Of a campaign that `migrate` has not seen yet: a kept registration waits for no command.
 _ADD_CAMPAIGN = "INSERT INTO campaigns_campaign (slug) VALUES (%s) ON CONFLICT (slug) DO NOTHING"
 _CAMPAIGN = "SELECT id FROM campaigns_campaign WHERE slug = %s"
@@ -51,32 +98,56 @@ _CAMPAIGN = "SELECT id FROM campaigns_campaign WHERE slug = %s"
 MOST_LABELS = 100
 """Campaigns that have figures of their own, the oldest."""
 _campaign_ids = {DEFAULT: DEFAULT_ID}
+_numbered_ids: set[int] = set()
+"""Campaigns that are known to give numbers. A campaign that does goes on for ever."""
 _begun: list[float] = []
 """When the batches that are being stored now were begun. PostgreSQL's statement_timeout does not end a COMMIT that
 waits for a synchronous standby, so this may be long."""
 
 
+class Stored(NamedTuple):
+    """What became of a submission: its registration's id, and the number in its campaign, if that gives any."""
+
+    registration_id: int
+    number: int | None
+
+
 @metrics.timed("store_seconds")
 @tracing.step("postgresql")
-def store(batch: Sequence[Submission]) -> dict[str, int]:
-    """Store a batch in one transaction; return the registration's id for each request_id.
+def store(batch: Sequence[Submission]) -> dict[str, Stored]:
+    """Store a batch in one transaction; return what became of each request_id.
 
     Safe to repeat, in whole, in part, in any order and in parallel: a request_id that is already
     stored stays as it is, and a known phone only widens its first_seen and last_seen.
     Raises django.db.Error, and then nothing of the batch is stored.
     """
-    request_ids = [UUID(submission.request_id) for submission in batch]
-    phone_numbers = [submission.phone_number for submission in batch]
-    times = [submission.accepted_at for submission in batch]
-    campaigns = [_campaign_id(submission.campaign) for submission in batch]
-    details = [orjson.dumps(one.details).decode() if one.details else None for one in batch]
+    columns: dict[str, list[Any]] = {
+        "ids": [UUID(submission.request_id) for submission in batch],
+        "phones": [submission.phone_number for submission in batch],
+        "times": [submission.accepted_at for submission in batch],
+        "campaigns": [_campaign_id(submission.campaign) for submission in batch],
+        "details": [orjson.dumps(one.details).decode() if one.details else None for one in batch],
+    }
     _begun.append(began := time.monotonic())
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_STORE, [request_ids, phone_numbers, times, campaigns, details])
-            return {str(request_id): registration_id for request_id, registration_id in cursor}
+        return {str(request_id): Stored(*known) for request_id, *known in _stored(columns)}
     finally:
         _begun.remove(began)
+
+
+def _stored(columns: dict[str, list[Any]]) -> list[Any]:
+    campaigns = set(columns["campaigns"])
+    if campaigns.isdisjoint(_numbered_ids):
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_STORE, columns)
+            if (rows := cursor.fetchall()) or not campaigns:
+                return list(rows)
+    # In a transaction of its own: the first has locked the table, which comes after the campaign's row.
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_LOCK, [list(campaigns)])
+        _numbered_ids.update(campaign_id for (campaign_id,) in cursor)
+        cursor.execute(_STORE_NUMBERED, columns)
+        return list(cursor.fetchall())
 
 
 def _campaign_id(slug: str) -> int:

@@ -2,15 +2,16 @@
 
 import enum
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from django.conf import settings
 from redis import Redis
 from redis.exceptions import RedisError
 
+from campaigns.definition import DEFAULT
 from landing.keeping import redis_clients, tracing
 from lib.clock import now
 from lib.group_commit import GroupCommit, Interrupted, Overloaded
@@ -42,6 +43,14 @@ class State(enum.StrEnum):
         return {"PENDING": "Processing", "SUCCESS": "Registered", "FAILURE": "Failed"}[self]
 
 
+class Known(NamedTuple):
+    """What is known of a submission: its state; once it is stored also its campaign, and its number if there is one."""
+
+    state: State
+    campaign: str = DEFAULT
+    number: int | None = None
+
+
 class Reader:
     """Reads Redis's states for one event loop: one MGET for all that ask while the last is under way."""
 
@@ -56,14 +65,14 @@ class Reader:
             enough=ENOUGH,
         )
 
-    async def state_of(self, task_id: str) -> State | None:
-        """Return the state that Redis holds, if any; None too when it does not answer in time."""
+    async def ask(self, task_id: str) -> Known | None:
+        """Return what Redis knows, if anything; None too when it does not answer in time."""
         try:
             return await self._groups.submit(task_id)
         except (Overloaded, Interrupted):
             return None
 
-    async def _read_group(self, task_ids: Sequence[str]) -> Sequence[State | None]:
+    async def _read_group(self, task_ids: Sequence[str]) -> Sequence[Known | None]:
         if self._outage.is_on:
             return [None] * len(task_ids)
         try:
@@ -74,23 +83,23 @@ class Reader:
                 log.warning("task states not read from Redis", extra={"reason": repr(error)})
             return [None] * len(task_ids)
         self._outage.note_success()
-        return [_state_in(meta) for meta in metas]
+        return [_known_in(meta) for meta in metas]
 
 
 @tracing.step("redis")
-def write(task_ids: Sequence[str], state: State) -> None:
-    """Tell Redis the state of many tasks in one round trip.
+def write(known: Mapping[str, Known]) -> None:
+    """Tell Redis what is known of many tasks, by their ids, in one round trip.
 
     Redis only caches what PostgreSQL or the dead-letter queue holds: its failure is logged and
     passed over, and it is left alone for a second, so that batches do not wait for it one by one.
     """
     if _outage.is_on:
         return
-    ttl = DEAD_TTL if state is State.DEAD else settings.STATE_TTL
     try:
         with _redis().pipeline(transaction=False) as pipeline:
-            for task_id in task_ids:
-                pipeline.set(KEY + task_id, _meta(task_id, state), ex=ttl)
+            for task_id, one in known.items():
+                ttl = DEAD_TTL if one.state is State.DEAD else settings.STATE_TTL
+                pipeline.set(KEY + task_id, _meta(task_id, one), ex=ttl)
             pipeline.execute()
     except (RedisError, OSError) as error:
         if _outage.note_failure():
@@ -99,13 +108,12 @@ def write(task_ids: Sequence[str], state: State) -> None:
         _outage.note_success()
 
 
-def _meta(task_id: str, state: State) -> bytes:
-    result = {"exc_type": "DeadLetter", "exc_message": ["see the dead-letter queue"], "exc_module": "landing"}
+def _meta(task_id: str, known: Known) -> bytes:
     return orjson.dumps(
         {
             "task_id": task_id,
-            "status": state,
-            "result": result if state is State.DEAD else None,
+            "status": known.state,
+            "result": _result(known),
             "traceback": None,
             "children": [],
             "date_done": now().isoformat(),
@@ -113,9 +121,26 @@ def _meta(task_id: str, state: State) -> bytes:
     )
 
 
-def _state_in(meta: Any) -> State | None:
+def _result(known: Known) -> dict[str, Any] | None:
+    if known.state is State.DEAD:
+        return {
+            "exc_type": "DeadLetter",
+            "exc_message": ["see the dead-letter queue"],
+            "exc_module": "landing",
+        }
+    if known.campaign == DEFAULT and known.number is None:
+        return None
+    return {"campaign": known.campaign, "number": known.number}
+
+
+def _known_in(meta: Any) -> Known | None:
+    if not meta:
+        return None
     try:
-        return State(orjson.loads(meta)["status"]) if meta else None
+        told = orjson.loads(meta)
+        state = State(told["status"])
+        result = told["result"] if state is State.STORED else None
+        return Known(state, str(result["campaign"]), result["number"]) if result else Known(state)
     except (ValueError, KeyError, TypeError):
         return None  # not what we wrote: PostgreSQL knows better
 

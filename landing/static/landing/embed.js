@@ -230,7 +230,7 @@
     };
   }
 
-  /** Tells processing, delayed after a minute, and in the end registered or failed, each with the receipt. */
+  /** Tells processing, delayed after a minute, and in the end registered or failed, each with the receipt and the place. */
   async function follow({ key, api, receipt }, tell) {
     const patience = Date.now() + 60_000;
     const end = Date.now() + DAY;
@@ -243,7 +243,7 @@
         const { body, after } = await call(new URL(receipt.status_url, api));
         if (body.status === "Registered" || body.status === "Failed") {
           forget(key);
-          return tell(body.status.toLowerCase(), receipt);
+          return tell(body.status.toLowerCase(), { ...receipt, place: body.place });
         }
         pause = Math.max(pause, after * 1000); // Retry-After: the site knows how long its queue is
       } catch {} // kept, whether or not we can see it
@@ -252,7 +252,7 @@
   }
 
   firstSource(); // a later page of this site has no query any more
-  window.Breakwater = { keep, kept, more, forget, register, follow };
+  window.Breakwater = { keep, kept, more, forget, register, follow, call };
 
   // ── The form of a page hosted elsewhere: <form data-breakwater="…/api/register/"> (our own page is without it) ─────
 
@@ -264,6 +264,10 @@
       delayed: "شماره شما نزد ماست؛ ثبت آن کمی طول می‌کشد.",
       registered: "ثبت شد.",
       failed: "ثبت نشد. لطفاً دوباره بفرستید.",
+      "place-placed": "جای شما قطعی است. شمارهٔ شما {number} است.",
+      "place-waiting": "همهٔ جاها پر شده است. شما نفر {position} در صف انتظارید.",
+      "place-declined": "همهٔ جاها و صف انتظار پر شده است.",
+      "place-cancelled": "جای شما لغو شده است.",
       dropped: "هنوز فرستاده نشده است. لطفاً دوباره دکمه را بزنید.",
     },
     en: {
@@ -273,6 +277,10 @@
       delayed: "We have your number; registering it takes a little longer.",
       registered: "You are registered.",
       failed: "Not registered. Please send it again.",
+      "place-placed": "You have a place. Your number is {number}.",
+      "place-waiting": "All places are taken. You are number {position} in line.",
+      "place-declined": "All places are taken, and so is the line for them.",
+      "place-cancelled": "Your place was cancelled.",
       dropped: "Not sent yet. Please press the button again.",
     },
   };
@@ -283,7 +291,8 @@
   function attach(form) {
     if (attached.has(form)) return;
     attached.add(form);
-    const words = WORDS[document.documentElement.lang.startsWith("en") ? "en" : "fa"];
+    const language = document.documentElement.lang.startsWith("en") ? "en" : "fa";
+    const words = WORDS[language];
     const api = new URL(form.dataset.breakwater, location).href;
     const input = form.elements.phone_number;
     const status = form.querySelector("[role=status]");
@@ -297,7 +306,10 @@
     function show(state, details) {
       const isNew = form.dataset.state !== state;
       form.dataset.state = state;
-      say(details.refused || form.dataset[state] || words[state] || "");
+      const { place } = details;
+      const name = place ? `place-${place.state}` : state;
+      const sentence = form.getAttribute(`data-${name}`) || words[name] || "";
+      say(details.refused || sentence.replace(/\{(\w+)\}/g, (_, one) => place[one].toLocaleString(language)));
       if (isNew) form.dispatchEvent(new CustomEvent("breakwater", { bubbles: true, detail: { state, ...details } }));
       if (["registered", "failed", "refused", "dropped"].includes(state)) current = null;
       if (state === "registered") form.reset();

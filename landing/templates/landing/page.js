@@ -1,7 +1,7 @@
 // The landing page, with JavaScript: embed.js keeps, sends and follows the registration; this shows how far it is.
 // Without JavaScript the same form works by a plain POST. In three parts: words, the number as typed, what the visitor sees.
 
-const { keep, kept, more, forget, register, follow } = window.Breakwater;
+const { keep, kept, more, forget, register, follow, call } = window.Breakwater;
 const $ = (id) => document.getElementById(id);
 
 // ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -45,19 +45,33 @@ function announce(sentence) {
   if ($("announcer").textContent !== sentence) $("announcer").textContent = sentence; // each is read out once
 }
 
-function showProgress(state, { task_id }, name = state.toLowerCase()) {
+function showProgress(state, { task_id, place }, name = state.toLowerCase()) {
   const progress = $("progress");
   const words = texts[name];
+  const sentence = place ? fill(texts.place[place.state], place) : words.sentence;
   progress.dataset.state = state;
   progress.hidden = false;
   $("reference").textContent = task_id;
   $("progress-heading").textContent = words.heading;
-  $("progress-sentence").textContent = words.sentence;
+  $("progress-sentence").textContent = sentence;
   $("last-step").textContent = state === "Failed" ? texts.failed.step : texts.registered.step;
   $("progress-action").hidden = !words.button;
   $("progress-action").textContent = words.button || "";
   document.title = `${words.heading} | ${texts.page.brand}`;
-  announce(`${words.heading}. ${words.sentence}`);
+  announce(`${words.heading}. ${sentence}`);
+}
+
+/** Shows the place of a registration, and again every half a minute while it waits for one and the page is seen. */
+async function followPlace(receipt, place) {
+  if (!texts.place || (place && place.state !== "waiting")) return;
+  for (let pause = place ? 30 : 0; ; pause = 30) {
+    await new Promise((done) => setTimeout(done, pause * 1000 * (0.75 + Math.random() / 2)));
+    if ($("progress").hidden || $("reference").textContent !== receipt.task_id) return;
+    if (document.hidden) continue;
+    const { body } = await call(receipt.status_url).catch(() => ({ body: {} }));
+    if (body.place) showProgress("Registered", { ...receipt, place: body.place });
+    if (body.status && body.place?.state !== "waiting") return;
+  }
 }
 
 const SHOWN_AS = { processing: "Processing", delayed: "Processing", registered: "Registered", failed: "Failed" };
@@ -100,6 +114,7 @@ class Form {
     } else if (remembered()) {
       this.form.hidden = true;
       showProgress("Registered", remembered());
+      followPlace(remembered());
     }
     this.hint();
   }
@@ -216,6 +231,7 @@ class Form {
     if (isNew && hadFocus) $("progress-heading").focus({ preventScroll: true });
     if (isNew) $("card").scrollIntoView({ block: "nearest" });
     if (state === "registered") remember(receipt);
+    if (state === "registered") followPlace(receipt, receipt.place);
     if (state === "registered" || state === "failed") this.idle();
   }
 
@@ -242,9 +258,9 @@ function remembered() {
   }
 }
 
-function remember({ task_id }) {
+function remember({ task_id, status_url }) {
   try {
-    sessionStorage.setItem(DONE, JSON.stringify({ task_id }));
+    sessionStorage.setItem(DONE, JSON.stringify({ task_id, status_url }));
   } catch {} // forbidden: a reload then shows the form
 }
 
@@ -260,7 +276,7 @@ else if ($("progress").dataset.state === "Processing") {
   window.stop(); // the page's refresh, for browsers that do not run this; to remove its element would not be enough
   const { statusUrl } = $("progress").dataset;
   const receipt = { status_url: statusUrl, task_id: $("reference").textContent };
-  follow({ key: "", api: location.href, since: Date.now(), receipt }, (state) => showProgress(SHOWN_AS[state], receipt, state));
+  follow({ key: "", api: location.href, since: Date.now(), receipt }, (state, details) => showProgress(SHOWN_AS[state], details, state));
 }
 
 // Changing the language keeps the campaign's own parameters (utm_… and the like).
