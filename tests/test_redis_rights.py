@@ -35,6 +35,11 @@ reporter.report()
 reporter.start()
 reporter.stop()
 """
+SPOOLS = """
+import django; django.setup()
+from dashboard.live import counters
+counters.processes()
+"""
 FLOWER = """
 import sys
 from config.celery import app
@@ -133,6 +138,7 @@ def test_flower_and_toolbox_ask_redis_for_nothing_that_it_refuses(
     become("toolbox")
     assert "Redis" in run("manage.py", "doctor").stdout
     assert '"SUCCESS"' in run("manage.py", "trace", task_id, "--json").stdout
+    assert run("-c", SPOOLS).returncode == 0
     assert refused(rights) == set()
 
 

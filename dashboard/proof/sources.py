@@ -74,7 +74,12 @@ def spooled() -> Iterator[str]:
 
 
 def queued() -> Iterator[str]:
-    """Yield every request_id that is ready in the live queues; each message goes back to its place.
+    """Yield every request_id that is ready in the live queues, as queued_raws() finds them."""
+    return (one for raw in queued_raws() if (one := request_id_of(raw)))
+
+
+def queued_raws() -> Iterator[Any]:
+    """Yield every raw registration that is ready in the live queues; each message goes back to its place.
 
     Raises QueueNotRead before a message has been looked at so often that it might become a dead letter.
     """
@@ -86,7 +91,7 @@ def queued() -> Iterator[str]:
                         f"the queue {live.name} holds {queue.ready() + 1} messages, "
                         f"and has been looked into {PEEKS} times already"
                     )
-                yield from message.request_ids()
+                yield from message.registrations() or []
 
 
 def among_rows(ids: Sequence[str]) -> set[str]:
