@@ -11,7 +11,9 @@ import yaml
 from django.conf import settings
 
 from config import scrape
+from campaigns.line import Line
 from dashboard.live import counters, exposition, probes
+from landing.storing import lines
 from lib import metrics
 from local.servers import Servers
 from tests.test_outages import without
@@ -31,12 +33,15 @@ def _asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def _counted() -> None:
+def _counted() -> Any:
     for name in ("accepted:spool", "refused:rate_limited", "dead_lettered:malformed", "stored"):
         metrics.count(name, 3)
     for seconds in (0.004, 0.004, 100):
         metrics.observe("register_seconds", seconds)
     counters.Adder().flush()
+    lines.note({"gala": Line(last_number=3).with_capacity(2)})
+    yield
+    lines.note({})
 
 
 def scraped() -> Any:

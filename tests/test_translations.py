@@ -38,7 +38,7 @@ def in_template(path: Path) -> Iterator[Message]:
 def embedded(language: str) -> dict[str, str]:
     """The sentences of the embedded form, which has both languages in one file."""
     found = re.search(rf"^    {language}: {{(.*?)^    }}", EMBED, re.DOTALL | re.MULTILINE)
-    return dict(re.findall(r'(\w+): "([^"]+)"', found[1])) if found else {}
+    return dict(re.findall(r'"?([\w-]+)"?: "([^"]+)"', found[1])) if found else {}
 
 
 def used() -> set[Message]:

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from campaigns.line import Line
 from campaigns.models import CampaignRow
 from landing.models import Registration, StoredSubmission
 from landing.storing import outbox
@@ -18,6 +19,7 @@ from lib import calendars, phones, tables
 
 COLUMNS = ("id", "phone_number", "status", "first_seen", "last_seen", "submissions")
 CAMPAIGN, REFERRER = "campaign", "referrer"
+PLACE = ("number", "place")
 
 PAGE = 2000
 """Rows that are in memory at once."""
@@ -30,7 +32,8 @@ class Question:
     Those first seen from `since` to before `until`, with this status; None and "" leave nothing out.
     referrer: one more column, from where the first submission came; MongoDB is asked for it.
     campaign: the slug of the one campaign that is meant, or "" for all. fields: its fields, a column for each, as
-    the latest submission has them. several: whether a column must tell which campaign a row is of.
+    the latest submission has them. line: of the campaign, if it gives numbers: two columns more, the number and what
+    has become of it. several: whether a column must tell which campaign a row is of.
     """
 
     format: str
@@ -40,13 +43,15 @@ class Question:
     referrer: bool = False
     campaign: str = ""
     fields: tuple[str, ...] = ()
+    line: Line | None = None
     several: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The header of the file."""
-        told = [*([CAMPAIGN] if self.several else []), *self.fields, *([REFERRER] if self.referrer else [])]
-        return (*COLUMNS, *told)
+        places = PLACE if self.line else ()
+        several, referrer = [CAMPAIGN] * self.several, [REFERRER] * self.referrer
+        return (*COLUMNS, *several, *places, *self.fields, *referrer)
 
 
 class NoSuchCampaign(ValueError):
@@ -55,12 +60,12 @@ class NoSuchCampaign(ValueError):
 
 def asked(question: Question) -> Question:
     """Return a question with the columns of its campaign. Raises NoSuchCampaign or django.db.Error."""
-    known = dict(CampaignRow.objects.values_list("slug", "field_names"))
+    known = {row.slug: row for row in CampaignRow.objects.all()}
     if not question.campaign:
         return replace(question, several=len(known) > 1)
-    if question.campaign not in known:
+    if (row := known.get(question.campaign)) is None:
         raise NoSuchCampaign(f"No campaign is named {question.campaign}. Known: {', '.join(sorted(known))}.")
-    return replace(question, fields=tuple(known[question.campaign]))
+    return replace(question, fields=tuple(row.field_names), line=row.line if row.is_numbered else None)
 
 
 def count(question: Question) -> int:
@@ -108,11 +113,13 @@ def _registrations(question: Question) -> QuerySet[Registration]:
 def _pages(question: Question) -> Iterator[list[Sequence[Any]]]:
     """Yield the rows page by page from a cursor that PostgreSQL keeps."""
     mine = StoredSubmission.objects.filter(registration=OuterRef("pk")).order_by()
-    counted = mine.values("registration").annotate(number=Count("pk")).values("number")
-    rows = _registrations(question).annotate(number=Coalesce(Subquery(counted), 0))
-    columns = ["pk", "phone_number", "status", "first_seen", "last_seen", "number"]
+    counted = mine.values("registration").annotate(sent=Count("pk")).values("sent")
+    rows = _registrations(question).annotate(sent=Coalesce(Subquery(counted), 0))
+    columns = ["pk", "phone_number", "status", "first_seen", "last_seen", "sent"]
     if question.several:
         columns.append("campaign__slug")
+    if question.line:
+        columns.append("number")
     if question.fields:
         latest = mine.order_by("-accepted_at", "-pk").values("details")[:1]
         rows = rows.annotate(latest=Subquery(latest))
@@ -123,7 +130,8 @@ def _pages(question: Question) -> Iterator[list[Sequence[Any]]]:
     cursor = rows.values_list(*columns).iterator(chunk_size=PAGE)
     while page := list(islice(cursor, PAGE)):
         page = _with_referrers(page) if question.referrer else page
-        yield _with_fields(page, columns.index("latest"), question.fields) if question.fields else page
+        page = _with_fields(page, columns.index("latest"), question.fields) if question.fields else page
+        yield _with_places(page, columns.index("number"), question.line) if question.line else page
 
 
 def _with_fields(page: list[Sequence[Any]], place: int, fields: Sequence[str]) -> list[Sequence[Any]]:
@@ -132,6 +140,15 @@ def _with_fields(page: list[Sequence[Any]], place: int, fields: Sequence[str]) -
         (*row[:place], *(str((row[place] or {}).get(name, "")) for name in fields), *row[place + 1 :])
         for row in page
     ]
+
+
+def _with_places(page: list[Sequence[Any]], place: int, line: Line) -> list[Sequence[Any]]:
+    """Return rows with what has become of each number behind it."""
+
+    def told(number: int | None) -> tuple[int | str, str]:
+        return (number, line.state_of(number)) if number is not None else ("", "")
+
+    return [(*row[:place], *told(row[place]), *row[place + 1 :]) for row in page]
 
 
 def _with_referrers(page: list[Sequence[Any]]) -> list[Sequence[Any]]:

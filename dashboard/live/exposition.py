@@ -44,8 +44,12 @@ COUNTERS = (
     ),
     Counter("drained", "Registrations brought from a spool to RabbitMQ."),
     Counter("stored", "Registrations stored in PostgreSQL; one that is delivered twice counts twice."),
+    Counter("campaign_accepted", "Registrations answered 202, by campaign.", "campaign", ("default",)),
     Counter(
-        "campaign_stored", "The same by campaign; beyond a hundred of them: other.", "campaign", ("default",)
+        "campaign_stored",
+        "Registrations stored, by campaign; beyond a hundred of them: other.",
+        "campaign",
+        ("default",),
     ),
     Counter(
         "documents", "Request logs, by where they went: MongoDB, or parked.", "to", ("mongodb", "parked")
@@ -83,6 +87,13 @@ GAUGES = {
     "parked_documents": ("parked", "Request logs that wait for MongoDB; 10,000 stands for more, too."),
 }
 
+PLACES = {
+    "capacity": "Places of a campaign.",
+    "numbered": "Registrations of a campaign that have a number.",
+    "placed": "Registrations of a campaign that have a place.",
+    "waiting": "Registrations of a campaign that wait for a place.",
+}
+
 
 def text() -> bytes:
     """Return all that is known now. What cannot be known, since its server is away, is left out."""
@@ -101,6 +112,7 @@ class Figures(Collector):
         for key, (figure, meaning) in GAUGES.items():
             if (value := now["gauges"][figure]) is not None:
                 yield GaugeMetricFamily(PREFIX + key, meaning, value=value)
+        yield from _campaigns(now["campaigns"])
         yield from _copies(now["copies"])
         yield _alive(now["processes"] or [])
         yield _up(now["dependencies"])
@@ -139,6 +151,15 @@ def _alive(processes: Iterable[Mapping[str, Any]]) -> Metric:
     for role, count in alive.items():
         family.add_metric([role], count)
     return family
+
+
+def _campaigns(campaigns: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
+    for name, meaning in PLACES.items():
+        family = GaugeMetricFamily(f"{PREFIX}campaign_{name}", meaning, labels=["campaign"])
+        for one in campaigns:
+            if one.get(name) is not None:
+                family.add_metric([one["campaign"]], one[name])
+        yield family
 
 
 def _copies(copies: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:

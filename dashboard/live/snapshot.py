@@ -9,7 +9,8 @@ from dashboard.live import copies, counters, orphans, probes
 from dashboard.live.probes import Reading
 from dashboard.live.reporter import Reporter
 from landing.keeping import intake
-from landing.storing import backlog
+from landing.page import branding
+from landing.storing import backlog, lines
 from landing.storing.backlog import Backlog
 from lib import metrics
 
@@ -65,6 +66,7 @@ def now() -> dict[str, Any]:
         "copies": _copies(readings),
         "processes": _processes(readings["redis"]),
         "degraded": degradations(states, figures),
+        "campaigns": _campaigns(readings["redis"].values.get("totals")),
     }
 
 
@@ -161,6 +163,20 @@ def _copies(readings: Mapping[str, Reading]) -> dict[str, dict[str, Any]]:
         if readings[probe].ok
     }
     return known | {"spool": asdict(copies.spool())}
+
+
+def _campaigns(totals: Mapping[str, int] | None) -> list[dict[str, Any]]:
+    """Return each campaign that this web serves, or that gives numbers. What is not known is None."""
+    known = lines.current()
+    return [
+        {
+            "campaign": slug,
+            "accepted": totals.get(f"campaign_accepted:{slug}", 0) if totals is not None else None,
+            "stored": totals.get(f"campaign_stored:{slug}", 0) if totals is not None else None,
+            **(known[slug].figures if slug in known else {}),
+        }
+        for slug in sorted({*branding.campaigns(), *known})
+    ]
 
 
 def _spools(readings: Mapping[str, Reading]) -> dict[str, Any] | None:

@@ -101,6 +101,7 @@ function show(state) {
   showServers(state);
   showRefusals(state, hour);
   showProcesses(state);
+  showCampaigns(state);
   showCharts(state, hour);
 }
 
@@ -213,6 +214,19 @@ function showProcesses({ processes }) {
     return row(name, words, !ill);
   });
   by("processes").replaceChildren(...(lines.length ? lines : [element("li", texts.words.unknown)]));
+}
+
+/** The campaigns, unless all is said above of the only one there is. */
+function showCampaigns({ campaigns }) {
+  const section = by("campaigns");
+  section.hidden = campaigns.length < 2 && campaigns[0]?.numbered == null;
+  const [, ...figures] = Object.keys(texts.campaign_figures);
+  const lines = campaigns.map((one) => {
+    const line = element("tr");
+    line.append(element("th", one.campaign, { scope: "row" }), ...figures.map((name) => element("td", shown(one[name]))));
+    return line;
+  });
+  section.querySelector("tbody").replaceChildren(...lines);
 }
 
 // -- charts
