@@ -10,8 +10,8 @@ import pytest
 import yaml
 from django.conf import settings
 
-from config import scrape
 from campaigns.line import Line
+from config import scrape
 from dashboard.live import counters, exposition, probes
 from landing.storing import lines
 from lib import metrics
