@@ -33,34 +33,44 @@ _API = _HEADERS | {"Accept": "application/json, application/problem+json"}
 _PAGE = _HEADERS | {"Accept": "text/html,*/*;q=0.8", "Accept-Encoding": "gzip, deflate, br"}
 
 
+def api(slug: str = "") -> str:
+    """Return the address that takes registrations for a campaign; "": the default one."""
+    return f"{REGISTER}{slug}/" if slug else REGISTER
+
+
+def home(slug: str = "") -> str:
+    """Return the address of a campaign's page."""
+    return f"/c/{slug}/fa/" if slug else "/fa/"
+
+
 def page(path: str = "/fa/") -> bytes:
     """Ask for the landing page, or for the page of a registration's progress."""
     return load.request("GET", path, _PAGE)
 
 
-def preflight() -> bytes:
-    """Ask whether another site's page may post."""
+def preflight(slug: str = "") -> bytes:
+    """Ask whether another site's page may post to a campaign."""
     wanted = {
         "Origin": ORIGIN,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "content-type,idempotency-key",
     }
-    return load.request("OPTIONS", REGISTER, _HEADERS | wanted)
+    return load.request("OPTIONS", api(slug), _HEADERS | wanted)
 
 
-def register(phone: str, *, address: str, key: str = "", origin: str = "") -> bytes:
-    """Post a number as the page's script does, from this address."""
+def register(phone: str, *, address: str, key: str = "", origin: str = "", slug: str = "") -> bytes:
+    """Post a number to a campaign as the page's script does, from this address."""
     headers = _API | {"Content-Type": "application/json", "X-Forwarded-For": address}
     headers |= {"Idempotency-Key": key} if key else {}
     headers |= {"Origin": origin} if origin else {}
-    return load.request("POST", REGISTER, headers, orjson.dumps({"phone_number": phone}))
+    return load.request("POST", api(slug), headers, orjson.dumps({"phone_number": phone}))
 
 
-def submit(phone: str, *, address: str, key: str) -> bytes:
-    """Post the page's form as a browser without JavaScript does."""
+def submit(phone: str, *, address: str, key: str, slug: str = "") -> bytes:
+    """Post the form of a campaign's page as a browser without JavaScript does."""
     headers = _PAGE | {"Content-Type": "application/x-www-form-urlencoded", "X-Forwarded-For": address}
     fields = {"phone_number": phone, "key": key, "consent": "on"}
-    return load.request("POST", "/fa/", headers, urlencode(fields).encode())
+    return load.request("POST", home(slug), headers, urlencode(fields).encode())
 
 
 def poll(task_id: str) -> bytes:

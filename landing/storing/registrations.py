@@ -48,7 +48,7 @@ _STORED = (
 # since places.begin() may be at work: it locks the table, which this statement waits for before its snapshot.
 _STORE = f"""
 WITH batch AS ({_BATCH} WHERE NOT EXISTS (
-    SELECT FROM campaigns_campaign WHERE id = ANY(%(campaigns)s) AND is_numbered
+    SELECT FROM campaigns_campaign WHERE id = ANY(%(all)s) AND is_numbered
 )), registered AS (
     INSERT INTO landing_registration AS known (phone_number, campaign_id, first_seen, last_seen)
     SELECT phone_number, campaign_id, min(accepted_at), max(accepted_at)
@@ -139,7 +139,7 @@ def _stored(columns: dict[str, list[Any]]) -> list[Any]:
     campaigns = set(columns["campaigns"])
     if campaigns.isdisjoint(_numbered_ids):
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_STORE, columns)
+            cursor.execute(_STORE, columns | {"all": list(campaigns)})
             if (rows := cursor.fetchall()) or not campaigns:
                 return list(rows)
     # In a transaction of its own: the first has locked the table, which comes after the campaign's row.

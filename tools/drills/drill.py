@@ -86,6 +86,7 @@ def run(
         outcome.trouble = outcome.trouble or str(failed)
     try:
         outcome.report = site.reconcile(load.accepted)
+        _count_numbers(site)
     except SiteFailed as failed:
         outcome.trouble += f"\n{failed}"
     outcome.ended = time.monotonic()
@@ -93,6 +94,16 @@ def run(
     outcome.complaints = site.complaints
     outcome.notes = site.notes
     return outcome
+
+
+def _count_numbers(site: Ground) -> None:
+    """Complain if somebody in the campaign with places has no number, or two have one, or one is missing."""
+    registered, numbers, last = site.numbers()
+    if not registered == numbers == last:
+        site.complaints.append(
+            f"places: {registered} registered, {numbers} different numbers, the last is {last}"
+        )
+    site.notes.append(f"places: {numbers} numbers without a gap")
 
 
 def _turn(site: Where, fault: Fault[Where], options: Options, chance: random.Random) -> Turn:

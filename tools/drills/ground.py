@@ -24,6 +24,7 @@ from local.stack import App
 from tools import visits
 
 ROOT = Path(__file__).resolve().parents[2]
+LANDING_DIR = Path(__file__).with_name("landing")
 HOST = "127.0.0.1"
 READY_WITHIN = 60.0
 QUEUE = "registrations"
@@ -80,6 +81,7 @@ class Ground:
             # On, so that Redis is on the way of each request, and out of reach.
             "RATE_LIMIT": "100000/minute",
             "CORS_ALLOWED_ORIGINS": visits.ORIGIN,
+            "LANDING_DIR": str(LANDING_DIR),
         }
 
     def child(self, name: str) -> Child:
@@ -177,6 +179,13 @@ class Ground:
             assert isinstance(number, int)
             return number
         return None
+
+    def numbers(self) -> tuple[object, ...]:
+        """How many registrations are in the campaign with places, how many different numbers, and the last one."""
+        return self.sql(
+            "SELECT count(*), count(DISTINCT number), max(last_number) FROM campaigns_campaign AS campaign "
+            "LEFT JOIN landing_registration ON campaign_id = campaign.id WHERE is_numbered"
+        )[0]
 
     def parked(self) -> int | None:
         """Documents that wait in PostgreSQL for MongoDB; None while nobody can tell."""

@@ -37,6 +37,9 @@ POLLS = 40
 FORM, EMBEDDED, WRONG = 0.15, 0.3, 0.15
 """Shares of visits: without JavaScript; on another site's page; with a wrong number first."""
 
+CAMPAIGN, IN_CAMPAIGN = "gala", 0.3
+"""A campaign with places (tools/drills/landing), and the share of visits to it; the others are to the default one."""
+
 WITH_KEY, TWICE, KNOWN_PHONE = 0.8, 0.05, 0.1
 """Shares: with an Idempotency-Key; sent twice at once with the same key; with a phone seen before."""
 
@@ -87,30 +90,31 @@ class Visitors:
     async def visit(self, due: float) -> None:
         """Visit once, in one of the ways in which people do."""
         address = visits.address(self.chance)
+        slug = CAMPAIGN if self.chance.random() < IN_CAMPAIGN else ""
         if self.chance.random() < FORM:
-            await self.visit_without_script(due, address)
+            await self.visit_without_script(due, address, slug)
             return
         origin = visits.ORIGIN if self.chance.random() < EMBEDDED else ""
         if origin:
-            await self.ask("preflight", visits.preflight(), due)
+            await self.ask("preflight", visits.preflight(slug), due)
         else:
-            await self.ask("page", visits.page(), due)
+            await self.ask("page", visits.page(visits.home(slug)), due)
         if self.chance.random() < WRONG:
             key = visits.new_key(self.chance)
-            wrong = visits.register(WRONG_NUMBER, address=address, key=key, origin=origin)
+            wrong = visits.register(WRONG_NUMBER, address=address, key=key, origin=origin, slug=slug)
             await self.ask("wrong number", wrong)
-        if task_id := await self.register(address, origin):
+        if task_id := await self.register(address, origin, slug):
             await self.follow(task_id)
 
-    async def visit_without_script(self, due: float, address: str) -> None:
+    async def visit_without_script(self, due: float, address: str, slug: str) -> None:
         """Register by the page's form, and look at the page of its progress."""
-        page = await self.ask("page", visits.page(), due)
+        page = await self.ask("page", visits.page(visits.home(slug)), due)
         if page is None or page.status != 200:
             return
         key = visits.form_key(page)
         if self.chance.random() < WRONG:
-            await self.ask("wrong number", visits.submit(WRONG_NUMBER, address=address, key=key))
-        form = visits.submit(self.phone(), address=address, key=key)
+            await self.ask("wrong number", visits.submit(WRONG_NUMBER, address=address, key=key, slug=slug))
+        form = visits.submit(self.phone(), address=address, key=key, slug=slug)
         for _ in range(TRIES):
             answer = await self.ask("form", form)
             if answer and visits.progress_id(answer):
@@ -119,11 +123,11 @@ class Visitors:
             if await self.has_left(after=self.chance.uniform(0.3, 1.5)):
                 return
 
-    async def register(self, address: str, origin: str) -> str:
+    async def register(self, address: str, origin: str, slug: str) -> str:
         """Register a phone as the script does; return the id, "" if it was not accepted."""
         twice = self.chance.random() < TWICE
         key = visits.new_key(self.chance) if twice or self.chance.random() < WITH_KEY else ""
-        request = visits.register(self.phone(), address=address, key=key, origin=origin)
+        request = visits.register(self.phone(), address=address, key=key, origin=origin, slug=slug)
         if not twice:
             return await self.post(request, TRIES if key else 1)
         receipts = {*await asyncio.gather(*(self.post(request, TRIES) for _ in range(2)))} - {""}
