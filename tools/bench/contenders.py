@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 Command = tuple[str, ...]
 """What follows `python -m`."""
@@ -110,7 +111,11 @@ ALL: tuple[Contender, ...] = (
             # A page names its files by their hashes: on a fresh checkout there are none yet.
             ("local.static_files",),
         ),
-        environment={"TRUSTED_PROXIES": "127.0.0.1", "RATE_LIMIT": "10/minute"},
+        environment={
+            "TRUSTED_PROXIES": "127.0.0.1",
+            "RATE_LIMIT": "10/minute",
+            "LANDING_DIR": str(Path(__file__).with_name("landing")),
+        },
         queue="registrations",
         rows="landing_submission",
         ids="landing_registration",

@@ -4,6 +4,7 @@
 -- BENCH_IDS    a file for the request ids of all accepted requests (and, in FILE.times, when each tenth was full)
 -- BENCH_COUNT  with BENCH_IDS: how many accepted requests to stop after
 -- BENCH_PAGE   asks for the landing page instead: "plain" as browsers do, "odd" with a header twice, which is left to Django
+-- BENCH_CAMPAIGN  a campaign of tools/bench/landing: registrations go to it, with what it asks for
 -- BENCH_KEYS   "yes": each registration has an Idempotency-Key, a UUID version 7 as the page makes it
 --
 -- Phone numbers walk through all ten-digit numbers in steps of the golden ratio: no two are the same, and
@@ -14,17 +15,24 @@ local phone = tonumber(os.getenv("BENCH_PHONE"))
 local ids, count = os.getenv("BENCH_IDS"), tonumber(os.getenv("BENCH_COUNT") or "0")
 math.randomseed(phone)
 
+local campaign = os.getenv("BENCH_CAMPAIGN") or ""
+local path = campaign == "" and "/api/register/" or "/api/register/" .. campaign .. "/"
+local asked = {
+  fields = ',"name":"علی رضایی","city":"tehran","email":"ali@example.com","news":true,"consent":true,"source":{"utm_source":"sms"}',
+}
+local more = asked[campaign] or ""
+
 local FORM = table.concat({
-  "POST /api/register/ HTTP/1.1",
+  "POST " .. path .. " HTTP/1.1",
   "Host: 127.0.0.1",
   "Content-Type: application/json",
   "Accept: */*",
   "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
   "Referer: https://campaign.example/",
   "X-Forwarded-For: %d.%d.%d.%d",
-  "Content-Length: 30",
+  "Content-Length: " .. (30 + #more),
   '%s',
-  '{"phone_number":"0%010.0f"}',
+  '{"phone_number":"0%010.0f"' .. more .. "}",
 }, "\r\n")
 
 local random, format = math.random, string.format

@@ -8,7 +8,7 @@ from tools.bench.contenders import ALL, BY_NAME, LITERAL, OURS, Contender
 from tools.bench.scenarios import Sample
 from tools.bench.stage import Stage
 
-SCENARIOS = ("accept", "flow", "visit", "page", "crowd", "limits", "growth", "burst", "soak")
+SCENARIOS = ("accept", "flow", "visit", "page", "campaigns", "crowd", "limits", "growth", "burst", "soak")
 USUAL = SCENARIOS[:-1]
 
 
@@ -89,6 +89,8 @@ def _turn(contender: Contender, options: Options, number: int) -> Iterator[Step]
         yield _visit(contender, options)
     if "page" in asked and is_ours:
         yield _page(contender, options)
+    if "campaigns" in asked and is_ours:
+        yield _campaigns(contender, options, number)
     if "crowd" in asked and is_ours:
         yield _crowd(contender, options)
     if "growth" in asked and is_ours:
@@ -124,6 +126,14 @@ def _page(contender: Contender, options: Options) -> Step:
         f"{contender.name}: the landing page",
         5 + 2 * options.seconds,
         lambda stage: scenarios.page(stage, contender, seconds=options.seconds),
+    )
+
+
+def _campaigns(contender: Contender, options: Options, number: int) -> Step:
+    return Step(
+        f"{contender.name}: campaigns",
+        12 + 9 * options.seconds,
+        lambda stage: scenarios.campaigns(stage, contender, seconds=options.seconds, number=number),
     )
 
 

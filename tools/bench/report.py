@@ -186,6 +186,10 @@ def goals(rows: Rows) -> list[Goal]:
         other = value(scenario, contender, name)
         return value(scenario, OURS, name) / other if other and value(scenario, OURS, name) else None
 
+    def in_campaign(scenario: str, campaign: str) -> float | None:
+        usual = value(f"{scenario}: the default campaign", OURS)
+        return measured(value(f"{scenario}: {campaign}", OURS) / usual) if usual else None
+
     def measured(found: float) -> float | None:
         return found or None
 
@@ -218,6 +222,12 @@ def goals(rows: Rows) -> list[Goal]:
         ),
         Goal("visits, beside FastAPI + asyncpg", 1.5, beside("fastapi_asyncpg", VISITS)),
         Goal("… beside the document literally", 5, beside(LITERAL, VISITS)),
+        Goal(
+            "accept to a campaign with four fields, beside the default one",
+            0.93,
+            in_campaign("accept, 64 connections", "fields"),
+        ),
+        Goal("store rate of a campaign with places, beside one without", 0.6, in_campaign("drain", "places")),
         Goal("accepting beside the crowd, to alone", 0.95, measured(value(crowd, OURS, "beside_by_alone"))),
         Goal(
             "answers to waiting ids with a key, beside young ids without",

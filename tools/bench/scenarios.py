@@ -13,6 +13,8 @@ from tools.bench.seed import add_registrations
 from tools.bench.stage import Stage, StageFailed, Stored, Web, database_of, empty
 
 CONNECTIONS = (64, 256)
+CAMPAIGNS = ("", "fields", "places")
+"""Of tools/bench/landing; the first is the default one."""
 WARM_UP = 1.0
 READY_WITHIN = 60.0
 DRAIN_WITHIN = 240.0
@@ -129,6 +131,20 @@ def burst(stage: Stage, contender: Contender, *, count: int) -> Iterator[Sample]
     )
 
 
+def campaigns(stage: Stage, contender: Contender, *, seconds: float, number: int) -> Iterator[Sample]:
+    """Accept and drain in the default campaign, in one with four fields and consent, and in one with places."""
+    empty_if_made(stage, contender)
+    with stage.web(contender) as web:
+        first = number % len(CAMPAIGNS)
+        for campaign in (*CAMPAIGNS[first:], *CAMPAIGNS[:first]):
+            for sample in _accept_and_drain(stage, web, CONNECTIONS[:1], seconds, campaign=campaign):
+                yield Sample(
+                    f"{sample.scenario}: {campaign or 'the default campaign'}",
+                    sample.contender,
+                    sample.values,
+                )
+
+
 def growth(stage: Stage, contender: Contender, *, rows: int, seconds: float) -> Iterator[Sample]:
     """Accept and drain with so many registrations already in PostgreSQL, each with an Idempotency-Key, as the page sends it."""
     database = f"{database_of(contender)}_{rows}"
@@ -198,17 +214,23 @@ def _flow(
 
 
 def _accept_and_drain(
-    stage: Stage, web: Web, connections: tuple[int, ...], seconds: float, *, keys: bool = False
+    stage: Stage,
+    web: Web,
+    connections: tuple[int, ...],
+    seconds: float,
+    *,
+    keys: bool = False,
+    campaign: str = "",
 ) -> Iterator[Sample]:
     contender = web.contender
-    wrk.run(web.url, connections=CONNECTIONS[0], seconds=WARM_UP, keys=keys)
+    wrk.run(web.url, connections=CONNECTIONS[0], seconds=WARM_UP, keys=keys, campaign=campaign)
     time.sleep(UNHEARD)
     if contender.queue:
         stage.purge(contender.queue)
     accepted = 0
     for count in connections:
         meter = Meter(stage, [web.child])
-        load = wrk.run(web.url, connections=count, seconds=seconds, keys=keys)
+        load = wrk.run(web.url, connections=count, seconds=seconds, keys=keys, campaign=campaign)
         cpu = meter.per_thousand(load.accepted)
         accepted += load.accepted
         rss, total = usage.rss_megabytes(web.child)

@@ -46,12 +46,16 @@ class Load:
         return self.accepted / self.seconds
 
 
-def run(url: str, *, connections: int, seconds: float, page: str = "", keys: bool = False) -> Load:
-    """Load a server for some seconds: with registrations, with keys or without, or with the landing page, `plain` or `odd`."""
+def run(
+    url: str, *, connections: int, seconds: float, page: str = "", keys: bool = False, campaign: str = ""
+) -> Load:
+    """Load a server for some seconds: with registrations, with keys or without, or with the landing page, `plain` or `odd`.
+
+    campaign: of tools/bench/landing; "": the default one.
+    """
+    settings = {"BENCH_PAGE": page, "BENCH_KEYS": "yes" if keys else "", "BENCH_CAMPAIGN": campaign}
     # wrk reads whole seconds only; it ends early, with its summary, when it is interrupted.
-    wrk = _start(
-        url, connections, int(seconds) + 2, {"BENCH_PAGE": page, "BENCH_KEYS": "yes" if keys else ""}
-    )
+    wrk = _start(url, connections, int(seconds) + 2, settings)
     time.sleep(seconds)
     wrk.send_signal(signal.SIGINT)
     return _summary(wrk)
