@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from campaigns.definition import Shut
+from campaigns.line import Line
 from config.asgi import application
 from landing.door import express, receipts
 from landing.keeping import intake
 from landing.page import branding, rendering
-from landing.storing import backlog, task_states
+from landing.storing import backlog, lines, task_states
 from landing.submission import Submission
 from tests.campaign_files import NOWRUZ, landing_dir
 
@@ -28,7 +29,10 @@ UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 PLAIN = {b"host": b"localhost", b"content-type": b"application/json"}
 
 header_bytes = st.binary(max_size=40).filter(lambda value: not set(value) & set(b"\0\r\n"))
-PATHS = ["/api/register/", "/api/register/nowruz/", "/api/register/closed/", "/api/register/early/"]
+PATHS = [
+    "/api/register/",
+    *(f"/api/register/{slug}/" for slug in ("nowruz", "closed", "early", "full", "gala")),
+]
 phone_spellings = st.sampled_from(
     ["09123456789", "+98 912 345 6789", "۰۹۱۲۳۴۵۶۷۸۹", "0912345678", "", "9123456789", "abc", "0912345678๙"]
 )
@@ -127,12 +131,16 @@ requests = st.fixed_dictionaries(
 
 @pytest.fixture(autouse=True, scope="module")
 def _campaigns(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One that asks for much, one that is over, and one that has not begun."""
+    """One that asks for much, one that is over, one that has not begun, one whose line is full, and one with places."""
     early = "[campaign]\nopens = 2099-01-01T00:00:00Z\n"
     over = "[campaign]\ncloses = 2020-01-01T00:00:00Z\n"
     directory = tmp_path_factory.mktemp("landing")
-    with landing_dir(directory, nowruz=NOWRUZ, closed=over, early=early):
+    places = "[campaign]\nplaces = true\n"
+    known = {"full": Line(last_number=1, longest=0), "gala": Line(longest=0)}
+    lines.note({slug: line.with_capacity(1) for slug, line in known.items()})
+    with landing_dir(directory, nowruz=NOWRUZ, closed=over, early=early, full=places, gala=places):
         yield
+    lines.note({})
 
 
 @pytest.fixture(autouse=True)
