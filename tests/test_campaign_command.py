@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pytest_django.fixtures import Settings
 from campaigns.models import CampaignRow
 from dashboard.live import counters
 from dashboard.proof import in_flight
-from landing.models import Registration
+from landing.models import Registration, StoredSubmission
 from landing.storing import registrations
 from landing.storing.dead_lettering import bury
 from landing.submission import Submission
@@ -85,7 +86,7 @@ def test_a_cancelled_place_is_the_next_one_s() -> None:
     registrations.store([sent(n, "gala") for n in range(1, 4)])
     campaign("set", "gala", "--capacity", "2")
     done = campaign("cancel", "gala", "0912 000 0001")
-    assert (done["number"], done["placed before"], done["placed"], done["admitted"]) == (1, 2, 2, 3)
+    assert (done["number"], done["placed_before"], done["placed"], done["admitted"]) == (1, 2, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,9 @@ def test_a_draw_numbers_all_and_tells_how_to_check_it() -> None:
     registrations.store([sent(n, "over") for n in range(1, 21)])
     done = campaign("draw", "over", "--capacity", "5", "--order", "lottery", "--seed", "x")
     assert (done["participants"], done["placed"], done["seed"]) == (20, 5, "x")
-    assert done["sha256 of the seed"] == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    assert done["seed_sha256"] == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    fifth = StoredSubmission.objects.get(registration__number=5)
+    assert done["last_ticket"] == sha256(f"x{fifth.pk}".encode()).hexdigest()
     numbers = Registration.objects.order_by("number").values_list("number", flat=True)
     assert list(numbers) == list(range(1, 21))
     assert "has its numbers already" in str(fails("draw", "over", "--capacity", "5", "--order", "first"))

@@ -242,6 +242,38 @@ def test_who_stores_while_places_begin_is_numbered_after_it(write: Any) -> None:
     assert sorted(numbers("summer").values()) == [1, 2, 3]
 
 
+def test_batches_of_other_campaigns_too_have_no_number_twice_while_places_begin(write: Any) -> None:
+    """Each holds the row of a campaign with places already, and waits for the table; neither the row of the third."""
+    CampaignRow.objects.create(slug="early")
+    places.begin("early")
+    registrations.store([sent(1, "gala"), sent(1, "early")])  # known to give numbers
+    begun, waiting = Barrier(2, timeout=20), Barrier(2, timeout=20)
+
+    def begin() -> None:
+        with transaction.atomic():
+            places.begin("summer")
+            begun.wait()
+            waiting.wait()
+        connection.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        beginning = pool.submit(begin)
+        begun.wait()
+        batches = ([sent(2, "gala"), sent(2, "summer")], [sent(3, "early"), sent(3, "summer")])
+        storing = [pool.submit(_closing, registrations.store, batch) for batch in batches]
+        eventually(lambda: _waits_for_a_lock() == 2, within=2.5)
+        waiting.wait()
+        for one in (beginning, *storing):
+            one.result(20)
+    assert sorted(numbers("summer").values()) == [1, 2]
+
+
+def _waits_for_a_lock() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return int(cursor.fetchone()[0])
+
+
 def _closing(act: Any, *arguments: Any) -> Any:
     try:
         return act(*arguments)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from campaigns.definition import DEFAULT, DEFAULT_ID
 from landing.keeping import tracing
@@ -23,9 +24,14 @@ log = logging.getLogger(__name__)
 # GROUP BY and DISTINCT ON: one statement may not touch a row twice (PostgreSQL raises 21000).
 # The last SELECT reads `registered` and not the table: a statement does not see rows that it has inserted.
 # DO UPDATE and not DO NOTHING for registrations: RETURNING gives back only rows that were written.
+# The batch is empty if a campaign in it gives numbers and its row is not locked. That is seen in the statement itself,
+# since places.begin() may be at work: it locks the table, which this statement waits for before its snapshot.
 _BATCH = """
     SELECT * FROM unnest(%(ids)s::uuid[], %(phones)s::varchar[], %(times)s::timestamptz[], %(campaigns)s::int[],
         %(details)s::text[]) AS submission(request_id, phone_number, accepted_at, campaign_id, details)
+    WHERE NOT EXISTS (
+        SELECT FROM campaigns_campaign WHERE id = ANY(%(all)s) AND is_numbered AND id <> ALL(%(locked)s)
+    )
 """
 _WIDEN = """
     ON CONFLICT (phone_number, campaign_id) DO UPDATE SET
@@ -44,12 +50,8 @@ _STORED = (
     "SELECT request_id, registered.id, number FROM batch JOIN registered USING (phone_number, campaign_id)"
 )
 
-# Stores nothing and returns nothing if a campaign of the batch gives numbers. That is seen in the statement itself,
-# since places.begin() may be at work: it locks the table, which this statement waits for before its snapshot.
 _STORE = f"""
-WITH batch AS ({_BATCH} WHERE NOT EXISTS (
-    SELECT FROM campaigns_campaign WHERE id = ANY(%(all)s) AND is_numbered
-)), registered AS (
+WITH batch AS ({_BATCH}), registered AS (
     INSERT INTO landing_registration AS known (phone_number, campaign_id, first_seen, last_seen)
     SELECT phone_number, campaign_id, min(accepted_at), max(accepted_at)
     FROM batch GROUP BY phone_number, campaign_id ORDER BY phone_number, campaign_id
@@ -58,9 +60,9 @@ WITH batch AS ({_BATCH} WHERE NOT EXISTS (
 {_STORED}
 """  # noqa: S608  only our own words
 
-# The campaign's row, then the table, then phones, as in landing/storing/places.py: no cycle. The batches of one campaign follow each other, so its numbers
-# have no gap: counter and rows are committed together. A statement of its own: what it waited for is then in the
-# snapshot of the next, whose NOT EXISTS would otherwise look at the past.
+# The campaign's row, then the table, then phones, as in landing/storing/places.py: no cycle. The batches of one campaign
+# follow each other, so its numbers have no gap: counter and rows are committed together. A statement of its own: what
+# it waited for is then in the snapshot of the next, whose NOT EXISTS would otherwise look at the past.
 _LOCK = "SELECT id FROM campaigns_campaign WHERE id = ANY(%s) AND is_numbered ORDER BY id FOR UPDATE"
 # A batch's people get numbers in the order of their acceptance. Between batches the order is that of their arrival
 # here: a number that was told is never taken back, and an earlier one may still lie in the spool of a host that is off.
@@ -136,18 +138,25 @@ def store(batch: Sequence[Submission]) -> dict[str, Stored]:
 
 
 def _stored(columns: dict[str, list[Any]]) -> list[Any]:
-    campaigns = set(columns["campaigns"])
-    if campaigns.isdisjoint(_numbered_ids):
+    campaigns = list(set(columns["campaigns"]))
+    rows: list[Any] = []
+    numbered = not _numbered_ids.isdisjoint(campaigns)
+    # Once more in a new transaction when a campaign has begun to give numbers: its row must be locked before the table.
+    while campaigns and not rows:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_STORE, columns | {"all": list(campaigns)})
-            if (rows := cursor.fetchall()) or not campaigns:
-                return list(rows)
-    # In a transaction of its own: the first has locked the table, which comes after the campaign's row.
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_LOCK, [list(campaigns)])
-        _numbered_ids.update(campaign_id for (campaign_id,) in cursor)
-        cursor.execute(_STORE_NUMBERED, columns)
-        return list(cursor.fetchall())
+            locked = _lock(cursor, campaigns) if numbered else []
+            statement = _STORE_NUMBERED if locked else _STORE
+            cursor.execute(statement, columns | {"all": campaigns, "locked": locked})
+            rows, numbered = cursor.fetchall(), True
+    return rows
+
+
+def _lock(cursor: CursorWrapper, campaigns: list[int]) -> list[int]:
+    """Lock the campaigns that give numbers, and return their ids."""
+    cursor.execute(_LOCK, [campaigns])
+    locked = [campaign_id for (campaign_id,) in cursor]
+    _numbered_ids.update(locked)
+    return locked
 
 
 def _campaign_id(slug: str) -> int:

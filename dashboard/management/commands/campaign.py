@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
+from django.db.models import Q
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +17,7 @@ from dashboard.live import counters
 from dashboard.proof import in_flight
 from dashboard.proof.sources import QueueNotRead
 from landing.keeping import queues
+from landing.models import StoredSubmission
 from landing.storing import places
 from landing.storing.places import Change, NoSuchCampaign, NotPossible
 from lib import phones
@@ -108,9 +110,7 @@ class Command(terminal.ExplainedCommand):
         self.stdout.write(terminal.rendered(table))
 
     def _show(self, options: dict[str, Any]) -> None:
-        row = CampaignRow.objects.filter(slug=options["slug"]).first()
-        if row is None:
-            raise CommandError(f"No campaign is named {options['slug']}. See: manage.py campaign list")
+        row = _row(options["slug"])
         self._tell(_facts(row) | {"registered": row.registration_set.count()}, options)
 
     def _set(self, options: dict[str, Any]) -> None:
@@ -129,13 +129,15 @@ class Command(terminal.ExplainedCommand):
         change = places.draw(slug, options["capacity"], order, seed, dry_run=options["dry_run"])
         facts: dict[str, Any] = {"participants": change.after.last_number}
         if seed:
-            facts |= {"seed": seed, "sha256 of the seed": places.ticket(seed, "")}
+            facts |= {
+                "seed": seed,
+                "seed_sha256": places.ticket(seed, ""),
+                "last_ticket": _last_ticket(slug, seed, change),
+            }
         self._tell(facts | _changed(change), options)
 
     def _require_all_stored(self, slug: str) -> None:
-        row = CampaignRow.objects.filter(slug=slug).first()
-        if row is None:
-            raise CommandError(f"No campaign is named {slug}. See: manage.py campaign list")
+        row = _row(slug)
         if row.closes is None or now() < row.closes:
             when = (
                 f"It closes at {row.closes.isoformat()}." if row.closes else "Its page.toml has no `closes`."
@@ -159,6 +161,22 @@ class Command(terminal.ExplainedCommand):
             self.stdout.write(f"{name:20} {'' if value is None else value}")
 
 
+def _row(slug: str) -> CampaignRow:
+    row = CampaignRow.objects.filter(slug=slug).first()
+    if row is None:
+        raise CommandError(f"No campaign is named {slug}. See: manage.py campaign list")
+    return row
+
+
+def _last_ticket(slug: str, seed: str, change: Change) -> str | None:
+    """Return the greatest ticket that has won; None if none has, or nothing was changed."""
+    last = Q(registration__campaign__slug=slug, registration__number=change.after.placed)
+    first = (
+        StoredSubmission.objects.filter(last).order_by("accepted_at", "pk").values_list("pk", flat=True)[:1]
+    )
+    return next((places.ticket(seed, str(request_id)) for request_id in first), None)
+
+
 def _facts(row: CampaignRow) -> dict[str, Any]:
     """Return a campaign's places and times (UTC). What a campaign without numbers lacks is None."""
     figures = row.line.figures if row.is_numbered else dict.fromkeys(row.line.figures)
@@ -171,7 +189,7 @@ def _changed(change: Change) -> dict[str, Any]:
     before, after = change.before, change.after
     return {
         "capacity": after.capacity,
-        "placed before": before.placed,
+        "placed_before": before.placed,
         "placed": after.placed,
         "waiting": after.waiting,
         "admitted": after.admitted,
