@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from campaigns.models import CampaignRow
+from dashboard.desk import doctor
 from dashboard.live import counters
 from dashboard.proof import in_flight
 from landing.models import Registration, StoredSubmission
@@ -119,6 +120,19 @@ def test_a_draw_numbers_all_and_tells_how_to_check_it() -> None:
     numbers = Registration.objects.order_by("number").values_list("number", flat=True)
     assert list(numbers) == list(range(1, 21))
     assert "has its numbers already" in str(fails("draw", "over", "--capacity", "5", "--order", "first"))
+
+
+def examined() -> dict[str, str]:
+    return {one.verdict: f"{one.saw} {one.hint}" for one in doctor.examine() if one.part == "campaigns"}
+
+
+def test_the_doctor_tells_what_a_campaign_with_places_lacks() -> None:
+    assert "campaign set gala --capacity" in examined()["warning"]
+    gala = CampaignRow.objects.filter(slug="gala")
+    gala.update(is_numbered=False)
+    assert "gala gives no numbers yet" in examined()["fault"]
+    gala.update(is_numbered=True, capacity=5)
+    assert examined() == {"ok": "4, 1 with places "}
 
 
 DRAW = ("draw", "over", "--capacity", "1", "--order", "first")

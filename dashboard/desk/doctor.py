@@ -21,10 +21,12 @@ from django.db.migrations.executor import MigrationExecutor
 from redis import Redis
 from redis.exceptions import RedisError
 
+from campaigns.models import CampaignRow
 from dashboard.live import copies, management_api, settings_drift
 from dashboard.live.copies import Copies
 from landing.keeping import queues, redis_clients
 from landing.models import StoredSubmission
+from landing.page import branding
 from logs import utils as logs
 
 Verdict = Literal["ok", "warning", "fault"]
@@ -223,6 +225,20 @@ def _visitors(part: str) -> Iterator[Finding]:
     yield Finding(part, "warning", saw, hint)
 
 
+def _campaigns(part: str) -> Iterator[Finding]:
+    """Those with places: the files say which, `migrate` begins to number them, an operator says how many places."""
+    rows = {row.slug: row for row in CampaignRow.objects.all()}
+    numbered = {slug for slug, row in rows.items() if row.is_numbered}
+    asked = {slug for slug, campaign in branding.campaigns().items() if campaign.gives_places}
+    for slug in sorted(asked - numbered):
+        yield Finding(part, "fault", f"{slug} gives no numbers yet", "Run `manage.py migrate`.")
+    for slug in sorted(slug for slug in numbered if rows[slug].capacity is None):
+        remedy = f"Run `manage.py campaign set {slug} --capacity N`."
+        yield Finding(part, "warning", f"nobody has said how many places {slug} has", remedy)
+    if not asked - numbered:
+        yield Finding(part, "ok", f"{len(rows)}, {len(numbered)} with places")
+
+
 def _spool(part: str) -> Iterator[Finding]:
     directory = Path(settings.SPOOL_DIR)
     try:
@@ -280,6 +296,7 @@ _CHECKS: list[tuple[str, Callable[[str], Iterator[Finding]]]] = [
     ("MongoDB", _mongodb),
     ("copies", _copies),
     ("visitors", _visitors),
+    ("campaigns", _campaigns),
     ("spool", _spool),
     ("Flower", _flower),
     ("parity", _parity),
