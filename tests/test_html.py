@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
@@ -12,6 +11,7 @@ import pytest
 from django.test import Client
 
 from landing.door import status
+from landing.storing.task_states import Known, State
 
 # RFC 3986: what may stand in an address without being escaped, and escapes.
 ADDRESS = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
@@ -19,7 +19,8 @@ NAMED_BY_IDS = ("for", "aria-labelledby", "aria-describedby")
 
 
 def page(path: str, state: str = "") -> Any:
-    with patch.object(status, "of", return_value=SimpleNamespace(shown=state)):
+    known = next((Known(one) for one in State if one.shown == state), None)
+    with patch.object(status, "of", return_value=known):
         return Client().get(path).content.decode()
 
 
