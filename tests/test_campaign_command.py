@@ -38,7 +38,8 @@ PHONE = "09120000001"
 @pytest.fixture(autouse=True)
 def _campaigns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One with places, one without that is over, and one that never ends."""
-    monkeypatch.setattr(in_flight, "PATIENCE", 2.0)
+    monkeypatch.setattr(in_flight, "TOLD_WITHIN", 0.1)  # workers hold nothing here
+    monkeypatch.setattr(in_flight, "PATIENCE", 12.0)
     with landing_dir(tmp_path, gala="[campaign]\nplaces = true\nline = 2\n", over=CLOSED, open=""):
         call_command("migrate", verbosity=0)
         yield

@@ -66,7 +66,8 @@ def _spooled_elsewhere(closes: datetime) -> int:
 def _held() -> int:
     time.sleep(TOLD_WITHIN)
     until = time.monotonic() + PATIENCE
-    while (held := queue_messages.in_hand()) and time.monotonic() < until:
+    # None: the queue is so young that the management knows nothing of it yet, or it does not answer.
+    while (held := queue_messages.in_hand()) != 0 and time.monotonic() < until:
         time.sleep(PAUSE)
     if held is None:
         raise sources.QueueNotRead("RabbitMQ's management does not tell what workers hold")
