@@ -18,6 +18,7 @@ from landing.keeping import intake, limits
 from landing.keeping.limits import Limiter, LocalLog
 from local.servers import Servers, Valkey
 from local.state import Ports
+from tests.intake_loop import run
 from tests.waiting import eventually
 
 SENDER, OTHER_SENDER = "203.0.113.7", "203.0.113.8"
@@ -200,9 +201,14 @@ def test_a_redis_that_hangs_holds_up_one_request_and_not_the_next(servers: Serve
 
 @pytest.fixture
 def _redis_in_use() -> None:
-    """The intake of this process has seen that Redis is there, whatever a test before did to it."""
+    """The intake of this process has seen that Redis is there, whatever a test before did to its connections."""
+
+    async def is_in_use(limiter: Limiter) -> bool:
+        await limiter.take(["192.0.2.254"])
+        return not limiter.is_alone
+
     if limiter := intake.current().limiter:
-        eventually(lambda: not limiter.is_alone)
+        eventually(lambda: run(is_in_use(limiter)))
 
 
 @pytest.mark.usefixtures("_redis_in_use")
