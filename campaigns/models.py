@@ -8,6 +8,10 @@ from django.utils.translation import gettext_lazy as _
 from campaigns.line import Line
 
 
+class NoSuchCampaign(ValueError):
+    """There is no campaign with this slug; the text names those that there are."""
+
+
 class CampaignRow(models.Model):
     """What a worker and the admin know of a campaign. Its files are the truth for the door: campaigns/definition.py."""
 
@@ -33,6 +37,15 @@ class CampaignRow(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+    @classmethod
+    def named(cls, slug: str, *, locked: bool = False) -> "CampaignRow":
+        """Return the campaign with a slug, its row locked if so asked. Raises NoSuchCampaign or django.db.Error."""
+        rows = cls.objects.select_for_update() if locked else cls.objects.all()
+        if (row := rows.filter(slug=slug).first()) is None:
+            known = ", ".join(cls.objects.order_by("slug").values_list("slug", flat=True))
+            raise NoSuchCampaign(f"No campaign is named {slug}. Known: {known}. See: manage.py campaign list")
+        return row
 
     @property
     def line(self) -> Line:

@@ -22,7 +22,7 @@ from pytest_django.fixtures import Settings
 from redis import Redis
 
 from campaigns.line import Line
-from campaigns.models import CampaignRow
+from campaigns.models import CampaignRow, NoSuchCampaign
 from dashboard.live import exposition, snapshot
 from landing.door import status
 from landing.models import Registration, StoredSubmission
@@ -334,7 +334,7 @@ def test_cancelling_and_raising_at_once_leaves_exactly_as_many_as_there_are_plac
 @pytest.mark.parametrize("slug", ["summer", "nowhere"])
 def test_without_numbers_or_a_campaign_there_is_nothing_to_set_or_to_cancel(write: Any, slug: str) -> None:
     for act in (lambda: places.set_capacity(slug, 3), lambda: places.cancel(slug, "09120000001")):
-        with pytest.raises((places.NotPossible, places.NoSuchCampaign)):
+        with pytest.raises((places.NotPossible, NoSuchCampaign)):
             act()
 
 

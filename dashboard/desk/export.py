@@ -54,17 +54,11 @@ class Question:
         return (*COLUMNS, *several, *places, *self.fields, *referrer)
 
 
-class NoSuchCampaign(ValueError):
-    """There is no campaign with this slug."""
-
-
 def asked(question: Question) -> Question:
     """Return a question with the columns of its campaign. Raises NoSuchCampaign or django.db.Error."""
-    known = {row.slug: row for row in CampaignRow.objects.all()}
     if not question.campaign:
-        return replace(question, several=len(known) > 1)
-    if (row := known.get(question.campaign)) is None:
-        raise NoSuchCampaign(f"No campaign is named {question.campaign}. Known: {', '.join(sorted(known))}.")
+        return replace(question, several=CampaignRow.objects.count() > 1)
+    row = CampaignRow.named(question.campaign)
     return replace(question, fields=tuple(row.field_names), line=row.line if row.is_numbered else None)
 
 

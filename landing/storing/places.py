@@ -3,7 +3,6 @@
 Each act is one transaction. It locks the campaign's row first, as storing does.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from campaigns.line import Line
 from campaigns.models import CampaignRow
 from landing.models import Registration
 from lib import phones
-
-log = logging.getLogger(__name__)
 
 ORDERS = ("first", "lottery")
 
@@ -43,10 +40,6 @@ row_number() OVER (ORDER BY sha256(convert_to(%(seed)s || (
     ORDER BY accepted_at, request_id LIMIT 1
 )::text, 'UTF8')), id) AS place
 """
-
-
-class NoSuchCampaign(ValueError):
-    """There is no campaign with this slug."""
 
 
 class NotPossible(ValueError):
@@ -125,10 +118,7 @@ def _locked(
     slug: str, *, hold_storing: bool = False, dry_run: bool = False
 ) -> Iterator[tuple[CursorWrapper, CampaignRow]]:
     with transaction.atomic(), connection.cursor() as cursor:
-        campaign = CampaignRow.objects.select_for_update().filter(slug=slug).first()
-        if campaign is None:
-            known = ", ".join(CampaignRow.objects.order_by("slug").values_list("slug", flat=True))
-            raise NoSuchCampaign(f"No campaign is named {slug}. Known: {known}.")
+        campaign = CampaignRow.named(slug, locked=True)
         if hold_storing:
             cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute(_HOLD_STORING)

@@ -11,7 +11,7 @@ from django.db.models import Q
 from rich.console import Console
 from rich.table import Table
 
-from campaigns.models import CampaignRow
+from campaigns.models import CampaignRow, NoSuchCampaign
 from dashboard import terminal
 from dashboard.live import counters
 from dashboard.proof import in_flight
@@ -19,7 +19,7 @@ from dashboard.proof.sources import QueueNotRead
 from landing.keeping import queues
 from landing.models import StoredSubmission
 from landing.storing import places
-from landing.storing.places import Change, NoSuchCampaign, NotPossible
+from landing.storing.places import Change, NotPossible
 from lib import phones
 from lib.clock import now
 from lib.spool import SpoolFailed
@@ -110,7 +110,7 @@ class Command(terminal.ExplainedCommand):
         self.stdout.write(terminal.rendered(table))
 
     def _show(self, options: dict[str, Any]) -> None:
-        row = _row(options["slug"])
+        row = CampaignRow.named(options["slug"])
         self._tell(_facts(row) | {"registered": row.registration_set.count()}, options)
 
     def _set(self, options: dict[str, Any]) -> None:
@@ -137,7 +137,7 @@ class Command(terminal.ExplainedCommand):
         self._tell(facts | _changed(change), options)
 
     def _require_all_stored(self, slug: str) -> None:
-        row = _row(slug)
+        row = CampaignRow.named(slug)
         if row.closes is None or now() < row.closes:
             when = (
                 f"It closes at {row.closes.isoformat()}." if row.closes else "Its page.toml has no `closes`."
@@ -159,13 +159,6 @@ class Command(terminal.ExplainedCommand):
             return
         for name, value in facts.items():
             self.stdout.write(f"{name:20} {'' if value is None else value}")
-
-
-def _row(slug: str) -> CampaignRow:
-    row = CampaignRow.objects.filter(slug=slug).first()
-    if row is None:
-        raise CommandError(f"No campaign is named {slug}. See: manage.py campaign list")
-    return row
 
 
 def _last_ticket(slug: str, seed: str, change: Change) -> str | None:

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 
+from campaigns.models import NoSuchCampaign
 from dashboard import terminal
 from dashboard.desk import export
 from dashboard.desk.export import Question
@@ -158,7 +159,7 @@ class Command(terminal.ExplainedCommand):
 def _asked(question: Question) -> Question:
     try:
         return export.asked(question)
-    except export.NoSuchCampaign as error:
+    except NoSuchCampaign as error:
         raise CommandError(str(error)) from None
     except DatabaseError as error:
         raise CommandError(f"A store does not answer: {error}", returncode=2) from error
