@@ -443,6 +443,15 @@ def test_a_full_line_refuses_and_says_so_on_the_page(write: Any, client: Client)
     assert kept() == []
 
 
+def test_a_campaign_that_is_over_and_full_is_over_for_the_page_as_for_the_api(
+    write: Any, client: Client
+) -> None:
+    write("gala", f"{WITH_PLACES}line = 0\ncloses = {now().isoformat()}\n")
+    lines.note({"gala": Line(longest=0).with_capacity(0)})
+    assert register(client, 9).json()["code"] == "campaign_closed"
+    assert "Registration is over" in client.get("/c/gala/en/").content.decode()
+
+
 @pytest.mark.parametrize("language", ["fa", "en"])
 def test_a_page_without_javascript_tells_the_position(write: Any, client: Client, language: str) -> None:
     ids = [register(client, n).json()["task_id"] for n in range(1, 4)]

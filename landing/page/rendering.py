@@ -18,7 +18,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from campaigns.definition import DEFAULT, LANGUAGES, Campaign, Shut
-from landing.door import plain_http, problems
+from landing.door import plain_http, problems, registering
 from landing.door.plain_http import Answer, Headers
 from landing.page import branding
 from landing.storing import lines
@@ -76,17 +76,14 @@ def address(name: str, slug: str, *arguments: str) -> str:
 
 
 def _shut_words(campaign: Campaign, language: str) -> str:
-    """Return the sentence of a page whose campaign is not open now, or "" while it is."""
+    """Return the sentence of a page whose campaign takes nobody now, or "" while it does."""
     texts = branding.current(campaign.slug).texts[language]["campaign"]
-    if lines.is_full(campaign.slug):
-        return str(texts["campaign_full"])
     try:
-        campaign.require_open(now())
+        registering.require_room(campaign, now())
     except Shut as shut:
         calendar = settings.CALENDAR if language == "fa" else calendars.GREGORIAN
         shown = calendars.show(shut.opens, calendar, settings.DISPLAY_TIME_ZONE)[:-3] if shut.opens else ""
-        time = calendars.in_persian_digits(shown) if language == "fa" else shown
-        return str(texts[shut.code]).replace("{time}", time)
+        return _filled(texts[shut.code], language, time=shown)
     return ""
 
 
@@ -94,13 +91,16 @@ def place_words(place: Mapping[str, Any] | None, language: str, slug: str) -> st
     """Return what a page says of a place (Line.place_of), or "" if there is nothing to say."""
     if not place:
         return ""
-    words = str(branding.current(slug).texts[language]["place"][place["state"]])
-    for name in ("number", "position"):
-        shown = str(place.get(name, ""))
-        words = words.replace(
-            f"{{{name}}}", calendars.in_persian_digits(shown) if language == "fa" else shown
-        )
-    return words
+    words = branding.current(slug).texts[language]["place"][place["state"]]
+    return _filled(words, language, number=place["number"], position=place.get("position", ""))
+
+
+def _filled(text: str, language: str, **values: object) -> str:
+    """Return a marketer's text with its {names} filled in, and any other braces as they are."""
+    for name, value in values.items():
+        shown = calendars.in_persian_digits(str(value)) if language == "fa" else str(value)
+        text = text.replace(f"{{{name}}}", shown)
+    return text
 
 
 def _script_texts(campaign: Campaign) -> tuple[str, ...]:
