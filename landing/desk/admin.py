@@ -198,6 +198,16 @@ class CampaignForm(forms.ModelForm[CampaignRow]):
         fields = ("capacity",)
 
 
+def figure_column(name: str, description: Any) -> Any:
+    """Return a column with one of a line's figures, empty for a campaign without numbers."""
+
+    @admin.display(description=description)
+    def show(_: Any, campaign: CampaignRow) -> int | str:
+        return campaign.line.figures[name] or 0 if campaign.is_numbered else ""
+
+    return show
+
+
 @admin.register(CampaignRow)
 class CampaignAdmin(ReadOnlyAdmin):
     """Campaigns and their places. All else of a campaign is in its page.toml."""
@@ -219,25 +229,11 @@ class CampaignAdmin(ReadOnlyAdmin):
 
     shown_closes = time_column("closes", _("closes"))
 
-    @admin.display(description=_("numbered"))
-    def numbered(self, campaign: CampaignRow) -> int | str:
-        return campaign.last_number if campaign.is_numbered else ""
-
-    @admin.display(description=_("placed"))
-    def placed(self, campaign: CampaignRow) -> int | str:
-        return campaign.line.placed if campaign.is_numbered else ""
-
-    @admin.display(description=_("waiting"))
-    def waiting(self, campaign: CampaignRow) -> int | str:
-        return campaign.line.waiting if campaign.is_numbered else ""
-
-    @admin.display(description=_("declined"))
-    def declined(self, campaign: CampaignRow) -> int | str:
-        return campaign.line.declined if campaign.is_numbered else ""
-
-    @admin.display(description=_("cancelled"))
-    def cancelled(self, campaign: CampaignRow) -> int | str:
-        return len(campaign.cancelled) if campaign.is_numbered else ""
+    numbered = figure_column("numbered", _("numbered"))
+    placed = figure_column("placed", _("placed"))
+    waiting = figure_column("waiting", _("waiting"))
+    declined = figure_column("declined", _("declined"))
+    cancelled = figure_column("cancelled", _("cancelled"))
 
     def has_change_permission(self, request: HttpRequest, obj: CampaignRow | None = None) -> bool:
         """Let who may change a campaign set its capacity, if it gives numbers."""
