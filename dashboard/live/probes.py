@@ -13,10 +13,11 @@ from typing import Any, TypeAlias
 
 import orjson
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import connection
 
 from dashboard.live import copies, counters
 from landing.keeping import broker, queues
+from landing.storing.background import fresh_connection
 from lib import spool
 from logs import utils as logs
 
@@ -195,15 +196,11 @@ def _redis() -> Values:
 
 
 def _postgresql() -> Values:
-    close_old_connections()  # a thread's connection may be older than PostgreSQL's last restart
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM (SELECT FROM landing_parked_log LIMIT %s) AS parked", [MOST_PARKED]
-            )
-            return {"parked": cursor.fetchone()[0]}
-    finally:
-        close_old_connections()
+    with fresh_connection(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM (SELECT FROM landing_parked_log LIMIT %s) AS parked", [MOST_PARKED]
+        )
+        return {"parked": cursor.fetchone()[0]}
 
 
 def _mongodb() -> Values:
@@ -217,12 +214,9 @@ def _copies_in_rabbitmq() -> Values:
 
 
 def _copies_in_postgresql() -> Values:
-    close_old_connections()
-    try:
+    with fresh_connection():
         found, waiting = copies.postgresql()
         return {"copies": found, "waiting": waiting}
-    finally:
-        close_old_connections()
 
 
 COPIES = {"copies rabbitmq": "rabbitmq", "copies postgresql": "postgresql", "copies mongodb": "mongodb"}

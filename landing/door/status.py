@@ -13,10 +13,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import close_old_connections, connection
+from django.db import connection
 
 from landing.keeping import intake
 from landing.storing import backlog, lines
+from landing.storing.background import fresh_connection
 from landing.storing.task_states import Known, Reader, State
 from lib import request_ids
 from lib.group_commit import GroupCommit, Interrupted, Overloaded
@@ -130,13 +131,9 @@ class Rows:
 
 
 def _stored(task_ids: Sequence[str]) -> dict[str, Known]:
-    close_old_connections()  # this thread's may be older than PostgreSQL's last restart
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(_STORED, [[UUID(task_id) for task_id in task_ids]])
-            return {str(request_id): Known(State.STORED, slug, number) for request_id, slug, number in cursor}
-    finally:
-        close_old_connections()
+    with fresh_connection(), connection.cursor() as cursor:
+        cursor.execute(_STORED, [[UUID(task_id) for task_id in task_ids]])
+        return {str(request_id): Known(State.STORED, slug, number) for request_id, slug, number in cursor}
 
 
 @cache

@@ -3,14 +3,25 @@
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from celery import signals
-from django.db import connections
+from django.db import close_old_connections, connections
 
 log = logging.getLogger(__name__)
 
 Round = Callable[[], object]
+
+
+@contextmanager
+def fresh_connection() -> Iterator[None]:
+    """Let a thread that asks PostgreSQL now and then do so: its connection may be older than PostgreSQL's last restart."""
+    close_old_connections()
+    try:
+        yield
+    finally:
+        close_old_connections()
 
 
 class BackgroundLoop:

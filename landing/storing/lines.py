@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import Error as DatabaseError
-from django.db import close_old_connections, connection
+from django.db import connection
 
 from campaigns.line import Line
+from landing.storing.background import fresh_connection
 from lib.clock import now
 from lib.off_loop import OffLoop, Unanswered
 
@@ -75,13 +76,9 @@ async def follow() -> None:
 
 def read() -> dict[str, Line]:
     """Return the lines as PostgreSQL has them. Raises django.db.Error."""
-    close_old_connections()  # this thread's may be older than PostgreSQL's last restart
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(_LINES)
-            return {
-                slug: Line(capacity, admitted, last_number, tuple(cancelled), longest, announces)
-                for slug, capacity, admitted, last_number, cancelled, longest, announces in cursor
-            }
-    finally:
-        close_old_connections()
+    with fresh_connection(), connection.cursor() as cursor:
+        cursor.execute(_LINES)
+        return {
+            slug: Line(capacity, admitted, last_number, tuple(cancelled), longest, announces)
+            for slug, capacity, admitted, last_number, cancelled, longest, announces in cursor
+        }
