@@ -39,7 +39,7 @@ class Line:
     def without(self, number: int) -> "Line":
         """Return the line without a number: its place is the next one's."""
         cancelled = list(self.cancelled)
-        if number not in self.cancelled:
+        if not self._is_cancelled(number):
             insort(cancelled, number)
         admitted = self.admitted if self.capacity is None else self._admitted(self.capacity, cancelled)
         return replace(self, cancelled=tuple(cancelled), admitted=admitted)
@@ -112,13 +112,7 @@ class Line:
 
     @property
     def _behind(self) -> int:
-        if self.last_number <= self.admitted:
-            return 0
-        return (
-            self.last_number
-            - self.admitted
-            - (len(self.cancelled) - bisect_right(self.cancelled, self.admitted))
-        )
+        return max(0, self.position_of(self.last_number + 1) - 1)
 
     def _is_cancelled(self, number: int) -> bool:
         at = bisect_left(self.cancelled, number)

@@ -40,7 +40,7 @@ def of(slug: str, closes: datetime) -> dict[str, int]:
     return {place: count for place, count in found.items() if count}
 
 
-def slug_of(raw: Any) -> str | None:
+def _slug_of(raw: Any) -> str | None:
     """Return the campaign of a raw registration, or None if it is none."""
     with suppress(TypeError, IndexError, KeyError):
         return DEFAULT if len(raw) == 6 else str(raw[6])
@@ -48,7 +48,7 @@ def slug_of(raw: Any) -> str | None:
 
 
 def _count(raws: Iterator[Any], slug: str) -> int:
-    return sum(slug_of(raw) == slug for raw in raws)
+    return sum(_slug_of(raw) == slug for raw in raws)
 
 
 def _spooled_elsewhere(closes: datetime) -> int:
