@@ -43,9 +43,8 @@ SPELLINGS = [
 
 
 @pytest.fixture
-def write(tmp_path: Path, settings: Settings) -> Iterator[Any]:
+def write(tmp_path: Path) -> Iterator[Any]:
     """Two campaigns beside the default one: nowruz asks for much, summer for nothing."""
-    settings.RATE_LIMIT = None
     with landing_dir(tmp_path, nowruz=NOWRUZ, summer="") as write:
         yield write
 

@@ -207,8 +207,9 @@ def _redis_in_use() -> None:
         await limiter.take(["192.0.2.254"])
         return not limiter.is_alone
 
-    if limiter := intake.current().limiter:
-        eventually(lambda: run(is_in_use(limiter)))
+    limiter = intake.current().limiter
+    assert limiter, "a test before has made this process's intake without limits"
+    eventually(lambda: run(is_in_use(limiter)))
 
 
 @pytest.mark.usefixtures("_redis_in_use")

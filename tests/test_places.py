@@ -51,9 +51,8 @@ def _no_lines() -> Iterator[None]:
 
 
 @pytest.fixture
-def write(tmp_path: Path, settings: Settings) -> Iterator[Any]:
+def write(tmp_path: Path) -> Iterator[Any]:
     """A campaign with places, and one without."""
-    settings.RATE_LIMIT = None
     with landing_dir(tmp_path, gala=WITH_PLACES, summer="") as write:
         call_command("migrate", verbosity=0)
         yield write
