@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from tools.drills.proxy import Link, Network
 
-LOOK_EVERY, PATIENCE = 0.5, 1.0
-"""Seconds between two looks at a host, and for its answer and for a connection to it."""
+LOOK_EVERY, PATIENCE, LATEST = 0.5, 1.0, 5.0
+"""Seconds between two looks at a host, for a connection to it, and for its answer.
+
+A host that is gone takes no connection. One that is busy takes it at once and answers late: it keeps its visitors."""
 QUESTION = b"GET /livez HTTP/1.1\r\nHost: balancer\r\nConnection: close\r\n\r\n"
 
 Address = tuple[str, int]
@@ -39,6 +41,7 @@ class Balancer(Link):
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 reader, writer = await asyncio.open_connection(*host)
+            async with asyncio.timeout(LATEST):
                 with contextlib.closing(writer):
                     writer.write(QUESTION)
                     return b" 200 " in await reader.readline()
