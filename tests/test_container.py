@@ -74,3 +74,12 @@ def test_a_wrong_number_is_explained(name: str, value: str) -> None:
     assert said.returncode != 0
     assert name in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_every_package_of_the_product_comes_into_the_image() -> None:
+    allowed = set(re.findall(r"^!(\w+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    layers = re.search(
+        r"\[importlinter:contract:rooms\].*?layers =\n(.*?)\n\n", (ROOT / ".importlinter").read_text(), re.S
+    )
+    assert layers is not None
+    assert set(layers[1].split()) <= allowed
