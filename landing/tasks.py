@@ -7,29 +7,25 @@ only what no retry can save becomes a dead letter, alone and with its reason.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from celery import shared_task, signals
+from celery import shared_task
 from celery.exceptions import Reject
-from django.db import DataError, IntegrityError, InterfaceError, connection
-from django.db import Error as DatabaseError
+from django.db import DataError, IntegrityError
 
 from landing.keeping import queues, task_messages, tracing
-from landing.storing import dead_lettering, outbox, registrations, task_states
+from landing.storing import dead_lettering, outages, outbox, registrations, task_states
 from landing.storing.registrations import Stored
 from landing.storing.task_states import Known, State
 from landing.submission import MalformedSubmission, Submission
-from lib import metrics, retry
+from lib import metrics
 from lib.clock import now
 from lib.outage import Outage
-from lib.shared_flag import SharedFlag
 
 log = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 Arrival = tuple[Submission, str | None]
 """A submission, and when RabbitMQ was given it."""
@@ -37,14 +33,7 @@ Arrival = tuple[Submission, str | None]
 Culprit = tuple[Any, str]
 """A raw registration that no retry can save, and why."""
 
-_ending = SharedFlag()
 _burying_outage = Outage(pause=30.0)
-
-
-@signals.worker_shutting_down.connect
-def end_waiting(**_: Any) -> None:
-    """Let tasks that wait for an outage to end give their batches back, so that the worker can stop."""
-    _ending.set()
 
 
 @shared_task(name=task_messages.TASK, ignore_result=True)
@@ -91,7 +80,7 @@ def _save(arrivals: Sequence[Arrival]) -> list[Culprit]:
         _document(submission, stored[submission.request_id].registration_id, queued_at)
         for submission, queued_at in arrivals
     ]
-    _retry(lambda: outbox.deliver(documents), "deliver request logs")
+    outages.wait_out(lambda: outbox.deliver(documents), "deliver request logs")
     metrics.count("stored", len(documents))
     for slug, count in Counter(one.campaign for one, _ in arrivals).items():
         metrics.count(f"campaign_stored:{registrations.campaign_label(slug)}", count)
@@ -113,7 +102,7 @@ def _store(batch: Sequence[Submission]) -> tuple[dict[str, Stored], list[Culprit
     if not batch:
         return {}, []
     try:
-        return _retry(lambda: registrations.store(batch), "store registrations"), []
+        return outages.wait_out(lambda: registrations.store(batch), "store registrations"), []
     except (DataError, IntegrityError) as error:
         if len(batch) == 1:
             return {}, [(batch[0].to_wire(), f"refused by PostgreSQL: {type(error.__cause__).__name__}")]
@@ -173,22 +162,3 @@ def _document(submission: Submission, registration_id: int, queued_at: str | Non
         "queued_at": datetime.fromisoformat(queued_at) if queued_at else None,
         "logged_at": now(),
     }
-
-
-def _retry(act: Callable[[], Result], what: str) -> Result:
-    try:
-        return retry.until_done(act, what, is_outage=_is_outage, is_stopping=_ending.is_set)
-    except retry.Interrupted as error:
-        raise Reject(error, requeue=True) from error
-
-
-def _is_outage(error: BaseException) -> bool:
-    """Tell a database that is away, full, read-only or not yet migrated from data it refuses."""
-    if isinstance(error, queues.OUTAGES):
-        return True
-    if isinstance(error, (DataError, IntegrityError)):
-        return False
-    if isinstance(error, (DatabaseError, InterfaceError)):
-        connection.close()  # the next try opens a new one
-        return True
-    return False

@@ -16,7 +16,7 @@ from landing.door import status
 from landing.door.status import Known, State
 from landing.keeping import queues
 from landing.models import Registration, StoredSubmission
-from landing.storing import task_states
+from landing.storing import outages, task_states
 from landing.submission import Submission
 from landing.tasks import save_phone_async, save_phones_async
 from logs import utils as logs
@@ -156,4 +156,4 @@ def test_a_redelivered_registration_that_was_dead_is_told_as_registered_once_it_
 
 
 def test_a_dead_letter_that_rabbitmq_refuses_is_an_outage_to_be_waited_out() -> None:
-    assert tasks._is_outage(MessageNacked())
+    assert outages.is_outage(MessageNacked())

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.db import ProgrammingError, connection
 
-from landing import tasks
+from landing.storing import outages
 from landing.models import Registration, StoredSubmission
 from landing.tasks import save_phones_async
 
@@ -54,7 +54,7 @@ def test_a_worker_that_still_runs_waits_and_buries_nothing(version_0_2: Any) -> 
     call_command("migrate", verbosity=0)
     with pytest.raises(ProgrammingError) as refused:
         version_0_2(datetime(2026, 3, 21, tzinfo=UTC))
-    assert tasks._is_outage(refused.value)
+    assert outages.is_outage(refused.value)
 
 
 def test_an_interrupted_migration_can_be_done_again(version_0_2: Any) -> None:
