@@ -89,7 +89,7 @@ def normalise(raw: object) -> str:
     if _CANONICAL.fullmatch(raw):
         return raw
     uri = _URI.match(raw)
-    spelled = raw[uri.end() if uri else 0 :].translate(_SPELLINGS)
+    spelled = ascii_digits(raw[uri.end() if uri else 0 :])
     if _CANONICAL.fullmatch(spelled):
         return spelled
     if national := _WITH_COUNTRY.fullmatch(spelled):
@@ -97,6 +97,11 @@ def normalise(raw: object) -> str:
     if _BARE_MOBILE.fullmatch(spelled):
         return f"0{spelled}"
     raise InvalidPhone(_reason(spelled))
+
+
+def ascii_digits(text: str) -> str:
+    """Return a text with its digits in ASCII, and without what people put between digits."""
+    return text.translate(_SPELLINGS)
 
 
 def mask(phone: str) -> str:
