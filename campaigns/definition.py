@@ -35,7 +35,7 @@ VERSION = re.compile(r"[0-9a-f]{12}")
 LONGEST_LINE = 1_000_000_000
 """More than there are phone numbers."""
 _TIMES = ("opens", "closes", "announces")
-_CAMPAIGN = {*_TIMES, "consent", "places", "line"}
+_CAMPAIGN = {*_TIMES, "consent", "places", "line", "confirm"}
 _FIELD = {"name", "kind", "required", "longest", "choices", *LANGUAGES}
 
 Table = dict[str, Any]
@@ -83,7 +83,8 @@ class Campaign:
 
     opens, closes: UTC; None: always. consent: "required", "shown", or "". consents: the text that is shown now, by
     language. gives_places: each registration gets a number, and the first ones a place; announces (UTC): when people
-    learn theirs, None: at once; longest_line: how many may wait for one, None: any number.
+    learn theirs, None: at once; longest_line: how many may wait for one, None: any number. confirms: people prove their
+    number by a code.
     """
 
     slug: str
@@ -95,6 +96,7 @@ class Campaign:
     gives_places: bool = False
     announces: datetime | None = None
     longest_line: int | None = None
+    confirms: bool = False
     takes_details: bool = field(init=False)
     """Whether more than a phone number is kept. The plain default campaign's messages are as ever."""
 
@@ -153,6 +155,7 @@ def made_of(
         gives_places=table.get("places", False),
         announces=_time(table.get("announces"), zone),
         longest_line=table.get("line"),
+        confirms="confirm" in table,
     )
 
 
@@ -201,6 +204,8 @@ def _unfit_campaign(table: Table, zone: ZoneInfo) -> Iterator[Fault]:
     yield from _unfit_times(table, zone)
     if table.get("consent", "shown") not in ("required", "shown"):
         yield Fault(("campaign", "consent"), f"is {table['consent']!r}", 'Write "required" or "shown".')
+    if table.get("confirm", "sms") != "sms":
+        yield Fault(("campaign", "confirm"), f"is {table['confirm']!r}", 'Write "sms", or take it away.')
     if not isinstance(table.get("places", False), bool):
         yield Fault(("campaign", "places"), f"is {table['places']!r}", "Write true or false.")
     line = table.get("line", 0)

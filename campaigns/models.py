@@ -22,6 +22,7 @@ class CampaignRow(models.Model):
     closes = models.DateTimeField(_("closes"), null=True, blank=True)
     announces = models.DateTimeField(_("announces"), null=True, blank=True)
     longest_line = models.IntegerField(_("longest line"), null=True, blank=True)
+    confirms = models.BooleanField(_("sends codes"), default=False, db_default=False)
     # Its places: campaigns/line.py. landing/storing/places.py alone changes them, with the row locked.
     is_numbered = models.BooleanField(_("gives numbers"), default=False, db_default=False)
     capacity = models.IntegerField(_("capacity"), null=True, blank=True)

@@ -42,6 +42,10 @@ class Registration(models.Model):
     # In its campaign, if that gives numbers.
     number = models.IntegerField(_("number"), null=True, blank=True)
 
+    # When the right code was typed, and in which submission's page.
+    confirmed_at = models.DateTimeField(_("confirmed at"), null=True, blank=True)
+    confirmed_by = models.UUIDField(null=True, blank=True)
+
     class Meta:
         verbose_name, verbose_name_plural = _("registration"), _("registrations")
         constraints = [

@@ -20,6 +20,7 @@ def publish(using: str) -> None:
             "closes": campaign.closes,
             "announces": campaign.announces,
             "longest_line": campaign.longest_line,
+            "confirms": campaign.confirms,
         }
         CampaignRow.objects.using(using).update_or_create(slug=campaign.slug, defaults=said)
         if campaign.gives_places:
@@ -33,5 +34,8 @@ def publish(using: str) -> None:
 
 def _is_migrated(using: str) -> bool:
     with connections[using].cursor() as cursor:
-        cursor.execute("SELECT FROM pg_indexes WHERE indexname = 'registration_number_in_campaign'")
-        return cursor.fetchone() is not None
+        cursor.execute(
+            "SELECT count(*) = 2 FROM information_schema.columns WHERE (table_name, column_name) IN "
+            "(('campaigns_campaign', 'confirms'), ('landing_registration', 'confirmed_at'))"
+        )
+        return bool(cursor.fetchone()[0])
