@@ -87,6 +87,7 @@ app.conf.update(
     redis_socket_connect_timeout=1.0,
     imports=[
         "landing.tasks",
+        "confirmations.tasks",
         "landing.storing.watchdog",
         "dashboard.live.settings_drift",
         "dashboard.live.reporter",
@@ -104,7 +105,7 @@ app.conf.update(
     task_acks_on_failure_or_timeout=False,
     # A name that is not in `queues` is a mistake, not a new queue.
     task_create_missing_queues=False,
-    task_queues=queues.lives,
+    task_queues=queues.consumed,
     task_default_queue=queues.LIVE,
     # Enough to join for each process, when messages are small; one of ours is up to 500 registrations.
     worker_prefetch_multiplier=1 if settings.WORKER_POOL == "gevent" else 32,

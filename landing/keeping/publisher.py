@@ -139,8 +139,14 @@ class Publisher:
         What the first node does not confirm is published through the second within the same deadline. The
         queue may hold it twice then, which changes nothing: the ids are the same. Raises NotConfirmed.
         """
-        body, properties = message_of(batch)
-        routing_key = next(self._routing_keys)
+        await self._publish(message_of(batch), next(self._routing_keys))
+
+    async def send_confirmations(self, batch: Sequence[Any]) -> None:
+        """Do the same with asks and typed codes in their wire form, for their own queue. Raises NotConfirmed."""
+        await self._publish(message_of(batch, task_messages.CONFIRM), queues.CONFIRMATIONS)
+
+    async def _publish(self, message: tuple[bytes, Basic.Properties], routing_key: str) -> None:
+        body, properties = message
         await self._through_one_of_two(lambda node: node.publish(body, routing_key, properties))
         self._warm()
 
@@ -206,9 +212,9 @@ def _is_ending() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def message_of(batch: Sequence[Any]) -> tuple[bytes, Basic.Properties]:
+def message_of(batch: Sequence[Any], name: str = task_messages.TASK) -> tuple[bytes, Basic.Properties]:
     """Return a batch in its wire form as the message that Celery would send for `save_phones_async.delay(batch)`."""
-    task = task_messages.of(batch, queued_at=now().isoformat())
+    task = task_messages.of(batch, name, queued_at=now().isoformat())
     return orjson.dumps(task.body), Basic.Properties(
         # Celery takes a header that is missing for None, and a header costs more than a registration.
         headers={name: value for name, value in task.headers.items() if value is not None},

@@ -23,6 +23,7 @@ for all that a worker holds, so 20 were used up by the restarts of one long outa
 
 LIVE = "registrations"
 DEAD = "registrations.dead"
+CONFIRMATIONS, CONFIRMATIONS_DEAD = "confirmations", "confirmations.dead"
 KEPT = "registrations.kept"
 REPLAYED = "registrations.replayed"
 """The routing key of what comes from the stream: it goes to a worker, and not into the stream once more."""
@@ -62,6 +63,31 @@ lives = [
 """The live queues, QUEUES of them. Which one a message goes to means nothing: a store is the same in any order."""
 live = lives[0]
 
+_dead_exchange = Exchange(DEAD, type="direct", durable=True)
+confirmations_dead = Queue(
+    CONFIRMATIONS_DEAD,
+    _dead_exchange,
+    routing_key=CONFIRMATIONS_DEAD,
+    # What is in it may be codes that people have typed: nobody reads it, and after ten minutes it is gone.
+    queue_arguments=_QUORUM | {"x-message-ttl": 600_000},
+    no_declare=True,
+)
+confirmations = Queue(
+    CONFIRMATIONS,
+    _exchange,  # the one to which a web may publish
+    routing_key=CONFIRMATIONS,
+    queue_arguments=_QUORUM
+    | {
+        "x-dead-letter-exchange": DEAD,
+        "x-dead-letter-routing-key": CONFIRMATIONS_DEAD,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+        "x-delivery-limit": DELIVERY_LIMIT,
+    },
+    no_declare=True,
+)
+"""Asks for a code and typed codes. The stream has no copy of it."""
+
 kept = Queue(
     KEPT,
     _exchange,
@@ -70,8 +96,13 @@ kept = Queue(
 )
 """A stream with a copy of each message, if KEEP_DAYS is above 0. The confirm of a publish waits for it too."""
 
-promised = [*lives, dead, *([kept] if settings.KEEP_DAYS else [])]
+promised = [*lives, dead, confirmations, *([kept] if settings.KEEP_DAYS else [])]
 """The queues that must be there."""
+
+consumed = [
+    queue for queue in (*lives, confirmations) if queue.name in (settings.WORKER_QUEUES or [queue.name])
+]
+"""The queues that a worker reads."""
 
 # Short-lived words of each process on its settings, for `manage.py doctor`: losing them costs nothing.
 announcements = Queue(
@@ -85,7 +116,8 @@ announcements = Queue(
 
 def declare(connection: Any) -> None:
     """Create exchanges, queues and bindings where they are missing. Raises if one has other arguments."""
-    _declare(connection, dead)
+    for queue in (dead, confirmations_dead, confirmations):
+        _declare(connection, queue)
     for queue in lives:
         _declare_live(connection, queue)
     if settings.KEEP_DAYS:
