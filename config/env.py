@@ -41,7 +41,16 @@ class Variable:
     def shared(self) -> bool:
         """Whether processes that differ in it are misconfigured. Each has its own port, size and login."""
         own = ("PORT", "BIND", "LANDING_DIR", "WEB_", "WORKER_", "FLOWER_", "SPOOL_", "LOG_LEVEL", "OTEL_")
-        return not (self.name.startswith(own) or self.name.endswith(("_USER", "_PASSWORD")))
+        courier = (
+            "CODE_KEY",
+            "CODE_GATEWAY_",
+            "CODE_TEMPLATE",
+            "CODE_BUDGET",
+            "CODE_TTL",
+            "CODE_RATE",
+            "COURIER_",
+        )
+        return not (self.name.startswith((*own, *courier)) or self.name.endswith(("_USER", "_PASSWORD")))
 
 
 @dataclass(frozen=True)

@@ -261,6 +261,54 @@ WORKER_DEAF_AFTER = env.seconds(
     "A worker that has no message in hand for this many seconds while some are ready ends, to be restarted.",
 )
 
+WORKER_QUEUES = env.names(
+    "WORKER_QUEUES",
+    "",
+    "The queues that this worker reads, such as `confirmations` to keep typed codes apart from a backlog of "
+    "registrations. Empty: all.",
+)
+
+env.section("Codes by SMS: proving a phone number (docs/confirmation.md)")
+CODE_GATEWAY = env.names(
+    "CODE_GATEWAY",
+    "off",
+    "What sends codes: off, file, console, kavenegar, smsir, ghasedak, twilio or the path of a TOML file. "
+    "With commas: in this order, when one sends nothing.",
+)
+SENDS_CODES = CODE_GATEWAY not in ([], ["off"])
+CODE_GATEWAY_URL = env.text(
+    "CODE_GATEWAY_URL",
+    "",
+    "The address of the gateway, in place of its usual one. http only to this machine and to COURIER_ALLOW.",
+)
+CODE_GATEWAY_KEY = env.text(
+    "CODE_GATEWAY_KEY", "", "The key that the gateway gave you. The courier alone needs it."
+)
+CODE_TEMPLATE = env.text(
+    "CODE_TEMPLATE",
+    "",
+    "The name of your approved pattern, of one for each language: fa=verify,en=verify-en.",
+)
+CODE_KEY = env.text(
+    "CODE_KEY",
+    "",
+    "What codes are made from: 32 or more random characters, the same in workers and couriers, and nowhere else.",
+)
+CODE_BUDGET = env.integer(
+    "CODE_BUDGET",
+    "0",
+    "The most parts of SMS that are paid for in a day. 0: not set, which only file and console take.",
+)
+CODE_TTL = env.integer(
+    "CODE_TTL", "600", "Seconds for which a code can be typed after it was sent.", least=60
+)
+CODE_RATE = env.seconds("CODE_RATE", "10", "The most SMS that are sent in a second.")
+COURIER_ALLOW = env.addresses(
+    "COURIER_ALLOW",
+    "",
+    "Addresses of our own network that the courier may call, by http too: addresses or CIDR ranges. Empty: none.",
+)
+
 env.section("Flower")
 FLOWER_USER = env.text("FLOWER_USER", "", "Login of the monitoring page. Flower refuses to start without it.")
 FLOWER_PASSWORD = env.text(
@@ -303,6 +351,7 @@ FINGERPRINT = env.fingerprint(SECRET_KEY)
 INSTALLED_APPS = [
     "campaigns",
     "landing",  # before the admin, whose frame it changes
+    "confirmations",
     "dashboard.apps.StaffAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -455,6 +504,11 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "landing.door.openapi.complete",
     ],
+    "ENUM_NAME_OVERRIDES": {
+        "ConfirmationStatusEnum": "landing.door.serializers.CONFIRMATION",
+        "CheckingStatusEnum": ["checking"],
+        "StatusStatusEnum": ["Processing", "Registered", "Failed"],
+    },
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

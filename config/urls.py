@@ -32,6 +32,7 @@ class SchemaView(SpectacularAPIView):
 
 urlpatterns = [
     path("", include("landing.urls")),
+    path("", include("confirmations.urls")),
     path("favicon.ico", RedirectView.as_view(url="/static/landing/favicon.svg")),
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),

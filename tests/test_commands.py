@@ -48,7 +48,7 @@ def test_its_help_tells_what_its_exit_codes_mean(name: str) -> None:
     assert exit_codes_of(name) > {0}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", sorted({*COMMANDS} - {"courier"}))  # it runs, and reports nothing
 def test_it_reports_as_json_too(name: str) -> None:
     for parser in verbs_of(parser_of(name)):
         assert "--json" in parser.format_help(), parser.prog

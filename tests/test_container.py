@@ -79,7 +79,9 @@ def test_a_wrong_number_is_explained(name: str, value: str) -> None:
 def test_every_package_of_the_product_comes_into_the_image() -> None:
     allowed = set(re.findall(r"^!(\w+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
     layers = re.search(
-        r"\[importlinter:contract:rooms\].*?layers =\n(.*?)\n\n", (ROOT / ".importlinter").read_text(), re.S
+        r"\[importlinter:contract:rooms\].*?layers =\n(.*?)\n\n",
+        (ROOT / ".importlinter").read_text(),
+        re.DOTALL,
     )
     assert layers is not None
     assert set(layers[1].split()) <= allowed

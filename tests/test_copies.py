@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def cluster(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What three nodes of RabbitMQ tell of our queues. The real ones are in the cluster drill."""
     told: dict[str, Any] = {"members": ["a", "b", "c"], "online": ["a", "b", "c"]}
-    arguments = {queue.name: queue.queue_arguments for queue in (queues.live, queues.dead)}
+    arguments = {queue.name: queue.queue_arguments for queue in queues.promised}
 
     def queue(name: str, timeout: float) -> dict[str, Any]:
         return {"name": name, "arguments": arguments[name], **told}

@@ -11,7 +11,6 @@ from celery.result import AsyncResult
 from django.test import Client
 
 from config.celery import app
-from landing import tasks
 from landing.door import status
 from landing.door.status import Known, State
 from landing.keeping import queues

@@ -43,7 +43,7 @@ def embedded(language: str) -> dict[str, str]:
 
 def used() -> set[Message]:
     found: set[Message] = {(None, text) for text in embedded("en").values()}
-    for room in ("campaigns", "landing", "dashboard"):
+    for room in ("campaigns", "landing", "confirmations", "courier", "dashboard"):
         for path in (ROOT / room).rglob("*.py"):
             found.update(in_python(path))
         for path in (ROOT / room).rglob("*.html"):

@@ -9,8 +9,8 @@ import pytest
 from django.core.management import call_command
 from django.db import ProgrammingError, connection
 
-from landing.storing import outages
 from landing.models import Registration, StoredSubmission
+from landing.storing import outages
 from landing.tasks import save_phones_async
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -34,6 +34,7 @@ WHEN = {
     "invalid_idempotency_key": "`Idempotency-Key` is longer than 255 characters.",
     "invalid_fields": "A campaign does not take what was sent for its fields; `errors` names each field and the reason.",
     "consent_required": "The campaign asks for `consent`, and it is not `true`.",
+    "invalid_code": "`code` is missing, or not six digits; `errors` gives the reason. No try is spent.",
     "bad_request": "The request is not for this site: its `Host` is not among ALLOWED_HOSTS.",
     "forbidden": "A page's form was sent without its secret. Never from the API.",
     "not_open_yet": "The campaign has not begun. `opens_at` and `Retry-After` say when.",
@@ -46,6 +47,8 @@ WHEN = {
     "too_large": "The body is larger than 16 KB.",
     "unsupported_media_type": "The body is neither JSON nor a form, or it is compressed.",
     "rate_limited": "The address has used up its share. `Retry-After` says when there is room for one more.",
+    "too_many_codes": "The address has asked for too many codes. `Retry-After` says when it may ask again.",
+    "too_many_tries": "Too many codes were typed for this registration. `Retry-After` says when to go on.",
     "internal": "A fault of ours. Nothing was promised.",
     "unavailable": "Neither queue nor spool could keep it in time. `Retry-After` says when to try again.",
 }
@@ -70,13 +73,23 @@ _REGISTER_ERRORS = (
     "internal",
     "unavailable",
 )
-_PASSING = ("not_open_yet", "too_slow", "rate_limited", "internal", "unavailable")
+_PASSING = (
+    *(
+        "not_open_yet",
+        "too_slow",
+        "rate_limited",
+        "too_many_codes",
+        "too_many_tries",
+        "internal",
+        "unavailable",
+    ),
+)
 _STATUS_ERRORS = ("bad_request", "not_found", "not_acceptable", "internal")
 
 _SNIPPETS = Path(__file__).parent / "snippets"
 _SNIPPET_TITLES = {"register.sh": "curl", "register.js": "JavaScript", "register.py": "Python"}
 
-_LANGUAGE = OpenApiParameter(
+LANGUAGE = OpenApiParameter(
     "Accept-Language", str, OpenApiParameter.HEADER, description="`fa` or `en`: the language of errors."
 )
 _STATES = {
@@ -128,11 +141,11 @@ many seconds. There are no other rate-limit headers: behind a shared address, wh
 """
 
 
-def _answered(name: str, schema: Any, meaning: str, statuses: list[int]) -> OpenApiParameter:
+def answered(name: str, schema: Any, meaning: str, statuses: list[int]) -> OpenApiParameter:
     return OpenApiParameter(name, schema, OpenApiParameter.HEADER, description=meaning, response=statuses)
 
 
-def _errors(codes: tuple[str, ...]) -> dict[Any, OpenApiResponse]:
+def errors(codes: tuple[str, ...]) -> dict[Any, OpenApiResponse]:
     found = {}
     for status in sorted({problems.STATUSES[code] for code in codes}):
         its = [code for code in codes if problems.STATUSES[code] == status]
@@ -147,6 +160,7 @@ def _errors(codes: tuple[str, ...]) -> dict[Any, OpenApiResponse]:
 _CITY = Field("city", "choice", is_required=True, longest=60, choices=(), labels={"fa": "شهر", "en": "City"})
 _ERRORS: dict[str, Exception] = {
     "invalid_fields": InvalidFields([(_CITY, "required")]),
+    "invalid_code": problems.Refused("invalid_code", reason="too_short"),
     "not_open_yet": Shut("not_open_yet", datetime(2026, 12, 11, 6, 30, tzinfo=UTC)),
 }
 
@@ -169,7 +183,7 @@ _CODE = "\n".join(
 
 
 def _registering(
-    operation_id: str, sent: Any, more: str, examples: list[OpenApiExample], errors: tuple[str, ...]
+    operation_id: str, sent: Any, more: str, examples: list[OpenApiExample], codes: tuple[str, ...]
 ) -> Callable[[View], View]:
     """Return what the document says of an address that registers: which body it takes, and what it answers."""
     return extend_schema(
@@ -182,7 +196,7 @@ def _registering(
             202: OpenApiResponse(
                 ReceiptSerializer, "Kept.", [OpenApiExample("accepted", receipts.receipt(REQUEST_ID))]
             ),
-            **_errors(errors),
+            **errors(codes),
         },
     )
 
@@ -203,10 +217,10 @@ _REGISTER_PARAMETERS = [
         "and are stored once, however often they are sent.",
         examples=[OpenApiExample("a UUID for each form", REQUEST_ID)],
     ),
-    _LANGUAGE,
-    _answered("X-Request-ID", {"type": "string", "format": "uuid"}, "The same as `request_id`.", [202]),
-    _answered("Location", str, "Where to ask what became of it.", [202]),
-    _answered("Retry-After", {"type": "integer", "minimum": 1}, "Seconds to wait.", [403, 429, 503]),
+    LANGUAGE,
+    answered("X-Request-ID", {"type": "string", "format": "uuid"}, "The same as `request_id`.", [202]),
+    answered("Location", str, "Where to ask what became of it.", [202]),
+    answered("Retry-After", {"type": "integer", "minimum": 1}, "Seconds to wait.", [403, 429, 503]),
 ]
 register = _registering(
     "register",
@@ -245,8 +259,8 @@ register_in = _registering(
 status = extend_schema(
     operation_id="status",
     parameters=[
-        _LANGUAGE,
-        _answered(
+        LANGUAGE,
+        answered(
             "Retry-After",
             {"type": "integer", "minimum": 1, "maximum": 60},
             "With `Processing`: seconds to wait before asking again. It grows while registrations wait.",
@@ -267,7 +281,7 @@ status = extend_schema(
                 )
             ],
         ),
-        **_errors(_STATUS_ERRORS),
+        **errors(_STATUS_ERRORS),
     },
 )
 """What the document says of a question about a registration."""

@@ -28,11 +28,12 @@ CONTENT_TYPE = "application/problem+json"
 
 
 class Texts(NamedTuple):
-    """Titles and details by code, and what is wrong with a phone number and with a field, by reason."""
+    """Titles and details by code, and what is wrong with a phone number, a field and a one-time code, by reason."""
 
     problems: dict[str, tuple[str, str]]
     phone_reasons: dict[str, str]
     field_reasons: dict[str, str]
+    code_reasons: dict[str, str]
 
 
 # code: (status, title, detail). The Persian is in locale/.
@@ -59,6 +60,7 @@ _PROBLEMS = {
         _("Consent required"),
         _("Nobody is registered without having agreed to the text. Tick its box."),
     ),
+    "invalid_code": (400, _("Invalid code"), ""),
     "bad_request": (400, _("Bad request"), _("The request cannot be understood.")),
     "forbidden": (403, _("Forbidden"), _("You may not do this.")),
     "not_open_yet": (403, _("Not open yet"), _("Registration has not begun yet.")),
@@ -83,6 +85,18 @@ _PROBLEMS = {
         _("Too many requests"),
         _("Too many registrations from your address. Try again after the time that Retry-After gives."),
     ),
+    "too_many_codes": (
+        429,
+        _("Too many codes"),
+        _(
+            "Too many codes were asked for from your address. Ask again after the time that Retry-After gives."
+        ),
+    ),
+    "too_many_tries": (
+        429,
+        _("Too many tries"),
+        _("Too many codes were typed. Try again after the time that Retry-After gives."),
+    ),
     "internal": (
         500,
         _("Internal error"),
@@ -96,7 +110,10 @@ _PROBLEMS = {
 }
 
 # They answer other requests than registrations, and are not counted in refused_total.
-_OF_OTHER_REQUESTS = frozenset({"forbidden", "not_found", "method_not_allowed", "not_acceptable"})
+_OF_OTHER_REQUESTS = frozenset(
+    {"forbidden", "not_found", "method_not_allowed", "not_acceptable"}
+    | {"invalid_code", "too_many_codes", "too_many_tries"}
+)
 
 # What is wrong with a phone number: InvalidPhone.reason, and "required" when there is none.
 PHONE_REASONS = {
@@ -120,16 +137,30 @@ FIELD_REASONS = {
     "bad_characters": _("There is a character here that cannot be taken."),
 }
 
+# What is wrong with a code that was typed: confirmations.codes.InvalidCode.reason.
+CODE_REASONS = {
+    "required": _("The code is missing."),
+    "blank": _("The code is empty."),
+    "not_text": _("Send the code as text."),
+    "bad_characters": _("A code has digits only."),
+    "too_short": _("The code is too short: it has six digits."),
+    "too_long": _("The code is too long: it has six digits."),
+}
+
 STATUSES = {code: problem[0] for code, problem in _PROBLEMS.items()}
 """The HTTP status of each code."""
 _CODES_BY_STATUS = {status: code for code, status in reversed(STATUSES.items())}
 
 
 class Refused(exceptions.APIException):
-    """A request that is answered with the problem of this code."""
+    """A request that is answered with the problem of this code.
 
-    def __init__(self, code: str) -> None:
+    reason: one of CODE_REASONS. retry_after: seconds.
+    """
+
+    def __init__(self, code: str, *, reason: str = "", retry_after: float | None = None) -> None:
         super().__init__(detail="", code=code)
+        self.reason, self.retry_after = reason, retry_after
 
 
 @cache
@@ -141,7 +172,9 @@ def in_language(language: str) -> Texts:
     with translation.override(language):
         texts = {code: (str(title), str(detail)) for code, (_status, title, detail) in _PROBLEMS.items()}
         phone_reasons = {reason: str(text) for reason, text in PHONE_REASONS.items()}
-        return Texts(texts, phone_reasons, {reason: str(text) for reason, text in FIELD_REASONS.items()})
+        field_reasons = {reason: str(text) for reason, text in FIELD_REASONS.items()}
+        code_reasons = {reason: str(text) for reason, text in CODE_REASONS.items()}
+        return Texts(texts, phone_reasons, field_reasons, code_reasons)
 
 
 def body(
@@ -171,6 +204,8 @@ def _errors(error: BaseException | None, texts: Texts, language: str) -> list[di
     if isinstance(error, InvalidPhone):
         detail = texts.phone_reasons[error.reason]
         return [{"field": "phone_number", "code": error.reason, "detail": detail}]
+    if isinstance(error, Refused) and error.reason:
+        return [{"field": "code", "code": error.reason, "detail": texts.code_reasons[error.reason]}]
     if isinstance(error, InvalidFields):
         return [
             {

@@ -9,6 +9,12 @@ from campaigns import line, sources
 from landing.door import problems
 from lib import phones
 
+CONFIRMATION = (
+    *("unasked", "waiting", "sent", "checking", "confirmed"),
+    *("expired", "locked", "later", "undelivered", "impossible"),
+)
+"""The states of a confirmation."""
+
 
 @extend_schema_field(
     {"type": "string", "pattern": phones.PATTERN, "maxLength": phones.LONGEST_INPUT, "example": "09123456789"}
@@ -62,20 +68,45 @@ class PlaceSerializer(serializers.Serializer[Any]):
     position = serializers.IntegerField(required=False, help_text="While waiting: 1 is the next.")
 
 
+class TrySerializer(serializers.Serializer[Any]):
+    """The last code that was typed."""
+
+    id = serializers.UUIDField(help_text="The `try` of the answer to it.")
+    result = serializers.ChoiceField(["wrong", "late", "locked"])
+
+
+class ConfirmationSerializer(serializers.Serializer[Any]):
+    """How far the proof of a phone number is, in a campaign that asks for it. Times are in seconds."""
+
+    status = serializers.ChoiceField(CONFIRMATION)
+    wait = serializers.IntegerField(required=False, help_text="About how long until a code is sent.")
+    before = serializers.IntegerField(required=False, help_text="About how many people are before this one.")
+    called = serializers.BooleanField(
+        required=False, help_text="Ask for a code again now, or the turn passes: it says that you are here."
+    )
+    expires_in = serializers.IntegerField(required=False)
+    again_in = serializers.IntegerField(required=False, help_text="When another code can be asked for.")
+    tries_left = serializers.IntegerField(required=False)
+    digits = serializers.IntegerField(required=False)
+    last_try = TrySerializer(required=False)
+    why = serializers.ChoiceField(["limit", "budget", "gateway", "off"], required=False)
+
+
 class StatusSerializer(serializers.Serializer[Any]):
     """What became of a registration."""
 
     task_id = serializers.UUIDField()
     status = serializers.ChoiceField(["Processing", "Registered", "Failed"])
     place = PlaceSerializer(required=False)
+    confirmation = ConfirmationSerializer(required=False)
 
 
 class FieldErrorSerializer(serializers.Serializer[Any]):
     """What is wrong with one field."""
 
-    field = serializers.CharField(help_text="phone_number, or the name of a campaign's field.")
+    field = serializers.CharField(help_text="phone_number, code, or the name of a campaign's field.")
     code = serializers.ChoiceField(
-        sorted({*problems.PHONE_REASONS, *problems.FIELD_REASONS}),
+        sorted({*problems.PHONE_REASONS, *problems.FIELD_REASONS, *problems.CODE_REASONS}),
         help_text="The reason, in a word that never changes.",
     )
     detail = serializers.CharField()

@@ -6,7 +6,7 @@ Django's threads, with a deadline, and none for a while after a failure.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -41,6 +41,10 @@ WHERE request_id = ANY(%s)
 """
 
 
+tell_more: Callable[[str, Known], Awaitable[Mapping[str, Any]]] | None = None
+"""What tells more of a stored submission: confirmations/ puts it here, which this package does not know."""
+
+
 def is_ours(task_id: str) -> bool:
     """Return whether this id was given out here: it is sealed with SECRET_KEY, so no store is asked."""
     return request_ids.is_genuine(settings.SECRET_KEY.encode(), task_id)
@@ -57,6 +61,13 @@ async def ask(task_id: str) -> Known | None:
 
     For the event loop of the intake. Whatever store is down, an id that is ours is not None.
     """
+    known = await _known(task_id)
+    if tell_more and known and known.state is State.STORED:
+        return known._replace(more=await tell_more(task_id, known))
+    return known
+
+
+async def _known(task_id: str) -> Known | None:
     ours = is_ours(task_id)
     if ours and surely_waits(task_id):
         return Known(State.WAITING)
@@ -79,7 +90,7 @@ def of(task_id: str) -> Known | None:
 
 def body(task_id: str, known: Known) -> dict[str, Any]:
     """Return what the API answers."""
-    told: dict[str, Any] = {"task_id": task_id, "status": known.state.shown}
+    told: dict[str, Any] = {"task_id": task_id, "status": known.state.shown, **known.more}
     place = lines.place_of(known.campaign, known.number)
     return told | {"place": place} if place else told
 

@@ -4,6 +4,7 @@ import enum
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
@@ -44,11 +45,15 @@ class State(enum.StrEnum):
 
 
 class Known(NamedTuple):
-    """What is known of a submission: its state; once it is stored also its campaign, and its number if there is one."""
+    """What is known of a submission: its state; once it is stored also its campaign, and its number if there is one.
+
+    more: members that others add to the answer.
+    """
 
     state: State
     campaign: str = DEFAULT
     number: int | None = None
+    more: Mapping[str, Any] = MappingProxyType({})
 
 
 class Reader:

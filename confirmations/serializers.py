@@ -1,0 +1,38 @@
+"""What the two addresses of a confirmation take and answer, for the OpenAPI schema."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from landing.door.serializers import ConfirmationSerializer
+
+
+class CodeSerializer(serializers.Serializer[Any]):
+    """A typed code. confirmations/codes.py judges it. Other members are ignored."""
+
+    code = serializers.CharField(
+        max_length=64, help_text="Six digits, Persian ones too; spaces and hyphens between them are fine."
+    )
+
+
+class CheckingSerializer(serializers.Serializer[Any]):
+    """A code is on its way to its verdict."""
+
+    status = serializers.ChoiceField(["checking"])
+    # The member's name; the class has a method of this name too.
+    locals()["try"] = serializers.UUIDField(help_text="Compare with `last_try` of the state.")
+
+
+class AskedSerializer(serializers.Serializer[Any]):
+    """The question for a code is kept."""
+
+    task_id = serializers.UUIDField()
+    status = serializers.ChoiceField(["Processing", "Registered", "Failed"])
+    status_url = serializers.CharField(help_text="Ask here what became of it.")
+    confirmation = ConfirmationSerializer()
+
+
+class TypedSerializer(AskedSerializer):
+    """The typed code is kept, and will be judged by when it arrived."""
+
+    confirmation = CheckingSerializer()  # type: ignore[assignment]
