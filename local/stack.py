@@ -86,6 +86,7 @@ class Stack:
         self.worker = App("worker", self.state_dir, worker, patience=25)
         flower = ["celery", "-A", "config.celery", "flower", "--conf=config/flower.conf.py"]
         self.flower = App("flower", self.state_dir, flower, patience=5)
+        self.courier = App("courier", self.state_dir, ["manage", "courier"], patience=15)
 
     def run(self) -> None:
         """Start everything, show the table, and keep everything running until a signal comes."""
@@ -117,8 +118,8 @@ class Stack:
         self._settle()
         self._say("Preparing the database, the queue and the static files…")
         self._prepare()
-        self._say("Starting the web server, the worker and Flower…")
-        for app in (self.web, self.worker, self.flower):
+        self._say("Starting the web server, the worker, Flower and the courier…")
+        for app in self.apps:
             app.start()
         self._wait_until_ready()
 
@@ -127,7 +128,9 @@ class Stack:
         self.prepare.stop()
         self.web.stop()
         self.flower.terminate()
+        self.courier.terminate()
         self.worker.stop()
+        self.courier.stop()
         self.flower.stop()
         if self.servers:
             self.servers.stop()
@@ -135,7 +138,7 @@ class Stack:
     def supervise(self) -> None:
         """Start again, with growing pauses, whatever ends."""
         assert self.servers is not None
-        children: tuple[Server | App, ...] = (*self.servers.all, self.web, self.worker, self.flower)
+        children: tuple[Server | App, ...] = (*self.servers.all, *self.apps)
         watched = [Watch(child) for child in children]
         while True:
             for watch in watched:
@@ -154,6 +157,7 @@ class Stack:
                 "Flower",
                 f"{self.flower_url}/    {self.settings['FLOWER_USER']} / {self.settings['FLOWER_PASSWORD']}",
             ),
+            ("Codes by SMS", f'{self.state_dir / "sms.log"}    of campaigns with confirm = "sms"'),
             ("Logs", f"{self.state_dir / 'logs'}"),
             ("Stop", "Ctrl-C"),
         ):
@@ -163,6 +167,12 @@ class Stack:
     def example(self) -> str:
         header, body = "'Content-Type: application/json'", """'{"phone_number": "09123456789"}'"""
         return f"Try it:  curl -i {self.url}/api/register/ -H {header} -d {body}"
+
+    @property
+    def apps(self) -> list[App]:
+        """The product's processes that run here: no courier without a gateway."""
+        sends = self.settings.get("CODE_GATEWAY", "off") != "off"
+        return [self.web, self.worker, self.flower, *([self.courier] if sends else [])]
 
     @property
     def url(self) -> str:
@@ -186,6 +196,8 @@ class Stack:
             "FLOWER_PASSWORD": self.secrets["FLOWER_PASSWORD"],
             "FLOWER_URL": f"{self.flower_url}/",
             "SPOOL_DIR": str(self.state_dir / "spool"),
+            "CODE_GATEWAY": "file",
+            "CODE_KEY": self.secrets["CODE_KEY"],
         }
         known = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=", _read(ROOT / ".env.example"), re.MULTILINE))
         chosen = {
@@ -209,7 +221,8 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
         admin = {"USERNAME": "admin", "EMAIL": "admin@localhost", "PASSWORD": self.secrets["ADMIN_PASSWORD"]}
-        self.web.environment = self.worker.environment = self.flower.environment = environment
+        for app in (self.web, self.worker, self.flower, self.courier):
+            app.environment = environment
         self.prepare.environment = environment | {
             f"DJANGO_SUPERUSER_{name}": value for name, value in admin.items()
         }
@@ -226,7 +239,7 @@ class Stack:
         pages = {f"{self.url}/readyz": self.web, f"{self.flower_url}/healthcheck": self.flower}
         for page, server in pages.items():
             while not _answers(page):
-                for app in (self.web, self.worker, self.flower):
+                for app in self.apps:
                     if not app.alive:
                         raise StackFailed(f"The {app.name} process ended while starting:\n{_tail(app)}")
                 if time.monotonic() > until:

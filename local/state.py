@@ -17,6 +17,7 @@ SECRETS = (
     "MONGODB_PASSWORD",
     "ADMIN_PASSWORD",
     "FLOWER_PASSWORD",
+    "CODE_KEY",
 )
 
 # Below every system's range for outgoing connections: a client that keeps dialling a stopped server
@@ -83,7 +84,9 @@ def load_secrets(state_dir: Path) -> dict[str, str]:
     known = read_env(file)
     missing = [name for name in SECRETS if name not in known]
     if missing:
-        known |= {name: secrets.token_urlsafe(36 if name == "SECRET_KEY" else 15) for name in missing}
+        known |= {
+            name: secrets.token_urlsafe(36 if name in ("SECRET_KEY", "CODE_KEY") else 15) for name in missing
+        }
         write_env(file, known)
     return known
 
