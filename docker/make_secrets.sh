@@ -17,17 +17,17 @@ random() { # 40 hexadecimal digits: 160 bits, and nothing that a URL, a shell or
 
 made=0
 for name in \
-  secret_key \
-  postgres_admin postgres_owner postgres_worker postgres_web postgres_toolbox \
+  secret_key code_key \
+  postgres_admin postgres_owner postgres_worker postgres_web postgres_toolbox postgres_courier \
   rabbitmq_admin rabbitmq_migrate rabbitmq_worker rabbitmq_web rabbitmq_flower rabbitmq_toolbox rabbitmq_cookie \
-  redis_admin redis_worker redis_web redis_flower redis_toolbox \
+  redis_admin redis_worker redis_web redis_flower redis_toolbox redis_courier \
   mongodb_admin mongodb_worker mongodb_web mongodb_toolbox mongodb_express \
   flower_password mongo_express_password
 do
   file=$directory/$name
   if [ ! -s "$file" ]; then
     case $name in
-      secret_key) value=$(random)$(random) ;;
+      secret_key | code_key) value=$(random)$(random) ;;
       *) value=$(random) ;;
     esac
     printf '%s\n' "$value" > "$file.new"
@@ -36,4 +36,7 @@ do
   fi
   chmod 644 "$file"
 done
+# The key of a gateway for SMS comes from the gateway: docs/confirmation.md.
+[ -e "$directory/code_gateway_key" ] || : > "$directory/code_gateway_key"
+chmod 644 "$directory/code_gateway_key"
 echo "$made secrets made, the others kept: $directory"

@@ -7,6 +7,11 @@ GRANT SELECT, INSERT, UPDATE (first_seen, last_seen) ON landing_registration TO 
 GRANT SELECT, INSERT, UPDATE (accepted_at, details) ON landing_submission TO breakwater_worker;
 -- A campaign that no migrate has seen gets its row when its first registration is stored. It counts those with places.
 GRANT SELECT, INSERT, UPDATE (last_number) ON campaigns_campaign TO breakwater_worker;
+-- It puts questions for codes into the line, judges codes that were typed, and confirms. It never sends one.
+GRANT SELECT, INSERT, UPDATE (here_at) ON confirmations_ask TO breakwater_worker;
+GRANT SELECT, UPDATE (tries, closed_at, closed_as) ON confirmations_challenge TO breakwater_worker;
+GRANT SELECT, INSERT ON confirmations_try TO breakwater_worker;
+GRANT UPDATE (status, confirmed_at, confirmed_by) ON landing_registration TO breakwater_worker;
 -- It parks what MongoDB cannot take, locks it (UPDATE), and moves it on.
 GRANT SELECT, INSERT, UPDATE, DELETE ON landing_parked_log TO breakwater_worker;
 
@@ -18,6 +23,10 @@ GRANT SELECT ON landing_registration, landing_submission, landing_parked_log TO 
 GRANT SELECT ON campaigns_campaign, campaigns_consent_text TO breakwater_web;
 -- Its admin sets a campaign's capacity and cancels places.
 GRANT UPDATE (capacity, admitted, cancelled) ON campaigns_campaign TO breakwater_web;
+-- It tells how far a confirmation is, without what a code is made of.
+GRANT SELECT ON confirmations_ask, confirmations_try TO breakwater_web;
+GRANT SELECT (id, registration_id, opened_at, sent_at, first_sent_at, expires_at, tries, closed_at, closed_as)
+  ON confirmations_challenge TO breakwater_web;
 -- It asks for exports and sends their files.
 GRANT SELECT, INSERT ON dashboard_export TO breakwater_web;
 GRANT SELECT ON dashboard_exportchunk TO breakwater_web;
@@ -42,12 +51,23 @@ BEGIN
     -- `campaign` sets a capacity, cancels places, and draws.
     GRANT UPDATE (is_numbered, last_number, capacity, admitted, cancelled) ON campaigns_campaign TO breakwater_toolbox;
     GRANT UPDATE (number) ON landing_registration TO breakwater_toolbox;
+    -- `codes` tells of the line and of the budget, and switches codes off and on.
+    GRANT SELECT ON confirmations_ask, confirmations_try, confirmations_budget, confirmations_lease TO breakwater_toolbox;
+    GRANT SELECT, INSERT, UPDATE ON confirmations_switch TO breakwater_toolbox;
     -- remove_second_factor takes one away, and adds that to the audit log. It reads no password, key or code.
     GRANT SELECT (id, username) ON auth_user TO breakwater_toolbox;
     GRANT SELECT (id, user_id), DELETE ON otp_totp_totpdevice TO breakwater_toolbox;
     GRANT SELECT, DELETE ON otp_static_staticdevice TO breakwater_toolbox;
     GRANT SELECT (id, device_id), DELETE ON otp_static_statictoken TO breakwater_toolbox;
     GRANT SELECT (id), INSERT ON django_admin_log TO breakwater_toolbox;
+  END IF;
+  -- The courier sends codes: it reads who is registered, and writes what became of each question.
+  IF to_regrole('breakwater_courier') IS NOT NULL THEN
+    REVOKE ALL ON ALL TABLES IN SCHEMA public FROM breakwater_courier;
+    GRANT SELECT ON landing_registration, landing_submission, campaigns_campaign, confirmations_try TO breakwater_courier;
+    GRANT SELECT, UPDATE ON confirmations_ask TO breakwater_courier;
+    GRANT SELECT, INSERT, UPDATE ON confirmations_challenge, confirmations_budget, confirmations_lease,
+      confirmations_switch TO breakwater_courier;
   END IF;
 END
 $$;

@@ -29,7 +29,12 @@ web:
   files: {SECRET_KEY: secret_key, POSTGRES_PASSWORD: postgres_web, RABBITMQ_PASSWORD: rabbitmq_web, REDIS_PASSWORD: redis_web, MONGODB_PASSWORD: mongodb_web}
 worker:
   users: {POSTGRES_USER: breakwater_worker, RABBITMQ_USER: worker, REDIS_USER: worker, MONGODB_USER: worker}
-  files: {SECRET_KEY: secret_key, POSTGRES_PASSWORD: postgres_worker, RABBITMQ_PASSWORD: rabbitmq_worker, REDIS_PASSWORD: redis_worker, MONGODB_PASSWORD: mongodb_worker}
+  files: {SECRET_KEY: secret_key, POSTGRES_PASSWORD: postgres_worker, RABBITMQ_PASSWORD: rabbitmq_worker, REDIS_PASSWORD: redis_worker, MONGODB_PASSWORD: mongodb_worker{{ if .Values.courier.enabled }}, CODE_KEY: code_key{{ end }}}
+{{- if .Values.courier.enabled }}
+courier:
+  users: {POSTGRES_USER: breakwater_courier, REDIS_USER: courier}
+  files: {SECRET_KEY: secret_key, CODE_KEY: code_key, CODE_GATEWAY_KEY: code_gateway_key, POSTGRES_PASSWORD: postgres_courier, REDIS_PASSWORD: redis_courier}
+{{- end }}
 migrate:
   users: {POSTGRES_USER: breakwater_owner, RABBITMQ_USER: migrate}
   files: {SECRET_KEY: secret_key, POSTGRES_PASSWORD: postgres_owner, RABBITMQ_PASSWORD: rabbitmq_migrate}
@@ -45,6 +50,9 @@ toolbox:
 {{- define "breakwater.servers" -}}
 web: [postgresql, rabbitmq, management, redis, mongodb]
 worker: [postgresql, rabbitmq, redis, mongodb]
+{{- if .Values.courier.enabled }}
+courier: [postgresql, redis]
+{{- end }}
 migrate: [postgresql, rabbitmq]
 flower: [rabbitmq, management, redis]
 toolbox: [postgresql, rabbitmq, management, redis, mongodb]

@@ -43,7 +43,7 @@
 {{- end -}}
 {{- if $values.postgresql.create -}}
 {{- range $role, $name := $values.postgresql.roleSecrets -}}
-{{- if not $name -}}
+{{- if not (or $name (and (eq $role "courier") (not $values.courier.enabled))) -}}
 {{- $faults = append $faults (printf "postgresql.roleSecrets.%s is not set. CloudNativePG wants a basic-auth Secret for each role (README.md, \"Secrets\")." $role) -}}
 {{- end -}}
 {{- end -}}
