@@ -26,7 +26,7 @@ from landing.door.serializers import (
 )
 from landing.keeping import intake
 from landing.keeping.refusals import TooManyRequests, Unavailable
-from landing.page import branding, rendering
+from landing.page import branding, confirming, rendering
 from landing.storing import backlog, lines
 from landing.storing.task_states import State
 from landing.submission import Submission
@@ -171,11 +171,14 @@ def progress(request: HttpRequest, language: str, task_id: UUID, slug: str = DEF
     if known is None or slug not in branding.campaigns():
         return problems.answer(request, "not_found")
     place = lines.place_of(known.campaign, known.number) or {}
+    code = known.more.get("confirmation")
+    confirmation = confirming.shown(code, language, slug, request.GET.get("wrong", "")) if code else None
     context = {
         "task_id": str(task_id),
         "state": known.state.shown,
         "place": rendering.place_words(place, language, slug),
-        "refresh": _refresh(known.state, place),
+        "refresh": confirmation["refresh"] if confirmation else _refresh(known.state, place),
+        "confirmation": confirmation,
         "status_url": receipts.status_url(str(task_id)),
         "home_url": rendering.address("home", slug, language),
         "other_url": rendering.address("progress", slug, rendering.other(language), str(task_id)),

@@ -83,7 +83,7 @@ def _shut_words(campaign: Campaign, language: str) -> str:
     except Shut as shut:
         calendar = settings.CALENDAR if language == "fa" else calendars.GREGORIAN
         shown = calendars.show(shut.opens, calendar, settings.DISPLAY_TIME_ZONE)[:-3] if shut.opens else ""
-        return _filled(texts[shut.code], language, time=shown)
+        return filled(texts[shut.code], language, time=shown)
     return ""
 
 
@@ -92,10 +92,10 @@ def place_words(place: Mapping[str, Any] | None, language: str, slug: str) -> st
     if not place:
         return ""
     words = branding.current(slug).texts[language]["place"][place["state"]]
-    return _filled(words, language, number=place["number"], position=place.get("position", ""))
+    return filled(words, language, number=place["number"], position=place.get("position", ""))
 
 
-def _filled(text: str, language: str, **values: object) -> str:
+def filled(text: str, language: str, **values: object) -> str:
     """Return a marketer's text with its {names} filled in, and any other braces as they are."""
     for name, value in values.items():
         shown = calendars.in_persian_digits(str(value)) if language == "fa" else str(value)

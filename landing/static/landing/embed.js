@@ -243,7 +243,7 @@
         const { body, after } = await call(new URL(receipt.status_url, api));
         if (body.status === "Registered" || body.status === "Failed") {
           forget(key);
-          return tell(body.status.toLowerCase(), { ...receipt, place: body.place });
+          return tell(body.status.toLowerCase(), { ...receipt, ...body });
         }
         pause = Math.max(pause, after * 1000); // Retry-After: the site knows how long its queue is
       } catch {} // kept, whether or not we can see it

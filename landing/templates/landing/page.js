@@ -231,8 +231,18 @@ class Form {
     if (isNew && hadFocus) $("progress-heading").focus({ preventScroll: true });
     if (isNew) $("card").scrollIntoView({ block: "nearest" });
     if (state === "registered") remember(receipt);
+    if (state === "registered" && receipt.confirmation) return this.prove(receipt);
     if (state === "registered") followPlace(receipt, receipt.place);
     if (state === "registered" || state === "failed") this.idle();
+  }
+
+  /** On to the page of the registration, where the visitor proves the number. */
+  prove({ task_id }) {
+    const number = normalise(this.input.value);
+    try {
+      sessionStorage.setItem("breakwater:to", `${number.slice(0, 4)}***${number.slice(-4)}`);
+    } catch {} // forbidden
+    location.assign(`${this.form.getAttribute("action")}registration/${task_id}/`);
   }
 
   /** Back to the form: with the number after a failure; after a success with another one that waits, or empty. */
@@ -271,12 +281,13 @@ function forgetDone() {
 }
 
 if ($("register")) new Form($("register"));
-else if ($("progress").dataset.state === "Processing") {
+else if ($("progress")?.dataset.state === "Processing") {
   // Sent without JavaScript, or before this script was there.
   window.stop(); // the page's refresh, for browsers that do not run this; to remove its element would not be enough
   const { statusUrl } = $("progress").dataset;
   const receipt = { status_url: statusUrl, task_id: $("reference").textContent };
-  follow({ key: "", api: location.href, since: Date.now(), receipt }, (state, details) => showProgress(SHOWN_AS[state], details, state));
+  follow({ key: "", api: location.href, since: Date.now(), receipt }, (state, details) =>
+    details.confirmation ? location.reload() : showProgress(SHOWN_AS[state], details, state));
 }
 
 // Changing the language keeps the campaign's own parameters (utm_… and the like).
