@@ -138,6 +138,11 @@ def here_since() -> datetime:
     return now() - HERE
 
 
+def parts_today() -> int:
+    """Return how many parts of SMS are paid for today. Raises django.db.Error."""
+    return Budget.objects.filter(day=_day(now())).values_list("parts", flat=True).first() or 0
+
+
 def _judge(ask: Ask, registration: Registration, budget: Budget, *, confirms: bool) -> Errand | str:
     """Return the errand that a question becomes, else "budget", or "" if it came to its end without an SMS."""
     time = now()

@@ -11,13 +11,15 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import httpx
+from django.conf import settings
 
 from campaigns.definition import LANGUAGES
 from confirmations.claims import Errand, Outcome
+from courier import addresses, on_this_machine
 
 PRESETS = Path(__file__).parent / "gateways"
 TIMEOUT = 10.0
@@ -108,6 +110,32 @@ class Gateway:
         codes = self.answer.get("codes", {})
         kinds = [kind for kind in KINDS if code is not None and code in codes.get(kind, [])]
         return Outcome(kinds[0] if kinds else _BY_STATUS.get(status, "unknown"), self.name, reason=reason)
+
+
+class Sender(Protocol):
+    """What sends an SMS."""
+
+    @property
+    def name(self) -> str:
+        """What is noted of each SMS."""
+
+    async def send(self, client: httpx.AsyncClient, errand: Errand) -> Outcome:
+        """Send one."""
+
+
+def named(name: str) -> Sender:
+    """Return the gateway that CODE_GATEWAY names, with the settings for it. Raises UnfitGateway or NotAllowed."""
+    if name in on_this_machine.GATEWAYS:
+        return on_this_machine.GATEWAYS[name]()
+    made = load(
+        name,
+        url=settings.CODE_GATEWAY_URL,
+        key=settings.CODE_GATEWAY_KEY,
+        template=settings.CODE_TEMPLATE,
+        ttl=settings.CODE_TTL,
+    )
+    addresses.require_allowed(made.url)
+    return made
 
 
 def load(name: str, *, url: str, key: str, template: str, ttl: int) -> Gateway:

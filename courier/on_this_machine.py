@@ -39,6 +39,12 @@ class ConsoleGateway:
         return Outcome("accepted", self.name)
 
 
+GATEWAYS: dict[str, type[FileGateway] | type[ConsoleGateway]] = {
+    "file": FileGateway,
+    "console": ConsoleGateway,
+}
+
+
 def _line(errand: Errand) -> str:
     told = {
         "time": now().isoformat(),

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from django.conf import settings
@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from confirmations import claims, line, states
 from confirmations.claims import Claimed, Errand, Outcome
 from confirmations.line import Line
+from courier.gateway import Sender
 from courier.pace import Pace
 from landing.keeping import redis_clients
 from landing.storing.background import fresh_connection
@@ -44,21 +45,10 @@ FROM confirmations_ask WHERE state = 'waiting'
 """
 
 
-class Gateway(Protocol):
-    """What sends an SMS."""
-
-    @property
-    def name(self) -> str:
-        """What is noted of each SMS."""
-
-    async def send(self, client: httpx.AsyncClient, errand: Errand) -> Outcome:
-        """Send one."""
-
-
 class Courier:
     """Sends codes through the first gateway that sends them. One of several couriers works, the others stand by."""
 
-    def __init__(self, gateways: Sequence[Gateway], rate: float) -> None:
+    def __init__(self, gateways: Sequence[Sender], rate: float) -> None:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{random.getrandbits(32):08x}"
         self.stopping = asyncio.Event()
         self._gateways = gateways
@@ -163,6 +153,7 @@ class Courier:
             here=here,
             rate=self._pace.rate,
             held_by=held_by,
+            parts=claims.parts_today(),
         )
         called = now.called if held_by else now.next_called()
         self._learn_share(now.people_between(now.called, called))

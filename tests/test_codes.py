@@ -1,19 +1,24 @@
 """One-time codes: asked for, sent once, judged by when they were typed. The numbers are those of the design."""
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from celery.exceptions import Reject
 from django.conf import settings as current
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import call_command
-from django.db import connection
+from django.core.management import CommandError, call_command
+from django.db import ProgrammingError, connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 from redis import Redis
@@ -21,9 +26,12 @@ from redis import Redis
 from confirmations import answers, asks, claims, codes, messages, secret, states, switches, tries, wire
 from confirmations.asks import Asked
 from confirmations.claims import Outcome
+from confirmations.line import Line
 from confirmations.models import Ask, Budget, Challenge, Switch, Try
 from confirmations.tasks import confirm_async
 from confirmations.tries import Typed
+from dashboard.desk import doctor, export, trace
+from dashboard.live import counters, exposition
 from landing.door import status
 from landing.keeping import queues
 from landing.models import Registration
@@ -35,6 +43,7 @@ from lib import request_ids
 from lib.clock import now
 from tests.campaign_files import landing_dir
 from tests.messages import kept, ready
+from tests.rights import container_roles, rights_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -622,3 +631,166 @@ def test_a_campaign_names_confirm_only_as_sms(tmp_path: Path) -> None:
         [fault] = [str(one) for one in branding.check()]
     assert "confirm" in fault
     assert "sms" in fault
+
+
+# -- The rights of each process
+
+
+ROLES = ("breakwater_worker", "breakwater_web", "breakwater_toolbox", "breakwater_courier")
+
+
+def test_each_process_may_do_what_it_does_and_no_more() -> None:
+    ticket = Ticket()
+    with container_roles(*ROLES):
+        with rights_of("breakwater_worker"):
+            ticket.ask()
+        with rights_of("breakwater_courier"):
+            [errand] = send()
+        with rights_of("breakwater_web"):
+            assert ticket.state == "sent"
+            with pytest.raises(ProgrammingError, match="permission denied"):
+                Challenge.objects.values_list("nonce").first()
+        with rights_of("breakwater_worker"):
+            assert ticket.type(errand.code) == "confirmed"
+            with pytest.raises(ProgrammingError, match="permission denied"):
+                Budget.objects.create(day=now().date())
+        with rights_of("breakwater_courier"), pytest.raises(ProgrammingError, match="permission denied"):
+            Registration.objects.update(status="pending")
+        with rights_of("breakwater_toolbox"):
+            switches.turn(is_off=True, reason="a drill", by="toolbox")
+    assert ticket.is_confirmed
+
+
+# -- What operators see and do
+
+
+def run(*arguments: str) -> Any:
+    out = StringIO()
+    call_command("codes", *arguments, "--json", stdout=out)
+    return json.loads(out.getvalue())
+
+
+def test_an_operator_sees_the_line_and_switches_codes_off_and_on() -> None:
+    ticket = Ticket().ask()
+    send()
+    ticket.type(ticket.code)
+    told = run("status")
+    assert (told["is_on"], told["courier"], told["parts_today"], told["share_typed"]) == (True, "one", 1, 1.0)
+    assert run("off", "--reason", "a bill")["is_on"] is False
+    assert run("status")["switched"]["reason"] == "a bill"
+    assert run("on")["is_on"] is True
+    assert run("report", "--day", str(now().astimezone(current.DISPLAY_TIME_ZONE).date()))["typed"] == 1
+    with pytest.raises(CommandError, match="is no day"):
+        run("report", "--day", "yesterday-ish")
+
+
+def test_a_test_sms_says_what_would_be_sent_and_then_sends_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    assert run("test", PHONE, "--dry-run")["outcome"] == "not sent (--dry-run)"
+    assert not (tmp_path / "sms.log").exists()
+    assert run("test", PHONE, "--language", "en")["outcome"] == "accepted"
+    assert json.loads((tmp_path / "sms.log").read_text())["code"] == "123456"
+    with pytest.raises(CommandError, match="no phone number"):
+        run("test", "12")
+
+
+def staff(*permissions: str) -> Client:
+    user = get_user_model().objects.create_user(f"u{len(permissions)}", password="p", is_staff=True)
+    for name in permissions:
+        app, codename = name.split(".")
+        user.user_permissions.add(Permission.objects.get(codename=codename, content_type__app_label=app))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_staff_see_questions_without_numbers_and_switch_codes_with_a_reason() -> None:
+    Ticket().ask()
+    send()
+    may = staff("confirmations.view_ask", "confirmations.switch_codes")
+    page = may.get("/admin/confirmations/ask/", headers={"Accept-Language": "en"}).content.decode()
+    assert "0912***6789" in page
+    assert PHONE not in page
+    assert "Switch codes off" in page
+    may.post("/admin/confirmations/ask/switch/", {"off": "yes", "reason": ""})
+    assert not switches.is_off()
+    may.post("/admin/confirmations/ask/switch/", {"off": "yes", "reason": "a bill"})
+    assert switches.is_off()
+    assert LogEntry.objects.get().object_repr == "a bill"
+    only_sees = staff("confirmations.view_ask")
+    assert only_sees.post("/admin/confirmations/ask/switch/", {"on": "1", "reason": "x"}).status_code == 403
+    assert switches.is_off()
+
+
+def test_trace_tells_each_hop_of_a_code() -> None:
+    ticket = Ticket().ask()
+    send()
+    ticket.type(ticket.wrong)
+    ticket.type(ticket.code)
+    hops = [
+        (hop.name, hop.facts.get("outcome") or hop.facts.get("verdict"))
+        for hop in trace.of(UUID(ticket.id)).hops
+    ]
+    assert [hop for hop in hops if hop[0] in ("asked", "code", "typed")] == [
+        ("asked", None),
+        ("code", "sent"),
+        ("typed", "wrong"),
+        ("typed", "confirmed"),
+    ]
+
+
+def test_an_export_of_the_campaign_tells_when_each_was_confirmed() -> None:
+    ticket = Ticket().ask()
+    Ticket("09350000000")
+    send()
+    ticket.type(ticket.code)
+    file = BytesIO()
+    export.write(export.asked(export.Question("jsonl", campaign="gala")), file, lambda _: None)
+    rows = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [bool(row["confirmed_at"]) for row in rows] == [True, False]
+
+
+def about_codes() -> list[tuple[str, str]]:
+    return [(one.verdict, one.saw) for one in doctor.examine() if one.part == "codes"]
+
+
+def test_the_doctor_finds_what_keeps_codes_from_people(settings: Settings) -> None:
+    assert ("fault", "no courier works: nobody gets a code") in about_codes()
+    claims.claim("one", 0)
+    assert about_codes() == [("ok", "file, 0 parts today")]
+    counters.announce("worker a", {"role": "worker", "at": 0, "code_key": "aa"})
+    counters.announce("courier b", {"role": "courier", "at": 0, "code_key": "bb"})
+    [(verdict, saw), _] = about_codes()
+    assert verdict == "fault"
+    assert "CODE_KEY differs in" in saw
+    settings.SENDS_CODES = False
+    assert about_codes() == [("fault", "gala asks for codes, and CODE_GATEWAY is off")]
+
+
+def test_metrics_tell_of_the_line() -> None:
+    told = Line(first=1, last=10, waiting=10, here=4, rate=2, parts=7, held_by="budget", at=time.time())
+    Redis.from_url(current.REDIS_URL).set("codes:line", told.to_json())
+    text = exposition.text().decode()
+    for line in ("breakwater_codes_waiting 10", "breakwater_code_parts_today 7", "breakwater_codes_held 1"):
+        assert f"\n{line}.0\n" in text
+
+
+# -- The line
+
+
+def test_the_wait_that_is_told_follows_from_who_is_here() -> None:
+    line = Line(first=101, last=200, waiting=100, here=20, called=120, rate=2.0, share=0.5)
+    assert (line.before(101), line.before(151)) == (0, 50)
+    assert line.wait(111) == 5  # ten before it, two a second
+    assert line.wait(200) == (20 + 80 * 0.5) / 2
+    assert [line.calls(place) for place in (120, 121)] == [True, False]
+
+
+def test_people_are_called_before_those_who_are_here_run_out() -> None:
+    line = Line(first=1, last=1000, waiting=1000, here=0, rate=10.0)
+    assert line.next_called() == 40  # a fifth of 20 seconds' worth
+    assert Line(first=1, last=1000, waiting=1000, here=300, called=40, rate=10.0).next_called() == 40
+    assert Line(first=1, last=5, waiting=5, here=0, rate=10.0).next_called() == 5
+    assert Line().next_called() == 0

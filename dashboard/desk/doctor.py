@@ -22,7 +22,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from campaigns.models import CampaignRow
-from dashboard.live import copies, management_api, settings_drift
+from dashboard.live import codes, copies, management_api, settings_drift
 from dashboard.live.copies import Copies
 from landing.keeping import queues, redis_clients
 from landing.models import StoredSubmission
@@ -239,6 +239,28 @@ def _campaigns(part: str) -> Iterator[Finding]:
         yield Finding(part, "ok", f"{len(rows)}, {len(numbered)} with places")
 
 
+def _codes(part: str) -> Iterator[Finding]:
+    """Codes by SMS: whether anybody sends them, and whether those who make and judge them have one key."""
+    if not settings.SENDS_CODES:
+        confirms = CampaignRow.objects.filter(confirms=True).values_list("slug", flat=True)
+        for slug in confirms:
+            yield Finding(part, "fault", f"{slug} asks for codes, and CODE_GATEWAY is off", "Name a gateway.")
+        if not confirms:
+            yield Finding(part, "ok", "off")
+        return
+    told = codes.figures()
+    if told["courier"] is None:
+        yield Finding(part, "fault", "no courier works: nobody gets a code", "Start `manage.py courier`.")
+    if keys := codes.keys_that_differ():
+        hint = "Give all workers and couriers one CODE_KEY."
+        yield Finding(part, "fault", f"CODE_KEY differs in {', '.join(keys)}: no code would be right", hint)
+    if told["held_by"]:
+        fixes = {"off": "manage.py codes on", "budget": "Raise CODE_BUDGET, or wait for the next day."}
+        fix = fixes.get(told["held_by"], "See the courier's log, and the gateway's own page.")
+        yield Finding(part, "warning", f"held up by: {told['held_by']}", fix)
+    yield Finding(part, "ok", f"{', '.join(told['gateway'])}, {told['parts_today']} parts today")
+
+
 def _spool(part: str) -> Iterator[Finding]:
     directory = Path(settings.SPOOL_DIR)
     try:
@@ -297,6 +319,7 @@ _CHECKS: list[tuple[str, Callable[[str], Iterator[Finding]]]] = [
     ("copies", _copies),
     ("visitors", _visitors),
     ("campaigns", _campaigns),
+    ("codes", _codes),
     ("spool", _spool),
     ("Flower", _flower),
     ("parity", _parity),

@@ -18,7 +18,7 @@ from landing.storing import outbox
 from lib import calendars, phones, tables
 
 COLUMNS = ("id", "phone_number", "status", "first_seen", "last_seen", "submissions")
-CAMPAIGN, REFERRER = "campaign", "referrer"
+CAMPAIGN, CONFIRMED, REFERRER = "campaign", "confirmed_at", "referrer"
 PLACE = ("number", "place")
 
 PAGE = 2000
@@ -33,7 +33,7 @@ class Question:
     referrer: one more column, from where the first submission came; MongoDB is asked for it.
     campaign: the slug of the one campaign that is meant, or "" for all. fields: its fields, a column for each, as
     the latest submission has them. line: of the campaign, if it gives numbers: two columns more, the number and what
-    has become of it. several: whether a column must tell which campaign a row is of.
+    has become of it. several: whether a column must tell which campaign a row is of. confirms: whether one tells when the phone was proven.
     """
 
     format: str
@@ -45,13 +45,14 @@ class Question:
     fields: tuple[str, ...] = ()
     line: Line | None = None
     several: bool = False
+    confirms: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The header of the file."""
         places = PLACE if self.line else ()
         several, referrer = [CAMPAIGN] * self.several, [REFERRER] * self.referrer
-        return (*COLUMNS, *several, *places, *self.fields, *referrer)
+        return (*COLUMNS, *[CONFIRMED] * self.confirms, *several, *places, *self.fields, *referrer)
 
 
 def asked(question: Question) -> Question:
@@ -59,7 +60,12 @@ def asked(question: Question) -> Question:
     if not question.campaign:
         return replace(question, several=CampaignRow.objects.count() > 1)
     row = CampaignRow.named(question.campaign)
-    return replace(question, fields=tuple(row.field_names), line=row.line if row.is_numbered else None)
+    return replace(
+        question,
+        fields=tuple(row.field_names),
+        line=row.line if row.is_numbered else None,
+        confirms=row.confirms,
+    )
 
 
 def count(question: Question) -> int:
@@ -110,6 +116,8 @@ def _pages(question: Question) -> Iterator[list[Sequence[Any]]]:
     counted = mine.values("registration").annotate(sent=Count("pk")).values("sent")
     rows = _registrations(question).annotate(sent=Coalesce(Subquery(counted), 0))
     columns = ["pk", "phone_number", "status", "first_seen", "last_seen", "sent"]
+    if question.confirms:
+        columns.append("confirmed_at")
     if question.several:
         columns.append("campaign__slug")
     if question.line:
@@ -153,18 +161,18 @@ def _with_referrers(page: list[Sequence[Any]]) -> list[Sequence[Any]]:
 
 
 def _for_people(row: Sequence[Any], format: str) -> tables.Row:  # noqa: A002  the word for it
-    pk, phone, status, first_seen, last_seen, *rest = row
-    times = [
-        calendars.show(time, settings.CALENDAR, settings.DISPLAY_TIME_ZONE)
-        for time in (first_seen, last_seen)
-    ]
-    return pk, phones.group(phone) if format == "csv" else phone, status, *times, *rest
+    def shown(value: Any) -> Any:
+        if isinstance(value, datetime):
+            return calendars.show(value, settings.CALENDAR, settings.DISPLAY_TIME_ZONE)
+        return "" if value is None else value
+
+    pk, phone, *rest = row
+    return pk, phones.group(phone) if format == "csv" else phone, *map(shown, rest)
 
 
 def _for_programs(row: Sequence[Any], _: str) -> tables.Row:
-    pk, phone, status, first_seen, last_seen, *rest = row
-    times = [time.astimezone(settings.DISPLAY_TIME_ZONE).isoformat() for time in (first_seen, last_seen)]
-    return pk, phone, status, *times, *rest
+    zone = settings.DISPLAY_TIME_ZONE
+    return tuple(one.astimezone(zone).isoformat() if isinstance(one, datetime) else one for one in row)
 
 
 def _take_time() -> None:

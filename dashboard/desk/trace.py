@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from django.db import Error as DatabaseError
 
+from confirmations.models import Ask, Try
 from dashboard.desk import dead_letters
 from dashboard.desk.dead_letters import Choice
 from landing.door import status
@@ -56,6 +58,7 @@ def of(request_id: UUID) -> Trace:
     document = _asked(MONGODB, lambda: logs.find(str(request_id)), silent) or {}
     submission, parked = _asked(POSTGRESQL, lambda: _rows(request_id), silent) or (None, None)
     hops = _before_storing(document, submission) + _stored(submission) + _logged(document, parked)
+    hops += _asked(POSTGRESQL, lambda: _codes(request_id), silent) or []
     if submission is None:
         hops += _asked(DEAD_LETTERS, lambda: _buried(request_id), silent) or []
     known = Known(State.STORED) if submission else status.of(str(request_id))
@@ -114,6 +117,22 @@ def _logged(document: dict[str, Any], parked: ParkedLog | None) -> list[Hop]:
         facts = {"store": "MongoDB"} | {name: document.get(name) for name in names}
         return [Hop("logged", document.get("logged_at"), facts)]
     return [Hop("parked", parked.parked_at, {"waits for": "MongoDB"})] if parked else []
+
+
+def _codes(request_id: UUID) -> list[Hop]:
+    """Return each question for a code with what became of it, and each code that was typed."""
+    hops: list[tuple[datetime, Hop]] = []
+    for ask in Ask.objects.filter(request_id=request_id):
+        hops.append((ask.asked_at, Hop("asked", ask.asked_at, {"language": ask.language})))
+        if ask.claimed_at:
+            facts = {"outcome": ask.state, "gateway": ask.gateway, "id": ask.message_id, "reason": ask.reason}
+            at = ask.settled_at or ask.claimed_at
+            hops.append((at, Hop("code", at, {name: fact for name, fact in facts.items() if fact})))
+    hops += [
+        (typed.arrived_at, Hop("typed", typed.arrived_at, {"verdict": typed.verdict}))
+        for typed in Try.objects.filter(request_id=request_id)
+    ]
+    return [hop for _, hop in sorted(hops, key=itemgetter(0))]
 
 
 def _buried(request_id: UUID) -> list[Hop]:

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.registry import Collector
 
-from dashboard.live import snapshot
+from dashboard.live import codes, snapshot
 from lib import metrics
 
 __all__ = ["CONTENT_TYPE", "text"]
@@ -60,6 +61,19 @@ COUNTERS = (
         "reason",
         ("malformed", "refused by PostgreSQL", "unreadable"),
     ),
+    Counter("codes_asked", "Questions for a code that a worker has put into the line."),
+    Counter(
+        "codes_sent",
+        "Codes given to a gateway, by what it said. unknown counts as sent.",
+        "outcome",
+        ("accepted", "not_sent", "refused", "stop", "unknown"),
+    ),
+    Counter(
+        "code_tries",
+        "Codes that were typed, by the verdict.",
+        "verdict",
+        ("confirmed", "late", "locked", "wrong"),
+    ),
     Counter("redelivered", "Batches that RabbitMQ handed out again."),
     Counter("limited_without_redis", "Registrations whose rate limit one process decided by itself."),
     Counter("log_lines_dropped", "Lines of the log that nobody took in time, or that could not be written."),
@@ -68,6 +82,7 @@ HISTOGRAMS = {
     "register_seconds": "From the arrival of POST /api/register/ to its answer, whatever it was.",
     "confirm_seconds": "From publishing a group to RabbitMQ's confirm.",
     "store_seconds": "Storing one batch in PostgreSQL.",
+    "code_gateway_seconds": "One call to a gateway for SMS.",
 }
 GAUGES = {
     "queue_messages": ("queue", "Messages ready in the queue `registrations`; each is a batch."),
@@ -112,6 +127,7 @@ class Figures(Collector):
         for key, (figure, meaning) in GAUGES.items():
             if (value := now["gauges"][figure]) is not None:
                 yield GaugeMetricFamily(PREFIX + key, meaning, value=value)
+        yield from _codes()
         yield from _campaigns(now["campaigns"])
         yield from _copies(now["copies"])
         yield _alive(now["processes"] or [])
@@ -141,7 +157,7 @@ def _timed(key: str, meaning: str, counts: Mapping[str, int]) -> Metric:
 
 
 def _alive(processes: Iterable[Mapping[str, Any]]) -> Metric:
-    alive = {"web": 0, "worker": 0}
+    alive = {"web": 0, "worker": 0} | ({"courier": 0} if settings.SENDS_CODES else {})
     for one in processes:
         if one["silent"] is None:
             alive[one["role"]] = alive.get(one["role"], 0) + 1
@@ -151,6 +167,28 @@ def _alive(processes: Iterable[Mapping[str, Any]]) -> Metric:
     for role, count in alive.items():
         family.add_metric([role], count)
     return family
+
+
+def _codes() -> Iterator[Metric]:
+    """Yield the line for codes; nothing where no courier works."""
+    if not settings.SENDS_CODES or (line := codes.told_line()) is None:
+        return
+    told = {
+        "codes_waiting": ("Questions for a code that wait.", line.waiting),
+        "codes_here": ("Those of them whose page has spoken within 30 seconds.", line.here),
+        "code_wait_seconds": ("How long somebody who asks now would wait.", line.wait_of_next()),
+        "code_parts_today": ("Parts of SMS that are paid for today.", line.parts),
+        "code_budget": (
+            "The most parts of SMS that are paid for in a day; 0: not set.",
+            settings.CODE_BUDGET,
+        ),
+        "codes_held": (
+            "1 while codes are held up by the switch, the budget or the gateway.",
+            int(line.held_by != ""),
+        ),
+    }
+    for name, (meaning, value) in told.items():
+        yield GaugeMetricFamily(PREFIX + name, meaning, value=value)
 
 
 def _campaigns(campaigns: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:

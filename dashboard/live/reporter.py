@@ -13,7 +13,9 @@ from contextlib import suppress
 from typing import Any
 
 from celery import signals
+from django.conf import settings
 
+from confirmations import secret
 from dashboard.live import counters, probes
 from landing.keeping import task_messages
 from landing.storing import consumer, registrations
@@ -112,6 +114,7 @@ def worker_status() -> dict[str, object]:
         "in_hand": min(list(_in_hand.values()), default=None),
         "stored_up_to": _stored_up_to,
         "messages": consumer.messages_in_hand(),
+        **({"code_key": secret.fingerprint()} if settings.SENDS_CODES else {}),
     }
 
 

@@ -24,7 +24,9 @@ GRANT SELECT ON campaigns_campaign, campaigns_consent_text TO breakwater_web;
 -- Its admin sets a campaign's capacity and cancels places.
 GRANT UPDATE (capacity, admitted, cancelled) ON campaigns_campaign TO breakwater_web;
 -- It tells how far a confirmation is, without what a code is made of.
-GRANT SELECT ON confirmations_ask, confirmations_try TO breakwater_web;
+GRANT SELECT ON confirmations_ask, confirmations_try, confirmations_budget, confirmations_lease TO breakwater_web;
+-- Its admin switches codes off and on.
+GRANT SELECT, INSERT, UPDATE ON confirmations_switch TO breakwater_web;
 GRANT SELECT (id, registration_id, opened_at, sent_at, first_sent_at, expires_at, tries, closed_at, closed_as)
   ON confirmations_challenge TO breakwater_web;
 -- It asks for exports and sends their files.

@@ -106,11 +106,15 @@ class RegistrationAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     search_fields: ClassVar[tuple[str, ...]] = ("phone_number",)
     search_help_text = _("A phone number in any spelling, or a request_id")
-    fields = ("masked_phone", "campaign", "place", "status", "shown_first_seen", "shown_last_seen")
+    fields = (
+        *("masked_phone", "campaign", "place", "status", "shown_confirmed_at"),
+        *("shown_first_seen", "shown_last_seen"),
+    )
     change_form_template = "landing/admin/registration.html"
 
     shown_first_seen = time_column("first_seen", _("first seen"))
     shown_last_seen = time_column("last_seen", _("last seen"))
+    shown_confirmed_at = time_column("confirmed_at", _("confirmed at"))
 
     @admin.display(description=_("phone number"))
     def masked_phone(self, registration: Registration) -> str:

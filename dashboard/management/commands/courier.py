@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 
 from confirmations import secret
-from courier import addresses, gateway, on_this_machine, sending
+from courier import addresses, gateway, sending
 from dashboard import terminal
 from dashboard.live.reporter import Reporter
 
@@ -37,11 +37,13 @@ class Command(terminal.ExplainedCommand):
             secret.key()
             if fault := sending.unfit_settings():
                 raise CommandError(fault)
-            courier = sending.Courier([_gateway(name) for name in settings.CODE_GATEWAY], settings.CODE_RATE)
+            courier = sending.Courier(
+                [gateway.named(name) for name in settings.CODE_GATEWAY], settings.CODE_RATE
+            )
         except (ImproperlyConfigured, gateway.UnfitGateway, addresses.NotAllowed) as error:
             raise CommandError(str(error)) from None
         self.stderr.write(f"courier: sends by {', '.join(settings.CODE_GATEWAY)}")
-        reporter = Reporter("courier", dict)
+        reporter = Reporter("courier", lambda: {"code_key": secret.fingerprint()})
         reporter.start()
         try:
             asyncio.run(_run(courier))
@@ -53,19 +55,3 @@ async def _run(courier: sending.Courier) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, courier.stopping.set)
     await courier.run()
-
-
-def _gateway(name: str) -> sending.Gateway:
-    if name == "file":
-        return on_this_machine.FileGateway()
-    if name == "console":
-        return on_this_machine.ConsoleGateway()
-    made = gateway.load(
-        name,
-        url=settings.CODE_GATEWAY_URL,
-        key=settings.CODE_GATEWAY_KEY,
-        template=settings.CODE_TEMPLATE,
-        ttl=settings.CODE_TTL,
-    )
-    addresses.require_allowed(made.url)
-    return made
