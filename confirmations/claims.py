@@ -14,12 +14,12 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 
-from confirmations import asks, caps, codes, messages, secret, switches
+from confirmations import asks, caps, codes, line, messages, secret, switches
 from confirmations.models import Ask, Budget, Challenge, Lease
 from landing.models import Registration
 from lib.clock import now
 
-HERE = timedelta(seconds=30)
+HERE = timedelta(seconds=line.HERE)
 """Who has not spoken for so long is gone, as far as an SMS is concerned."""
 LEFT = timedelta(minutes=30)
 """After so long the place in the line is gone too."""

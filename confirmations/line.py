@@ -13,6 +13,8 @@ import orjson
 KEY = "codes:line"
 FRESH = 10.0
 """Seconds after which what the courier said is not told any more."""
+HERE = 30.0
+"""Seconds for which somebody who has spoken counts as here."""
 AHEAD = 20.0
 """Seconds of sending for which people are called in advance."""
 LEAST_SHARE = 0.2
@@ -35,7 +37,7 @@ class Line:
     here: int = 0
     called: int = 0
     rate: float = 1.0
-    share: float = 1.0
+    share: float = 0.5
     held_by: str = ""
     parts: int = 0
     at: float = 0.0
@@ -46,10 +48,12 @@ class Line:
 
     def wait(self, place: int) -> int:
         """Return about how many seconds it takes until a code is sent to this place, at a second's precision."""
-        # Who is called and not here loses the turn, so costs no time.
+        # Who was called and is not here has lost the turn, and costs no time.
         uncalled = max(0, place - max(self.called, self.first - 1)) * self._density
-        ahead = min(self.before(place), self.here) + uncalled * self.share
-        return ceil(ahead / self.rate) if self.rate > 0 else 0
+        ahead = min(self.before(place), self.here + uncalled)
+        # Those who are here will be, for half a minute. Of all others only some will come.
+        soon = min(ahead, self.here, self.rate * HERE)
+        return ceil((soon + (ahead - soon) * self.share) / self.rate)
 
     def wait_of_next(self) -> int:
         """Return about how many seconds somebody waits who asks now."""

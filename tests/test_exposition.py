@@ -3,15 +3,18 @@
 import asyncio
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from django.conf import settings
+from redis import Redis
 
 from campaigns.line import Line
 from config import scrape
+from confirmations.line import Line as CodeLine
 from dashboard.live import counters, exposition, probes
 from landing.storing import lines
 from lib import metrics
@@ -33,7 +36,10 @@ def _asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def _counted() -> Any:
+def _counted(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(settings, "SENDS_CODES", True)
+    told = CodeLine(waiting=1, here=1, at=time.time())
+    Redis.from_url(settings.REDIS_URL).set("codes:line", told.to_json())
     for name in ("accepted:spool", "refused:rate_limited", "dead_lettered:malformed", "stored"):
         metrics.count(name, 3)
     for seconds in (0.004, 0.004, 100):

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from confirmations import switches
 from confirmations.models import Ask
-from dashboard.live import codes
+from dashboard.desk import codes
 from landing.desk import audit
 from landing.desk.admin import ReadOnlyAdmin, time_column
 from lib import phones, request_ids

@@ -22,7 +22,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from campaigns.models import CampaignRow
-from dashboard.live import codes, copies, management_api, settings_drift
+from dashboard.desk import codes
+from dashboard.live import codes as live_codes
+from dashboard.live import copies, management_api, settings_drift
 from dashboard.live.copies import Copies
 from landing.keeping import queues, redis_clients
 from landing.models import StoredSubmission
@@ -251,7 +253,7 @@ def _codes(part: str) -> Iterator[Finding]:
     told = codes.figures()
     if told["courier"] is None:
         yield Finding(part, "fault", "no courier works: nobody gets a code", "Start `manage.py courier`.")
-    if keys := codes.keys_that_differ():
+    if keys := live_codes.keys_that_differ():
         hint = "Give all workers and couriers one CODE_KEY."
         yield Finding(part, "fault", f"CODE_KEY differs in {', '.join(keys)}: no code would be right", hint)
     if told["held_by"]:

@@ -4,7 +4,7 @@ The counts come from Redis, where all processes add them up, not from a registry
 (docs/adr/0007): so they are collected anew at each scrape.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.registry import Collector
 
+from confirmations.line import Line
 from dashboard.live import codes, snapshot
 from lib import metrics
 
@@ -110,6 +111,22 @@ PLACES = {
 }
 
 
+CODES: dict[str, tuple[str, Callable[[Line], float]]] = {
+    "codes_waiting": ("Questions for a code that wait.", lambda line: line.waiting),
+    "codes_here": ("Those of them whose page has spoken within 30 seconds.", lambda line: line.here),
+    "code_wait_seconds": ("How long somebody who asks now would wait.", lambda line: line.wait_of_next()),
+    "code_parts_today": ("Parts of SMS that are paid for today.", lambda line: line.parts),
+    "code_budget": (
+        "The most parts of SMS that are paid for in a day; 0: not set.",
+        lambda _: settings.CODE_BUDGET,
+    ),
+    "codes_held": (
+        "1 while codes are held up by the switch, the budget or the gateway.",
+        lambda line: line.held_by != "",
+    ),
+}
+
+
 def text() -> bytes:
     """Return all that is known now. What cannot be known, since its server is away, is left out."""
     return generate_latest(_registry)
@@ -170,25 +187,13 @@ def _alive(processes: Iterable[Mapping[str, Any]]) -> Metric:
 
 
 def _codes() -> Iterator[Metric]:
-    """Yield the line for codes; nothing where no courier works."""
-    if not settings.SENDS_CODES or (line := codes.told_line()) is None:
-        return
-    told = {
-        "codes_waiting": ("Questions for a code that wait.", line.waiting),
-        "codes_here": ("Those of them whose page has spoken within 30 seconds.", line.here),
-        "code_wait_seconds": ("How long somebody who asks now would wait.", line.wait_of_next()),
-        "code_parts_today": ("Parts of SMS that are paid for today.", line.parts),
-        "code_budget": (
-            "The most parts of SMS that are paid for in a day; 0: not set.",
-            settings.CODE_BUDGET,
-        ),
-        "codes_held": (
-            "1 while codes are held up by the switch, the budget or the gateway.",
-            int(line.held_by != ""),
-        ),
-    }
-    for name, (meaning, value) in told.items():
-        yield GaugeMetricFamily(PREFIX + name, meaning, value=value)
+    """Yield the line for codes, empty where no courier works."""
+    line = codes.told_line() if settings.SENDS_CODES else None
+    for name, (meaning, value) in CODES.items():
+        family = GaugeMetricFamily(PREFIX + name, meaning, labels=[])
+        if line:
+            family.add_metric([], value(line))
+        yield family
 
 
 def _campaigns(campaigns: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:

@@ -16,7 +16,7 @@ from confirmations import messages, switches
 from confirmations.claims import Errand
 from courier import addresses, gateway
 from dashboard import terminal
-from dashboard.live import codes
+from dashboard.desk import codes
 from landing.desk import times
 from lib import phones
 from lib.clock import now
