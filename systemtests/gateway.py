@@ -81,7 +81,7 @@ class FakeGateway:
             self.sent += [Sms(phone, code, time.time())] * (2 if mode == "twice" else 1)
         if mode == "hang":
             await asyncio.sleep(60)
-        if mode == "reset after":
+        if mode in ("hang", "reset after"):
             _reset(writer)
             return
         if mode == "slow":

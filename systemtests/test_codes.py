@@ -15,6 +15,7 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 from systemtests import axe
 from systemtests.second_web import web_beside
 from systemtests.stack import ROOT, Stack, eventually, new_phone, new_sender
+from systemtests.test_embed import Host
 from systemtests.visitor import Page
 
 PERSIAN = {48 + n: 0x06F0 + n for n in range(10)}
@@ -114,6 +115,38 @@ def test_without_javascript_the_same_page_works_by_its_forms(stack: Stack, plain
     type_code(plain_page, code)
     eventually(lambda: plain_page.text("#progress-heading") == "Your number is confirmed", within=20)
     assert is_confirmed(stack, phone)
+
+
+def test_a_form_on_another_page_takes_the_code_too(stack: Stack, page: Any) -> None:
+    with Host(page) as host:
+        Host.html = Host.html.replace("/api/register/", "/api/register/proven/").replace(
+            "<form ", "<form data-confirm data-code-confirmed='Yours!' "
+        )
+        host.browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
+        host.open()
+        host.browser.execute_script(
+            "window.seen = []; addEventListener('breakwater', ({detail}) => seen.push(detail.state))"
+        )
+        phone = new_phone()
+        host.send(phone)
+        box = "[data-breakwater-code]"
+        code = code_of(stack, phone)
+        eventually(lambda: page.find(f"{box} input").is_displayed(), within=20)
+        assert sms_to(stack, phone)[0]["text"].endswith(f"@127.0.0.1 #{code}")
+        page.find(f"{box} input").send_keys(wrong(code))
+        page.find(f"{box} div button").click()
+        eventually(lambda: page.text(f"{box} [role=status]") == "This is not the code.", within=20)
+        page.find(f"{box} input").clear()
+        page.find(f"{box} input").send_keys(code)
+        page.find(f"{box} div button").click()
+        eventually(lambda: page.text(f"{box} [role=status]") == "Yours!", within=20)
+        assert is_confirmed(stack, phone)
+        states = host.browser.execute_script("return seen")
+        assert [one for one in states if one in ("code-sent", "code-wrong", "confirmed")] == [
+            "code-sent",
+            "code-wrong",
+            "confirmed",
+        ]
 
 
 def ask(campaigns: Any, phone: str) -> str:

@@ -128,6 +128,7 @@ def _empty_queues() -> bool:
     try:
         with current_app.connection_for_write() as connection:
             queues.declare(connection)
+            queues.declare_confirmations(connection)
             for queue in (queues.live, queues.dead, queues.announcements, queues.confirmations):
                 queue.bind(connection.default_channel).purge()
     except (AMQPError, OSError):

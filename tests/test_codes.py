@@ -789,7 +789,7 @@ def test_the_wait_that_is_told_follows_from_who_is_here() -> None:
 
 
 def test_people_are_called_before_those_who_are_here_run_out() -> None:
-    line = Line(first=1, last=1000, waiting=1000, here=0, rate=10.0)
+    line = Line(first=1, last=1000, waiting=1000, here=0, rate=10.0, share=1.0)
     assert line.next_called() == 40  # a fifth of 20 seconds' worth
     assert Line(first=1, last=1000, waiting=1000, here=300, called=40, rate=10.0).next_called() == 40
     assert Line(first=1, last=5, waiting=5, here=0, rate=10.0).next_called() == 5

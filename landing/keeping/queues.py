@@ -96,12 +96,12 @@ kept = Queue(
 )
 """A stream with a copy of each message, if KEEP_DAYS is above 0. The confirm of a publish waits for it too."""
 
-promised = [*lives, dead, confirmations, *([kept] if settings.KEEP_DAYS else [])]
+# Only with codes: a RabbitMQ that was not started again since the upgrade gives nobody a right to the queue.
+_of_codes = [confirmations] if settings.SENDS_CODES else []
+promised = [*lives, dead, *_of_codes, *([kept] if settings.KEEP_DAYS else [])]
 """The queues that must be there."""
 
-consumed = [
-    queue for queue in (*lives, confirmations) if queue.name in (settings.WORKER_QUEUES or [queue.name])
-]
+consumed = [queue for queue in (*lives, *_of_codes) if queue.name in (settings.WORKER_QUEUES or [queue.name])]
 """The queues that a worker reads."""
 
 # Short-lived words of each process on its settings, for `manage.py doctor`: losing them costs nothing.
@@ -116,8 +116,9 @@ announcements = Queue(
 
 def declare(connection: Any) -> None:
     """Create exchanges, queues and bindings where they are missing. Raises if one has other arguments."""
-    for queue in (dead, confirmations_dead, confirmations):
-        _declare(connection, queue)
+    _declare(connection, dead)
+    if settings.SENDS_CODES:
+        declare_confirmations(connection)
     for queue in lives:
         _declare_live(connection, queue)
     if settings.KEEP_DAYS:
@@ -130,6 +131,12 @@ def declare(connection: Any) -> None:
         # A classic queue lives on one node, and while that is away RabbitMQ does not even say that it is there
         # (rabbitmq-server#2454). No upgrade waits for it: only `doctor` reads it.
         log.warning("the settings of the processes cannot be compared now", extra={"reason": str(error)})
+
+
+def declare_confirmations(connection: Any) -> None:
+    """Create the queue of asks and typed codes, and the one for what cannot be read of it."""
+    _declare(connection, confirmations_dead)
+    _declare(connection, confirmations)
 
 
 def _declare_live(connection: Any, queue: Queue) -> None:

@@ -1,6 +1,5 @@
 // Registers a phone number, on our page and on any other: docs/landing-page.md. What is sent is kept in this browser first,
-// and sent again, by one tab at a time, until the site has it or refuses it. Where storage is forbidden: as long as the page is open.
-// In five parts: what is kept, what is sent beside the number, the API, sending and following, the form of a page hosted elsewhere.
+// and sent again, by one tab at a time, until the site has it or refuses it. Without storage: while the page is open.
 (() => {
   if (window.Breakwater?.attachAll) return window.Breakwater.attachAll(); // a template and a tag manager bring it, each once
   const DAY = 864e5; // ms; nothing is kept for longer
@@ -188,8 +187,8 @@
   }
 
   /**
-   * Runs a job in one tab at a time. A tab that the browser has put to sleep may hold the lock for ever, so a page that is
-   * seen does not wait for long: two that send at once do no harm, the key is the same.
+   * Runs a job in one tab at a time. A tab that sleeps may hold the lock for ever, so a page that is seen does not wait
+   * for long: two that send at once do no harm, the key is the same.
    */
   async function alone(key, job) {
     if (!tabsShareIt || !navigator.locks) return job();
@@ -219,7 +218,7 @@
     return end ? tell("refused", end) : tell("dropped", {});
   }
 
-  /** What a page shows may fail, since editors and translators change it; what is sent must not fail with it. */
+  /** What a page shows may fail, since people change it; what is sent must not. */
   function unfailing(show) {
     return (...told) => {
       try {
@@ -285,6 +284,14 @@
     },
   };
 
+  const source = document.currentScript?.src;
+
+  /** data-confirm: the number is proven here, too. */
+  function prove(form, details) {
+    const onload = () => window.Breakwater.proveIn(form, details);
+    document.head.append(Object.assign(document.createElement("script"), { src: new URL("confirm_embed.js", source), onload }));
+  }
+
   const attached = new WeakSet();
   const digits = (typed) => typed.replace(/\P{Nd}/gu, "");
 
@@ -297,8 +304,8 @@
     const input = form.elements.phone_number;
     const status = form.querySelector("[role=status]");
     let current = null;
-    if (!input) return console.error("Breakwater: this form has no field named phone_number, and is left alone.", form);
-    if (!status) console.warn("Breakwater: no element with role=status in this form; only its data-state and its event tell.", form);
+    if (!input) return console.error("Breakwater: this form has no field named phone_number.", form);
+    if (!status) console.warn("Breakwater: this form has no element with role=status.", form);
 
     function say(sentence) {
       if (status && status.textContent !== sentence) status.textContent = sentence; // a screen reader says each once
@@ -313,6 +320,7 @@
       if (isNew) form.dispatchEvent(new CustomEvent("breakwater", { bubbles: true, detail: { state, ...details } }));
       if (["registered", "failed", "refused", "dropped"].includes(state)) current = null;
       if (state === "registered") form.reset();
+      if (details.confirmation && "confirm" in form.dataset) prove(form, details);
     }
     function start(entry) {
       current = entry;
@@ -323,7 +331,7 @@
       if (!current) start(keep(api, input.value, more(form)));
     });
     input.addEventListener("input", () => {
-      // Browsers, form fillers and keyboards fire this event for a number that has not changed, too.
+      // Also fired for a number that has not changed.
       if (!current || form.dataset.state !== "waiting" || digits(input.value) === digits(current.typed)) return;
       forget(current.key); // another number: the old one is not sent again
       current = null;
@@ -331,7 +339,7 @@
       say("");
     });
     const [newest, ...older] = kept(api);
-    for (const entry of older) register(entry, () => {}); // from other visits: sent too, but only one can be shown
+    for (const entry of older) register(entry, () => {}); // from other visits: only one can be shown
     if (!newest) return;
     input.value = newest.typed;
     start(newest);
