@@ -294,6 +294,7 @@ CODE_KEY = env.text(
     "",
     "What codes are made from: 32 or more random characters, the same in workers and couriers, and nowhere else.",
 )
+HAS_CODE_KEY = len(CODE_KEY) >= 32
 CODE_BUDGET = env.integer(
     "CODE_BUDGET",
     "0",

@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 def key() -> bytes:
     """Return CODE_KEY. Raises ImproperlyConfigured if this process has none, or a short one."""
-    if len(settings.CODE_KEY) < 32:
+    if not settings.HAS_CODE_KEY:
         raise ImproperlyConfigured(
             "CODE_KEY has fewer than 32 characters. Set it, or CODE_KEY_FILE, to the same in every worker and courier:\n"
             '  python3 -c "import secrets; print(secrets.token_urlsafe(50))"'

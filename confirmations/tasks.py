@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from celery import shared_task
+from celery import shared_task, signals
 from celery.exceptions import Reject
+from django.conf import settings
 
 from confirmations import asks, states, tries, wire
 from confirmations.asks import Asked
@@ -16,6 +17,13 @@ from landing.storing import outages
 from lib import metrics
 
 log = logging.getLogger(__name__)
+
+
+@signals.worker_ready.connect
+def warn_without_key(**_: object) -> None:
+    """Say that this worker reads no asks and typed codes; they wait in the queue."""
+    if settings.SENDS_CODES and not settings.HAS_CODE_KEY:
+        log.critical("no codes are judged here: CODE_KEY is not set, or has fewer than 32 characters")
 
 
 @shared_task(name=task_messages.CONFIRM, ignore_result=True)

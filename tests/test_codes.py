@@ -56,6 +56,7 @@ SENT = Outcome("accepted", "file", "1")
 def _codes_on(settings: Settings, tmp_path: Path) -> Iterator[None]:
     """A campaign that asks for a proof, and one that does not."""
     settings.SENDS_CODES, settings.CODE_GATEWAY, settings.CODE_KEY = True, ["file"], KEY
+    settings.HAS_CODE_KEY = True
     with landing_dir(tmp_path, gala='[campaign]\nconfirm = "sms"\n', summer=""):
         call_command("migrate", verbosity=0)
         yield
@@ -621,7 +622,7 @@ def test_the_code_is_in_no_table_and_no_redis() -> None:
 
 
 def test_the_key_must_be_there_and_long(settings: Settings) -> None:
-    settings.CODE_KEY = "short"
+    settings.CODE_KEY, settings.HAS_CODE_KEY = "short", False
     with pytest.raises(ImproperlyConfigured, match="CODE_KEY"):
         secret.key()
 

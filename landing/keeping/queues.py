@@ -101,8 +101,9 @@ _of_codes = [confirmations] if settings.SENDS_CODES else []
 promised = [*lives, dead, *_of_codes, *([kept] if settings.KEEP_DAYS else [])]
 """The queues that must be there."""
 
-consumed = [queue for queue in (*lives, *_of_codes) if queue.name in (settings.WORKER_QUEUES or [queue.name])]
-"""The queues that a worker reads."""
+_readable = [*lives, *(_of_codes if settings.HAS_CODE_KEY else [])]
+consumed = [queue for queue in _readable if queue.name in (settings.WORKER_QUEUES or [queue.name])]
+"""The queues that a worker reads. One without CODE_KEY leaves typed codes to those that can judge them."""
 
 # Short-lived words of each process on its settings, for `manage.py doctor`: losing them costs nothing.
 announcements = Queue(
