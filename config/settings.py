@@ -221,9 +221,12 @@ STATE_TTL = env.integer(
     "How long Redis keeps the state of a task, in seconds. PostgreSQL knows it after that.",
 )
 
-env.section("MongoDB: the request log")
+env.section("The request log: MongoDB, unless LOGS_STORE says otherwise")
 LOGS_STORE = env.text(
-    "LOGS_STORE", "logs.stores.MongoStore", "The class that keeps request metadata, as a dotted path."
+    "LOGS_STORE",
+    "logs.stores.MongoStore",
+    "The class that keeps request metadata, as a dotted path: also logs.postgresql.PostgresStore, "
+    "logs.elastic.ElasticStore and logs.lines.LineStore (docs/log-stores.md).",
 )
 MONGODB_URL = env.text(
     "MONGODB_URL",
@@ -245,6 +248,19 @@ MONGODB_TIMEOUT = env.seconds(
     "MONGODB_TIMEOUT",
     "3",
     "The longest wait, in seconds, before a batch's documents are parked in PostgreSQL.",
+)
+
+ELASTIC_URL = env.text(
+    "ELASTIC_URL",
+    "",
+    "The address of Elasticsearch or OpenSearch, a login in it if need be, for ElasticStore.",
+)
+ELASTIC_INDEX = env.text("ELASTIC_INDEX", "breakwater-requests", "The index. It is made where it is missing.")
+ELASTIC_API_KEY = env.text("ELASTIC_API_KEY", "", "An API key, in place of a login.")
+ELASTIC_CA_PATH = env.text(
+    "ELASTIC_CA_PATH",
+    "",
+    "The file of the authority behind the server's certificate. Empty: those of the system.",
 )
 
 env.section("Celery workers")

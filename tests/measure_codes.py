@@ -1,23 +1,32 @@
 """What a wave of people who want a code meets, and a courier that is killed again and again.
 
-Not a test, run by hand: python -m tests.measure_codes wave | kills [COUNT]
+Not a test, run by hand: python -m tests.measure_codes wave | kills | verdicts [COUNT]
 The courier is the real one; the gateway is systemtests/gateway.py; pages are played, with the pauses of confirm.js.
+`verdicts` runs the whole stack, and times the way from a typed code to its verdict, alone and beside a wave.
 """
 
+import asyncio
 import heapq
 import os
 import random
+import re
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import httpx
+
+from lib import load
 from systemtests.gateway import FakeGateway, running
+from systemtests.stack import free_port
 from tests.measuring import stores
 
 ASKS, WITHIN, RATE, LEAVE, AFTER = 3_000, 30.0, 10, 0.6, 20.0
@@ -42,6 +51,9 @@ class Page:
 
 
 def main(what: str, count: int) -> None:
+    if what == "verdicts":
+        verdicts(count)
+        return
     os.environ |= {"CODE_GATEWAY": "smsir", "CODE_KEY": secrets.token_urlsafe(40), "CODE_BUDGET": str(BUDGET)}
     os.environ |= {"CODE_GATEWAY_KEY": "k", "CODE_TEMPLATE": "1", "CODE_RATE": str(RATE), "HTTPS": "off"}
     with running() as gateway, stores(["migrate", "-v0"]):
@@ -193,6 +205,95 @@ def ask(pages: list[Page]) -> None:
     asks.note([Asked(page.request_id, now(), "fa", "a.example", page.phone) for page in pages])
 
 
+def verdicts(count: int) -> None:
+    """Time so many typed codes on a stack of their own, alone and beside 1,000 registrations a second."""
+    with tempfile.TemporaryDirectory() as directory:
+        pages = Path(directory, "pages", "campaigns", "gala")
+        pages.mkdir(parents=True)
+        Path(directory, "pages", "page.toml").touch()
+        (pages / "page.toml").write_text('[campaign]\nconfirm = "sms"\n')
+        url = f"http://127.0.0.1:{free_port()}"
+        settings = {
+            "STATE_DIR": f"{directory}/state",
+            "LANDING_DIR": f"{directory}/pages",
+            "PORT": url.rpartition(":")[2],
+            "FLOWER_PORT": str(free_port()),
+            "RATE_LIMIT": "off",
+            "CODE_RATE": "1000",
+            # An address group gets 30 an hour: every visitor has an address here.
+            "TRUSTED_PROXIES": "127.0.0.1",
+        }
+        stack = subprocess.Popen([sys.executable, "-m", "local.stack"], env=os.environ | settings)
+        try:
+            asyncio.run(_time_verdicts(url, Path(directory, "state", "sms.log"), count))
+        finally:
+            stack.terminate()
+            stack.wait(60)
+
+
+async def _time_verdicts(url: str, log: Path, count: int) -> None:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+        while True:
+            try:
+                (await client.get("/readyz")).raise_for_status()
+                break
+            except httpx.HTTPError:
+                await asyncio.sleep(0.5)
+        await asyncio.sleep(3)
+        _say_times("alone", [await _verdict(client, log) for _ in range(count)])
+        wave = asyncio.create_task(_wave(url, seconds=count * 0.2 + 5))
+        await asyncio.sleep(3)
+        beside = []
+        for _ in range(count):
+            beside.append(asyncio.create_task(_verdict(client, log)))
+            await asyncio.sleep(0.2)
+        _say_times("beside 1,000 registrations/s", [await one for one in beside])
+        say(f"registrations beside: {await wave}")
+
+
+async def _verdict(client: httpx.AsyncClient, log: Path) -> float:
+    """Return the seconds from a typed code to "confirmed"."""
+    phone = f"09{random.randrange(10**9):09}"
+    headers = {
+        "X-Forwarded-For": f"10.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(256)}"
+    }
+    sent = await client.post("/api/register/gala/", json={"phone_number": phone}, headers=headers)
+    path = f"/api/register/{sent.json()['task_id']}/"
+    while (await client.get(path)).json()["status"] != "Registered":
+        await asyncio.sleep(0.1)
+    await client.post(f"{path}code/", headers=headers)
+    while not (
+        code := re.search(rf'"phone": "{phone}", "code": "(\d+)"', log.read_text() if log.exists() else "")
+    ):
+        await asyncio.sleep(0.1)
+    started = time.monotonic()
+    await client.post(f"{path}confirm/", json={"code": code[1]}, headers=headers)
+    while (await client.get(path)).json()["confirmation"]["status"] != "confirmed":
+        await asyncio.sleep(0.02)
+    return time.monotonic() - started
+
+
+async def _wave(url: str, seconds: float) -> Counter[int]:
+    sender, answers = load.Sender(url, connections=200), Counter[int]()
+
+    async def one() -> None:
+        body = b'{"phone_number": "09%09d"}' % random.randrange(10**9)
+        headers = {"Host": "localhost", "Content-Type": "application/json"}
+        answers[(await sender.ask(load.request("POST", "/api/register/", headers, body))).status] += 1
+
+    async with asyncio.TaskGroup() as group:
+        async for _ in load.arrivals(1000, seconds=seconds):
+            group.create_task(one())
+    return answers
+
+
+def _say_times(what: str, times: list[float]) -> None:
+    say(
+        f"from typed to confirmed, {what}: p50 {load.percentile(times, 0.5):.3f} s, "
+        f"p99 {load.percentile(times, 0.99):.3f} s, of {len(times)}"
+    )
+
+
 def register(count: int, chance: random.Random) -> list[Page]:
     """Store so many registrations, with different prefixes, and say when each comes and leaves."""
     from campaigns.models import CampaignRow
@@ -237,4 +338,7 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else {"wave": ASKS, "kills": 200}[sys.argv[1]])
+    main(
+        sys.argv[1],
+        int(sys.argv[2]) if len(sys.argv) > 2 else {"wave": ASKS, "kills": 200, "verdicts": 100}[sys.argv[1]],
+    )

@@ -12,6 +12,9 @@ GRANT SELECT, INSERT, UPDATE (here_at) ON confirmations_ask TO breakwater_worker
 GRANT SELECT, UPDATE (tries, closed_at, closed_as) ON confirmations_challenge TO breakwater_worker;
 GRANT SELECT, INSERT ON confirmations_try TO breakwater_worker;
 GRANT UPDATE (status, confirmed_at, confirmed_by) ON landing_registration TO breakwater_worker;
+-- The request log, where LOGS_STORE is PostgresStore.
+GRANT SELECT, INSERT ON logs_requestlog TO breakwater_worker;
+GRANT SELECT ON logs_requestlog TO breakwater_web;
 -- It parks what MongoDB cannot take, locks it (UPDATE), and moves it on.
 GRANT SELECT, INSERT, UPDATE, DELETE ON landing_parked_log TO breakwater_worker;
 
@@ -49,6 +52,7 @@ BEGIN
   IF to_regrole('breakwater_toolbox') IS NOT NULL THEN
     REVOKE ALL ON ALL TABLES IN SCHEMA public FROM breakwater_toolbox;
     GRANT SELECT, DELETE ON landing_registration, landing_submission, landing_parked_log TO breakwater_toolbox;
+    GRANT SELECT, INSERT, DELETE ON logs_requestlog TO breakwater_toolbox;
     GRANT SELECT ON django_migrations, campaigns_campaign, campaigns_consent_text TO breakwater_toolbox;
     -- `campaign` sets a capacity, cancels places, and draws.
     GRANT UPDATE (is_numbered, last_number, capacity, admitted, cancelled) ON campaigns_campaign TO breakwater_toolbox;
