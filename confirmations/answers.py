@@ -1,6 +1,5 @@
 """What the web tells of a confirmation: from Redis, else from PostgreSQL, and never waiting long for either."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -54,7 +53,7 @@ async def tell(task_id: str, known: Known) -> Mapping[str, Any]:
     campaign = branding.campaigns().get(known.campaign)
     if campaign is None or not campaign.confirms or not settings.SENDS_CODES:
         return NOTHING
-    state, checking, told_line = await _reader().ask(task_id)
+    state, checking, told_line = await reader().ask(task_id)
     return {"confirmation": state.told(told_line, checking)}
 
 
@@ -133,11 +132,7 @@ def _is_young(task_id: str) -> bool:
     return made_at is not None and 0 <= time.time() - made_at < YOUNG
 
 
-def mark_checking(task_id: str, try_id: str) -> "asyncio.Future[None]":
-    """Remember a try under way. For the event loop of the intake."""
-    return asyncio.ensure_future(_reader().mark_checking(task_id, try_id))
-
-
 @cache
-def _reader() -> Reader:
+def reader() -> Reader:
+    """Return this process's reader."""
     return Reader()

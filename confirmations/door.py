@@ -93,7 +93,7 @@ class Door:
     async def type_code(self, typed: Typed) -> None:
         """Keep a typed code. Raises problems.Refused or Unavailable."""
         await self._keep(typed, self._tries, f"try:{typed.request_id}", "too_many_tries")
-        await answers.mark_checking(typed.request_id, typed.try_id)
+        await answers.reader().mark_checking(typed.request_id, typed.try_id)
 
     async def _keep(self, item: Asked | Typed, limiter: Limiter | None, sender: str, refusal: str) -> None:
         if limiter is not None:

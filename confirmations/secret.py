@@ -25,4 +25,4 @@ def group_key(group: str, at: datetime) -> bytes:
 
 def fingerprint() -> str:
     """Return a short hash of CODE_KEY, "" without one: equal where the key is equal."""
-    return blake2b(b"fingerprint", key=key()[:64], digest_size=6).hexdigest() if settings.CODE_KEY else ""
+    return blake2b(b"fingerprint", key=key()[:64], digest_size=6).hexdigest() if settings.HAS_CODE_KEY else ""

@@ -19,8 +19,12 @@ class CheckingSerializer(serializers.Serializer[Any]):
     """A code is on its way to its verdict."""
 
     status = serializers.ChoiceField(["checking"])
-    # The member's name; the class has a method of this name too.
-    locals()["try"] = serializers.UUIDField(help_text="Compare with `last_try` of the state.")
+
+    def get_fields(self) -> dict[str, Any]:
+        """Add the member whose name Python keeps to itself."""
+        return super().get_fields() | {
+            "try": serializers.UUIDField(help_text="Compare with `last_try` of the state.")
+        }
 
 
 class AskedSerializer(serializers.Serializer[Any]):

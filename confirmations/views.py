@@ -18,6 +18,7 @@ from confirmations import codes, door, openapi
 from confirmations.serializers import AskedSerializer, CodeSerializer
 from landing.door import problems, receipts, status
 from landing.door.parsers import JsonParser
+from landing.keeping.refusals import Unavailable
 from landing.page import rendering
 from landing.views import NOT_STORED
 
@@ -87,7 +88,8 @@ def confirm_page(request: HttpRequest, language: str, task_id: UUID, slug: str =
             door.ask(request, str(task_id), language)
     except codes.InvalidCode as error:
         wrong = f"?wrong={error.reason}"
-    except problems.Refused as error:
-        code = str(error.get_codes())
+    except (problems.Refused, Unavailable) as error:
+        code = problems.code_of(error)
+        assert code is not None
         return problems.answer(request, code, problems.retry_headers(error))
     return redirect(rendering.address("progress", slug, language, str(task_id)) + wrong)

@@ -795,3 +795,16 @@ def test_people_are_called_before_those_who_are_here_run_out() -> None:
     assert Line(first=1, last=1000, waiting=1000, here=300, called=40, rate=10.0).next_called() == 40
     assert Line(first=1, last=5, waiting=5, here=0, rate=10.0).next_called() == 5
     assert Line().next_called() == 0
+
+
+def test_the_page_without_javascript_says_when_nothing_could_be_kept(servers: Any) -> None:
+    task_id = accept()
+    path = f"/c/gala/fa/registration/{task_id}/confirm/"
+    assert Client().post(path, {"code": "12"}).headers["Location"].endswith("?wrong=too_short")
+    assert Client().post(path).headers["Location"] == f"/c/gala/fa/registration/{task_id}/"
+    servers.rabbitmq.pause()
+    try:
+        answer = Client().post(path, {"code": "123456"})
+    finally:
+        servers.rabbitmq.resume()
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")

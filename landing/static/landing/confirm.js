@@ -81,7 +81,8 @@
 
     /** Seconds until the page looks again. */
     function pause() {
-      if (told.status === "waiting") return "wait" in told ? Math.min(60, Math.max(told.wait < 20 ? 1 : 3, told.wait / 10)) : 1;
+      const isFresh = Date.now() - askedAt < 10_000;
+      if (told.status === "waiting") return "wait" in told ? Math.min(60, Math.max(told.wait < 20 ? 1 : 3, told.wait / 10)) : isFresh ? 1 : 5;
       if (told.status === "checking") return 0.5;
       return told.status === "sent" ? Math.max(5, Math.min(30, left(told.expires_in) + 1)) : told.again_in || 15;
     }
