@@ -123,7 +123,8 @@ def _rabbitmq(part: str) -> Iterator[Finding]:
         channel: Any = broker.default_channel
         properties: Any = broker.connection.server_properties
         yield Finding(part, "ok", f"RabbitMQ {properties.get('version')}, as {settings.RABBITMQ_USER}")
-        for queue in queues.promised:
+        # Nobody but a worker has a right to `confirmations`, not even to ask for it: _queue_arguments() tells of it.
+        for queue in (one for one in queues.promised if one is not queues.confirmations):
             found = channel.queue_declare(queue.name, passive=True)
             dead = queue is queues.dead and found.message_count
             yield Finding(
