@@ -23,6 +23,7 @@ from landing.submission import Submission
 from landing.tasks import save_phones_async
 from lib import phones, request_ids
 from logs import utils as logs
+from tests.rights import container_roles, rights_of
 from tests.waiting import eventually
 from tests.workers import worker
 
@@ -175,3 +176,14 @@ def test_no_iranian_number_is_synthetic_and_every_synthetic_one_is_taken() -> No
     for number in (0, 7, rehearsal.MOST - 1):
         assert phones.normalise(plan.phone(number)) == plan.phone(number)
         assert plan.phone(number).startswith("00097")
+
+
+def test_the_toolbox_may_remove_what_it_has_sent() -> None:
+    request_id = request_ids.new(settings.SECRET_KEY.encode())
+    time = datetime.now(UTC)
+    sent = Submission(f"{rehearsal.PREFIX}123456", request_id, "192.0.2.1", "", "", time)
+    save_phones_async([sent.to_wire()])
+    with container_roles("breakwater_worker", "breakwater_web", "breakwater_toolbox"):
+        with rights_of("breakwater_toolbox"):
+            assert rehearsal.clean({request_id}) == 1
+    assert not Registration.objects.exists()
