@@ -840,13 +840,14 @@ list(ThreadPoolExecutor(16).map(reach, {targets}))
     assert found == ""
 
 
-def test_no_container_but_nginx_reaches_out(composed: Any) -> None:
+def test_no_container_but_nginx_and_the_courier_reaches_out(composed: Any) -> None:
     networks = {
         one["Config"]["Labels"]["com.docker.compose.service"]: set(one["NetworkSettings"]["Networks"])
         for one in composed.containers()
     }
     inside, outside = f"{PROJECT}_backend_network", f"{PROJECT}_edge"
     assert networks.pop("nginx") == {inside, outside}
+    assert networks.pop("courier") == {inside, f"{PROJECT}_egress"}
     assert all(network == {inside} for network in networks.values())
     assert json.loads(run("docker", "network", "inspect", inside))[0]["Internal"]
 
