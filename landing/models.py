@@ -107,6 +107,37 @@ class StoredSubmission(models.Model):
         return str(self.request_id)
 
 
+class Erasure(models.Model):
+    """A person who has asked to be forgotten: what was accepted up to then is not stored any more, wherever it comes from."""
+
+    # Keyed with SECRET_KEY: it tells a phone number to nobody who lacks that.
+    phone_hash = models.BinaryField()
+    # Null: in all campaigns.
+    campaign = models.ForeignKey(
+        CampaignRow, models.DO_NOTHING, null=True, db_constraint=False, db_index=False
+    )
+    erased_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["phone_hash"], name="erasure_phone")]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class ErasedSubmission(models.Model):
+    """The id of a submission that was erased, so that its state and the ledger can say so."""
+
+    request_id = models.UUIDField(primary_key=True)
+    erased_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "landing_erased"
+
+    def __str__(self) -> str:
+        return str(self.request_id)
+
+
 class ParkedLog(models.Model):
     """A document that MongoDB could not take yet: the outbox that keeps its outage off PostgreSQL."""
 

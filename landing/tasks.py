@@ -75,6 +75,14 @@ def save_phone_async(
 @tracing.batch
 def _save(arrivals: Sequence[Arrival]) -> list[Culprit]:
     stored, culprits = _store([submission for submission, _ in arrivals])
+    refused = {raw[1] for raw, _ in culprits}
+    erased = [
+        one.request_id
+        for one, _ in arrivals
+        if one.request_id not in stored and one.request_id not in refused
+    ]
+    if erased:  # of people who have asked to be forgotten since
+        task_states.write(dict.fromkeys(erased, Known(State.ERASED)))
     arrivals = [one for one in arrivals if one[0].request_id in stored]
     documents = [
         _document(submission, stored[submission.request_id].registration_id, queued_at)

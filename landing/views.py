@@ -88,6 +88,8 @@ class StatusView(APIView):
         known = status.of(str(task_id))
         if known is None:
             raise problems.Refused("not_found")
+        if known.state is State.ERASED:
+            raise problems.Refused("erased")
         waits = known.state is State.WAITING
         headers = NOT_STORED | ({"Retry-After": str(backlog.retry_after())} if waits else {})
         return Response(status.body(str(task_id), known), headers=headers)
@@ -170,6 +172,8 @@ def progress(request: HttpRequest, language: str, task_id: UUID, slug: str = DEF
     known = status.of(str(task_id))
     if known is None or slug not in branding.campaigns():
         return problems.answer(request, "not_found")
+    if known.state is State.ERASED:
+        return problems.answer(request, "erased")
     place = lines.place_of(known.campaign, known.number) or {}
     code = known.more.get("confirmation")
     confirmation = confirming.shown(code, language, slug, request.GET.get("wrong", "")) if code else None

@@ -109,6 +109,7 @@ def _forget_campaigns() -> None:
 
     registrations._campaign_ids = {DEFAULT: DEFAULT_ID}
     registrations._numbered_ids = set()
+    registrations._spares = False
 
 
 def _empty_spool() -> None:

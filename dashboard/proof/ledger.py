@@ -37,7 +37,7 @@ class Question:
 
     accepted: ids that a witness saw accepted, or None to compare the stores with each other only.
     attempted: ids that were sent: any other in a store is unexpected. None: any id of ours may be there.
-    excused: ids that were removed on purpose.
+    excused: ids that were removed on purpose, beside those of erased people, which PostgreSQL knows.
     spooled: ids that wait in spools which cannot be seen from here.
     since, until: which rows and documents are looked at, by their time of acceptance (whole milliseconds).
     settle: seconds that may pass until everything has arrived.
@@ -146,7 +146,7 @@ def _walk(question: Question, report: Report, suspects: Suspects) -> None:
     streams = (
         in_order(question.accepted or ()),
         in_order(question.attempted or ()),
-        in_order(question.excused),
+        in_order(chain(question.excused, sources.erased())),
         in_order(sources.dead()),
         in_order(sources.parked()),
         in_order(_texts(documents or (), suspects.foreign_documents)),

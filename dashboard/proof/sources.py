@@ -12,7 +12,7 @@ from dashboard.desk import dead_letters, spools
 from dashboard.desk.dead_letters import Choice
 from dashboard.desk.queue_messages import Queue, request_id_of
 from landing.keeping import queues
-from landing.models import ParkedLog, StoredSubmission
+from landing.models import ErasedSubmission, ParkedLog, StoredSubmission
 from logs import utils as logs
 
 PEEKS = 5
@@ -58,6 +58,11 @@ def orphans() -> Iterator[int]:
 def parked() -> Iterator[str]:
     """Yield the request_id of every document that waits for MongoDB."""
     return (str(one) for one in ParkedLog.objects.values_list("pk", flat=True).iterator())
+
+
+def erased() -> Iterator[str]:
+    """Yield the request_id of each submission that was erased."""
+    return (str(one) for one in ErasedSubmission.objects.values_list("pk", flat=True).iterator())
 
 
 def dead() -> Iterator[str]:

@@ -15,6 +15,10 @@ GRANT UPDATE (status, confirmed_at, confirmed_by) ON landing_registration TO bre
 -- The request log, where LOGS_STORE is PostgresStore.
 GRANT SELECT, INSERT ON logs_requestlog TO breakwater_worker;
 GRANT SELECT ON logs_requestlog TO breakwater_web;
+-- It stores nothing of people who were erased, and notes what it has left out.
+GRANT SELECT ON landing_erasure TO breakwater_worker;
+GRANT SELECT, INSERT ON landing_erased TO breakwater_worker;
+GRANT SELECT ON landing_erased TO breakwater_web;
 -- It parks what MongoDB cannot take, locks it (UPDATE), and moves it on.
 GRANT SELECT, INSERT, UPDATE, DELETE ON landing_parked_log TO breakwater_worker;
 
@@ -57,6 +61,12 @@ BEGIN
     -- `campaign` sets a capacity, cancels places, and draws.
     GRANT UPDATE (is_numbered, last_number, capacity, admitted, cancelled) ON campaigns_campaign TO breakwater_toolbox;
     GRANT UPDATE (number) ON landing_registration TO breakwater_toolbox;
+    -- `erase` deletes all that is kept of a person, and the files of exports; `tell` reads it.
+    GRANT SELECT, INSERT, DELETE ON landing_erasure, landing_erased TO breakwater_toolbox;
+    GRANT SELECT, UPDATE (state) ON dashboard_export TO breakwater_toolbox;
+    GRANT SELECT, DELETE ON dashboard_exportchunk TO breakwater_toolbox;
+    GRANT DELETE ON confirmations_ask, confirmations_try TO breakwater_toolbox;
+    GRANT SELECT (id, registration_id), DELETE ON confirmations_challenge TO breakwater_toolbox;
     -- `codes` tells of the line and of the budget, and switches codes off and on.
     GRANT SELECT ON confirmations_ask, confirmations_try, confirmations_budget, confirmations_lease TO breakwater_toolbox;
     GRANT SELECT, INSERT, UPDATE ON confirmations_switch TO breakwater_toolbox;

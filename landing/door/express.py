@@ -138,6 +138,8 @@ def _for_json(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes] |
 
 
 def _state(task_id: str, known: Known, plain: Mapping[bytes, bytes]) -> Answer:
+    if known.state is State.ERASED:
+        return _problem("erased", plain, [(b"allow", b"GET, HEAD, OPTIONS")])
     own = [
         (b"content-type", b"application/json"),
         (b"cache-control", b"no-store"),

@@ -44,6 +44,7 @@ WHEN = {
     "method_not_allowed": "The address does not take this method; `Allow` names those it takes.",
     "not_acceptable": "`Accept` asks for something else than JSON or HTML.",
     "too_slow": "The body took longer than 10 seconds. The connection is closed.",
+    "erased": "The registration was erased, as its sender has asked.",
     "too_large": "The body is larger than 16 KB.",
     "unsupported_media_type": "The body is neither JSON nor a form, or it is compressed.",
     "rate_limited": "The address has used up its share. `Retry-After` says when there is room for one more.",
@@ -84,7 +85,7 @@ _PASSING = (
         "unavailable",
     ),
 )
-_STATUS_ERRORS = ("bad_request", "not_found", "not_acceptable", "internal")
+_STATUS_ERRORS = ("bad_request", "not_found", "erased", "not_acceptable", "internal")
 
 _SNIPPETS = Path(__file__).parent / "snippets"
 _SNIPPET_TITLES = {"register.sh": "curl", "register.js": "JavaScript", "register.py": "Python"}

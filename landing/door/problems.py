@@ -74,6 +74,7 @@ _PROBLEMS = {
     ),
     "not_acceptable": (406, _("Not acceptable"), _("The answer can be application/json or text/html.")),
     "too_slow": (408, _("Too slow"), _("The body did not arrive in time.")),
+    "erased": (410, _("Erased"), _("This registration was erased, as its sender has asked.")),
     "too_large": (413, _("Body too large"), _("The body is larger than 16 KB.")),
     "unsupported_media_type": (
         415,
@@ -111,7 +112,7 @@ _PROBLEMS = {
 
 # They answer other requests than registrations, and are not counted in refused_total.
 _OF_OTHER_REQUESTS = frozenset(
-    {"forbidden", "not_found", "method_not_allowed", "not_acceptable"}
+    {"forbidden", "not_found", "erased", "method_not_allowed", "not_acceptable"}
     | {"invalid_code", "too_many_codes", "too_many_tries"}
 )
 

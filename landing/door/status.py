@@ -37,7 +37,8 @@ _STORED = """
 SELECT request_id, slug, number FROM landing_submission
     JOIN landing_registration AS registration ON registration.id = registration_id
     JOIN campaigns_campaign AS campaign ON campaign.id = campaign_id
-WHERE request_id = ANY(%s)
+WHERE request_id = ANY(%(ids)s)
+UNION ALL SELECT request_id, NULL, NULL FROM landing_erased WHERE request_id = ANY(%(ids)s)
 """
 
 
@@ -143,8 +144,11 @@ class Rows:
 
 def _stored(task_ids: Sequence[str]) -> dict[str, Known]:
     with fresh_connection(), connection.cursor() as cursor:
-        cursor.execute(_STORED, [[UUID(task_id) for task_id in task_ids]])
-        return {str(request_id): Known(State.STORED, slug, number) for request_id, slug, number in cursor}
+        cursor.execute(_STORED, {"ids": [UUID(task_id) for task_id in task_ids]})
+        return {
+            str(request_id): Known(State.STORED, slug, number) if slug else Known(State.ERASED)
+            for request_id, slug, number in cursor
+        }
 
 
 @cache

@@ -12,6 +12,7 @@ from django.db.backends.utils import CursorWrapper
 
 from campaigns.definition import DEFAULT, DEFAULT_ID
 from landing.keeping import tracing
+from landing.storing import erased_phones
 from landing.submission import Submission
 from lib import metrics, phones
 
@@ -31,8 +32,30 @@ _BATCH = """
         %(details)s::text[]) AS submission(request_id, phone_number, accepted_at, campaign_id, details)
     WHERE NOT EXISTS (
         SELECT FROM campaigns_campaign WHERE id = ANY(%(all)s) AND is_numbered AND id <> ALL(%(locked)s)
-    )
+    ) AND NOT EXISTS (SELECT FROM landing_erasure)
 """
+# The same where people were erased (landing/storing/erasures.py). What comes of them from a queue, a spool, a dead letter
+# or a backup is not stored, and its id is noted. A later registration of the same person is new, and welcome.
+_SPARING = """
+    SELECT request_id, phone_number, accepted_at, campaign_id, details FROM sent WHERE NOT is_erased
+), erased AS (
+    INSERT INTO landing_erased (request_id) SELECT DISTINCT request_id FROM sent WHERE is_erased
+    ON CONFLICT DO NOTHING
+"""
+_SENT = """
+sent AS (
+    SELECT submission.*, EXISTS (
+        SELECT FROM landing_erasure AS gone WHERE gone.phone_hash = submission.phone_hash
+            AND coalesce(gone.campaign_id, submission.campaign_id) = submission.campaign_id
+            AND submission.accepted_at <= gone.erased_at
+    ) AS is_erased
+    FROM unnest(%(ids)s::uuid[], %(phones)s::varchar[], %(times)s::timestamptz[], %(campaigns)s::int[],
+        %(details)s::text[], %(hashes)s::bytea[])
+        AS submission(request_id, phone_number, accepted_at, campaign_id, details, phone_hash)
+    WHERE NOT EXISTS (
+        SELECT FROM campaigns_campaign WHERE id = ANY(%(all)s) AND is_numbered AND id <> ALL(%(locked)s)
+    )
+), """
 _WIDEN = """
     ON CONFLICT (phone_number, campaign_id) DO UPDATE SET
         first_seen = least(known.first_seen, excluded.first_seen),
@@ -92,6 +115,13 @@ WITH batch AS ({_BATCH}), person AS (
 ), submitted AS ({_SUBMIT})
 {_STORED}
 """  # noqa: S608  only our own words
+_STATEMENTS = {
+    (is_numbered, spares): plain.replace(f"batch AS ({_BATCH})", f"{_SENT}batch AS ({_SPARING})")
+    if spares
+    else plain
+    for is_numbered, plain in ((False, _STORE), (True, _STORE_NUMBERED))
+    for spares in (False, True)
+}
 # Of a campaign that `migrate` has not seen yet: a kept registration waits for no command.
 _ADD_CAMPAIGN = "INSERT INTO campaigns_campaign (slug) VALUES (%s) ON CONFLICT (slug) DO NOTHING"
 _CAMPAIGN = "SELECT id FROM campaigns_campaign WHERE slug = %s"
@@ -102,6 +132,8 @@ MOST_LABELS = 100
 _campaign_ids = {DEFAULT: DEFAULT_ID}
 _numbered_ids: set[int] = set()
 """Campaigns that are known to give numbers. A campaign that does goes on for ever."""
+_spares = False
+"""Whether anybody was ever erased, as far as this process knows. Then it stays so."""
 _begun: list[float] = []
 """When the batches that are being stored now were begun. PostgreSQL's statement_timeout does not end a COMMIT that
 waits for a synchronous standby, so this may be long."""
@@ -139,16 +171,32 @@ def store(batch: Sequence[Submission]) -> dict[str, Stored]:
 
 def _stored(columns: dict[str, list[Any]]) -> list[Any]:
     campaigns = list(set(columns["campaigns"]))
-    rows: list[Any] = []
     numbered = not _numbered_ids.isdisjoint(campaigns)
-    # Once more in a new transaction when a campaign has begun to give numbers: its row must be locked before the table.
-    while campaigns and not rows:
-        with transaction.atomic(), connection.cursor() as cursor:
-            locked = _lock(cursor, campaigns) if numbered else []
-            statement = _STORE_NUMBERED if locked else _STORE
-            cursor.execute(statement, columns | {"all": campaigns, "locked": locked})
-            rows, numbered = cursor.fetchall(), True
+    rows = _try(columns, campaigns, numbered=numbered, spares=_spares) if campaigns else []
+    # Once more in a new transaction when a campaign has begun to give numbers, whose row must be locked before the table,
+    # or when somebody was erased for the first time.
+    if campaigns and not rows and not (numbered and _spares):
+        _note_erasures()
+        rows = _try(columns, campaigns, numbered=True, spares=_spares)
     return rows
+
+
+def _try(columns: dict[str, list[Any]], campaigns: list[int], *, numbered: bool, spares: bool) -> list[Any]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        locked = _lock(cursor, campaigns) if numbered else []
+        values = columns | {"all": campaigns, "locked": locked}
+        if spares:
+            values["hashes"] = [erased_phones.hash_of(one) for one in columns["phones"]]
+        cursor.execute(_STATEMENTS[bool(locked), spares], values)
+        return list(cursor.fetchall())
+
+
+def _note_erasures() -> None:
+    global _spares  # noqa: PLW0603  one for the process
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM landing_erasure)")
+        [found] = cursor.fetchone()
+    _spares = _spares or found
 
 
 def _lock(cursor: CursorWrapper, campaigns: list[int]) -> list[int]:

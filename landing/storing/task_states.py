@@ -38,10 +38,13 @@ class State(enum.StrEnum):
     WAITING = "PENDING"
     STORED = "SUCCESS"
     DEAD = "FAILURE"
+    ERASED = "REVOKED"
 
     @property
     def shown(self) -> str:
-        return {"PENDING": "Processing", "SUCCESS": "Registered", "FAILURE": "Failed"}[self]
+        return {"PENDING": "Processing", "SUCCESS": "Registered", "FAILURE": "Failed", "REVOKED": "Erased"}[
+            self
+        ]
 
 
 class Known(NamedTuple):

@@ -1,0 +1,114 @@
+"""Forgetting a person: the only code that deletes registrations on somebody's wish.
+
+One transaction under the lock that storing conflicts with: what is stored before it is deleted in it, and what comes
+after it meets the row of the erasure (landing/storing/registrations.py). So no queue and no spool is searched.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from campaigns.models import CampaignRow
+from landing.models import ErasedSubmission, Erasure, ParkedLog, Registration, StoredSubmission
+from landing.storing import erased_phones, task_states
+from landing.storing.task_states import Known, State
+from lib.clock import now
+
+_HOLD_STORING = "LOCK TABLE landing_registration IN SHARE ROW EXCLUSIVE MODE"
+
+Forget = Callable[[list[int], list[UUID]], None]
+"""Deletes what belongs to these registrations and submissions elsewhere in PostgreSQL."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An erasure as it is kept beside backups. campaign: its slug, "" for all."""
+
+    phone_hash: bytes
+    campaign: str
+    erased_at: datetime
+
+    def to_line(self) -> list[str]:
+        """Return it as JSON can carry it. It names nobody."""
+        return [self.phone_hash.hex(), self.campaign, self.erased_at.isoformat()]
+
+    @classmethod
+    def from_line(cls, raw: object) -> "Mark":
+        """Read what to_line() wrote. Raises ValueError."""
+        if not (isinstance(raw, list) and len(raw) == 3 and all(isinstance(one, str) for one in raw)):
+            raise ValueError("not three texts")
+        time = datetime.fromisoformat(raw[2])
+        if time.tzinfo is None or len(bytes.fromhex(raw[0])) != 16:
+            raise ValueError("no hash, or a time without a zone")
+        return cls(bytes.fromhex(raw[0]), raw[1], time)
+
+
+def mark_of(phone_number: str, campaign: str) -> Mark:
+    """Return the erasure of a person as of now. campaign: a slug, "" for all."""
+    return Mark(erased_phones.hash_of(phone_number), campaign, now())
+
+
+def found(phone_number: str, campaign: str) -> tuple[list[int], list[UUID]]:
+    """Return the ids of a person's registrations and submissions. Raises NoSuchCampaign or django.db.Error."""
+    rows = Registration.objects.filter(phone_number=phone_number)
+    if campaign:
+        rows = rows.filter(campaign=CampaignRow.named(campaign))
+    registrations = list(rows.values_list("pk", flat=True))
+    submissions = StoredSubmission.objects.filter(registration_id__in=registrations)
+    return registrations, list(submissions.values_list("pk", flat=True))
+
+
+def erase(phone_number: str, mark: Mark, forget: Forget) -> list[UUID]:
+    """Erase a person's registrations, and note it for what is still on its way; return the submissions' ids.
+
+    forget: deletes, in the same transaction, what other packages keep of them. Raises NoSuchCampaign or django.db.Error.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        cursor.execute(_HOLD_STORING)
+        _note(mark)
+        registrations, submissions = found(phone_number, mark.campaign)
+        forget(registrations, submissions)
+        _delete(registrations, submissions)
+    task_states.write({str(one): Known(State.ERASED) for one in submissions})
+    return submissions
+
+
+def marks() -> Iterator[Mark]:
+    """Yield all erasures, the oldest first. Raises django.db.Error."""
+    for one in Erasure.objects.select_related("campaign").order_by("pk").iterator():
+        campaign: CampaignRow | None = one.campaign
+        yield Mark(bytes(one.phone_hash), str(campaign) if campaign else "", one.erased_at)
+
+
+def phones_of(marks: Iterable[Mark]) -> Iterator[tuple[str, Mark]]:
+    """Yield the phone numbers that are stored though they were erased, as after a restore. Raises django.db.Error."""
+    by_hash: dict[bytes, list[Mark]] = {}
+    for mark in marks:
+        by_hash.setdefault(mark.phone_hash, []).append(mark)
+    phones = Registration.objects.order_by("phone_number").values_list("phone_number", flat=True).distinct()
+    for phone_number in phones.iterator(chunk_size=10_000):
+        for mark in by_hash.get(erased_phones.hash_of(phone_number), ()):
+            yield phone_number, mark
+
+
+def _note(mark: Mark) -> None:
+    campaign = CampaignRow.named(mark.campaign) if mark.campaign else None
+    known = Erasure.objects.filter(phone_hash=mark.phone_hash, campaign=campaign)
+    if not known.filter(erased_at__gte=mark.erased_at).exists():
+        known.delete()
+        Erasure.objects.create(phone_hash=mark.phone_hash, campaign=campaign, erased_at=mark.erased_at)
+
+
+def _delete(registrations: list[int], submissions: list[UUID]) -> None:
+    ErasedSubmission.objects.bulk_create(
+        [ErasedSubmission(request_id=one) for one in submissions], ignore_conflicts=True
+    )
+    ParkedLog.objects.filter(pk__in=submissions).delete()
+    StoredSubmission.objects.filter(pk__in=submissions).delete()
+    with connection.cursor() as cursor:
+        # Not through Django, which would look for rows of other applications that it may not see.
+        cursor.execute("DELETE FROM landing_registration WHERE id = ANY(%s)", [registrations])
