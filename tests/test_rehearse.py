@@ -183,7 +183,7 @@ def test_the_toolbox_may_remove_what_it_has_sent() -> None:
     time = datetime.now(UTC)
     sent = Submission(f"{rehearsal.PREFIX}123456", request_id, "192.0.2.1", "", "", time)
     save_phones_async([sent.to_wire()])
-    with container_roles("breakwater_worker", "breakwater_web", "breakwater_toolbox"):
-        with rights_of("breakwater_toolbox"):
-            assert rehearsal.clean({request_id}) == 1
+    roles = container_roles("breakwater_worker", "breakwater_web", "breakwater_toolbox")
+    with roles, rights_of("breakwater_toolbox"):
+        assert rehearsal.clean({request_id}) == 1
     assert not Registration.objects.exists()
