@@ -91,6 +91,10 @@ class Claimed:
     held_by: str | None = ""
 
 
+class _BudgetSpentError(Exception):
+    """The next SMS would cost more than is left for today."""
+
+
 def claim(holder: str, most: int) -> Claimed:
     """Take up to so many questions of those who are here, the oldest first. Raises django.db.Error."""
     if (idle := _idle(holder)) is not None:
@@ -104,10 +108,11 @@ def claim(holder: str, most: int) -> Claimed:
         budget = _budget()
         errands: list[Errand] = []
         for ask, registration, confirms in _candidates(most):
-            errand = _judge(ask, registration, budget, confirms=confirms)
-            if errand == "budget":
+            try:
+                errand = _judge(ask, registration, budget, confirms=confirms)
+            except _BudgetSpentError:
                 return Claimed(errands, changed, held_by="budget")
-            if isinstance(errand, Errand):
+            if errand:
                 errands.append(errand)
             if ask.state != Ask.State.WAITING:
                 changed.append(str(ask.request_id))
@@ -143,45 +148,43 @@ def parts_today() -> int:
     return Budget.objects.filter(day=_day(now())).values_list("parts", flat=True).first() or 0
 
 
-def _judge(ask: Ask, registration: Registration, budget: Budget, *, confirms: bool) -> Errand | str:
-    """Return the errand that a question becomes, else "budget", or "" if it came to its end without an SMS."""
-    time = now()
+def _judge(ask: Ask, registration: Registration, budget: Budget, *, confirms: bool) -> Errand | None:
+    """Return the errand that a question becomes, or None if there is no SMS now. Raises _BudgetSpentError."""
+    ask.registration = registration
     if reason := _refusal(ask, registration, confirms=confirms):
-        is_ours = reason != "impossible"
-        ask.state = Ask.State.DROPPED if is_ours else Ask.State.REFUSED
-        ask.reason, ask.settled_at, ask.registration = reason, time, registration
-        ask.save()
-        return ""
+        _end(ask, Ask.State.REFUSED if reason == "impossible" else Ask.State.DROPPED, reason)
+        return None
+    time = now()
     challenge = _challenge(registration, time)
     if challenge.pk and Ask.objects.filter(challenge=challenge, state=Ask.State.SENDING).exists():
-        return ""  # this number's SMS is on its way for another ticket: the next round knows more
+        return None  # this number's SMS is on its way for another ticket: the next round knows more
     if challenge.sent_at and time - challenge.sent_at < timedelta(seconds=asks.PAUSES[0]):
         # Another ticket of this number has just had it: this one is told the same, and no SMS goes out.
-        ask.state, ask.settled_at, ask.registration, ask.challenge = (
-            Ask.State.SENT,
-            time,
-            registration,
-            challenge,
-        )
-        ask.save()
-        return ""
+        ask.challenge = challenge
+        _end(ask, Ask.State.SENT)
+        return None
     errand = _errand(ask, registration, challenge)
     if settings.CODE_BUDGET and budget.parts + errand.parts > settings.CODE_BUDGET:
-        return "budget"
-    challenge.expires_at = time + timedelta(seconds=settings.CODE_TTL) + GATEWAY_TIMEOUT
-    challenge.save()
-    ask.state, ask.claimed_at, ask.registration, ask.challenge = (
-        Ask.State.SENDING,
-        time,
-        registration,
-        challenge,
-    )
-    ask.parts = errand.parts
-    ask.save()
+        raise _BudgetSpentError
+    _begin(ask, challenge, errand, time)
     budget.parts += errand.parts
     budget.sent += 1
     budget.save()
     return errand
+
+
+def _begin(ask: Ask, challenge: Challenge, errand: Errand, time: datetime) -> None:
+    # The code may be typed before the gateway has answered.
+    challenge.expires_at = time + timedelta(seconds=settings.CODE_TTL) + GATEWAY_TIMEOUT
+    challenge.save()
+    ask.challenge, ask.state = challenge, Ask.State.SENDING
+    ask.claimed_at, ask.parts = time, errand.parts
+    ask.save()
+
+
+def _end(ask: Ask, state: str, reason: str = "") -> None:
+    ask.state, ask.reason, ask.settled_at = state, reason, now()
+    ask.save()
 
 
 def _refusal(ask: Ask, registration: Registration, *, confirms: bool) -> str:
