@@ -13,6 +13,8 @@ NONCE = 16
 """Bytes of a challenge's nonce."""
 LONGEST_INPUT = 64
 """Characters; longer input is refused unread."""
+PATTERN = f"^{phones.MARKS}*(?:{phones.DIGIT}{phones.MARKS}*){{{DIGITS}}}$"
+"""What read() takes, as a regular expression for those who cannot call it (JSON Schema's ECMAScript)."""
 
 
 class InvalidCode(ValueError):

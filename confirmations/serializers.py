@@ -2,17 +2,24 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from confirmations import codes
 from landing.door.serializers import ConfirmationSerializer
+
+
+@extend_schema_field(
+    {"type": "string", "pattern": codes.PATTERN, "maxLength": codes.LONGEST_INPUT, "example": "123456"}
+)
+class CodeField(serializers.CharField):
+    """A code in any accepted spelling."""
 
 
 class CodeSerializer(serializers.Serializer[Any]):
     """A typed code. confirmations/codes.py judges it. Other members are ignored."""
 
-    code = serializers.CharField(
-        max_length=64, help_text="Six digits, Persian ones too; spaces and hyphens between them are fine."
-    )
+    code = CodeField(help_text="Six digits, Persian ones too; spaces and hyphens between them are fine.")
 
 
 class CheckingSerializer(serializers.Serializer[Any]):

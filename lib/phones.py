@@ -47,10 +47,14 @@ _BARE_MOBILE = re.compile(r"9[0-9]{9}")
 _DIGITS_ONLY = re.compile(r"\+?[0-9]+")
 
 
+DIGIT = "[0-9٠-٩۰-۹０-９]"
+"""A digit in any of the alphabets, as a regular expression's class."""
+
+
 def _pattern() -> str:
     gap = f"{MARKS}*"
     zero, eight, nine = "[0٠۰０]", "[8٨۸８]", "[9٩۹９]"
-    digit, not_zero = "[0-9٠-٩۰-۹０-９]", "[1-9١-٩۱-۹１-９]"
+    digit, not_zero = DIGIT, "[1-9١-٩۱-۹１-９]"
     plus = f"(?:[+{_PLUSES}]|{zero}{gap}{zero})"
     country = f"(?:{plus}{gap})?{nine}{gap}{eight}{gap}(?:{zero}{gap})?{not_zero}"
     return f"^{gap}(?:[tT][eE][lL]:{gap})?(?:{zero}{gap}{digit}|{country}|{nine}){gap}(?:{digit}{gap}){{9}}$"

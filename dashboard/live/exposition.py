@@ -144,7 +144,7 @@ class Figures(Collector):
         for key, (figure, meaning) in GAUGES.items():
             if (value := now["gauges"][figure]) is not None:
                 yield GaugeMetricFamily(PREFIX + key, meaning, value=value)
-        yield from _codes()
+        yield from _codes(is_redis_up=counts is not None)
         yield from _campaigns(now["campaigns"])
         yield from _copies(now["copies"])
         yield _alive(now["processes"] or [])
@@ -186,9 +186,9 @@ def _alive(processes: Iterable[Mapping[str, Any]]) -> Metric:
     return family
 
 
-def _codes() -> Iterator[Metric]:
-    """Yield the line for codes, empty where no courier works."""
-    line = codes.told_line() if settings.SENDS_CODES else None
+def _codes(*, is_redis_up: bool) -> Iterator[Metric]:
+    """Yield the line for codes, empty where no courier works. A Redis that is away is not waited for again."""
+    line = codes.told_line() if settings.SENDS_CODES and is_redis_up else None
     for name, (meaning, value) in CODES.items():
         family = GaugeMetricFamily(PREFIX + name, meaning, labels=[])
         if line:

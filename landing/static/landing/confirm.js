@@ -10,8 +10,8 @@
   const kind = ({ status, why, last_try }) => `${status} ${why} ${last_try?.id}`;
 
   /**
-   * Proves one number. api: the registration's address. told: its `confirmation`. view: show(told, isNew) draws it,
-   * say(sentence) tells what is wrong ("" for nothing, null when we are not reached), code() gives what was typed,
+   * Proves one number. api: the registration's address. told: its `confirmation`. view: show(told, isNew) draws it and may
+   * return a newer one, say(sentence) tells what is wrong ("" for nothing, null when we are not reached), code() gives what was typed,
    * fill(code) types it. Returns what the buttons call, and left(seconds): what is left of a time that was told.
    */
   function prove(api, language, told, view) {
@@ -32,7 +32,7 @@
       [told, toldAt] = [now, Date.now()];
       if (now.status === "checking") return;
       if (now.last_try?.id === trying || now.status !== "sent") trying = "";
-      await view.show(told, isNew);
+      told = (await view.show(told, isNew)) || told; // a page that was fetched anew may know more
       if (told.status === "sent") listen();
     }
 
@@ -143,6 +143,7 @@
     $("announcer").textContent = `${$("progress-heading").textContent}. ${$("progress-sentence").textContent}`;
     ($("code") || $("progress-heading")).focus();
     attach();
+    return JSON.parse($("told").textContent);
   }
 
   function attach() {
