@@ -6,7 +6,7 @@ The door judges by it, and asks no store. Workers know a campaign by its slug al
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -35,7 +35,8 @@ VERSION = re.compile(r"[0-9a-f]{12}")
 LONGEST_LINE = 1_000_000_000
 """More than there are phone numbers."""
 _TIMES = ("opens", "closes", "announces")
-_CAMPAIGN = {*_TIMES, "consent", "places", "line", "confirm"}
+_CAMPAIGN = {*_TIMES, "consent", "places", "line", "confirm", "keep"}
+_KEEP = re.compile(r"([1-9][0-9]{0,3}) days?")
 _FIELD = {"name", "kind", "required", "longest", "choices", *LANGUAGES}
 
 Table = dict[str, Any]
@@ -84,7 +85,7 @@ class Campaign:
     opens, closes: UTC; None: always. consent: "required", "shown", or "". consents: the text that is shown now, by
     language. gives_places: each registration gets a number, and the first ones a place; announces (UTC): when people
     learn theirs, None: at once; longest_line: how many may wait for one, None: any number. confirms: people prove their
-    number by a code.
+    number by a code. keep_until: UTC, when everything that is kept of it is due to be deleted; None: never.
     """
 
     slug: str
@@ -97,6 +98,7 @@ class Campaign:
     announces: datetime | None = None
     longest_line: int | None = None
     confirms: bool = False
+    keep_until: datetime | None = None
     takes_details: bool = field(init=False)
     """Whether more than a phone number is kept. The plain default campaign's messages are as ever."""
 
@@ -156,6 +158,7 @@ def made_of(
         announces=_time(table.get("announces"), zone),
         longest_line=table.get("line"),
         confirms="confirm" in table,
+        keep_until=_keep_until(table, zone),
     )
 
 
@@ -169,6 +172,11 @@ def _field(table: Table) -> Field:
         choices=tuple(field_values.spelled(one) for one in table.get("choices", [])),
         labels={language: table[language] for language in LANGUAGES},
     )
+
+
+def _keep_until(table: Table, zone: ZoneInfo) -> datetime | None:
+    days, closes = _KEEP.fullmatch(str(table.get("keep", ""))), _time(table.get("closes"), zone)
+    return closes + timedelta(days=int(days[1])) if days and closes else None
 
 
 def _time(value: Any, zone: ZoneInfo) -> datetime | None:
@@ -204,6 +212,10 @@ def _unfit_campaign(table: Table, zone: ZoneInfo) -> Iterator[Fault]:
     yield from _unfit_times(table, zone)
     if table.get("consent", "shown") not in ("required", "shown"):
         yield Fault(("campaign", "consent"), f"is {table['consent']!r}", 'Write "required" or "shown".')
+    if "keep" in table and not _KEEP.fullmatch(str(table["keep"])):
+        yield Fault(("campaign", "keep"), f"is {table['keep']!r}", 'Write for how long, such as "90 days".')
+    elif "keep" in table and "closes" not in table:
+        yield Fault(("campaign", "keep"), "counts from closes, which is missing", "Write when it closes.")
     if table.get("confirm", "sms") != "sms":
         yield Fault(("campaign", "confirm"), f"is {table['confirm']!r}", 'Write "sms", or take it away.')
     if not isinstance(table.get("places", False), bool):

@@ -22,6 +22,9 @@ class CampaignRow(models.Model):
     closes = models.DateTimeField(_("closes"), null=True, blank=True)
     announces = models.DateTimeField(_("announces"), null=True, blank=True)
     longest_line = models.IntegerField(_("longest line"), null=True, blank=True)
+    keep_until = models.DateTimeField(_("kept until"), null=True, blank=True)
+    # How many registrations `purge` has deleted.
+    purged = models.IntegerField(_("deleted"), default=0, db_default=0)
     confirms = models.BooleanField(_("sends codes"), default=False, db_default=False)
     # Its places: campaigns/line.py. landing/storing/places.py alone changes them, with the row locked.
     is_numbered = models.BooleanField(_("gives numbers"), default=False, db_default=False)

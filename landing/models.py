@@ -110,7 +110,7 @@ class StoredSubmission(models.Model):
 class Erasure(models.Model):
     """A person who has asked to be forgotten: what was accepted up to then is not stored any more, wherever it comes from."""
 
-    # Keyed with SECRET_KEY: it tells a phone number to nobody who lacks that.
+    # Keyed with SECRET_KEY: it tells a phone number to nobody who lacks that. Empty: everybody in the campaign.
     phone_hash = models.BinaryField()
     # Null: in all campaigns.
     campaign = models.ForeignKey(

@@ -20,19 +20,21 @@ from campaigns.models import CampaignRow
 from confirmations import asks, claims
 from confirmations.asks import Asked
 from confirmations.models import Ask, Challenge
-from dashboard.desk import dead_letters
+from dashboard.desk import dead_letters, doctor
 from dashboard.desk.dead_letters import Choice
 from dashboard.models import Export, ExportChunk
-from dashboard.proof import ledger, persons
+from dashboard.proof import ledger, persons, retention
 from dashboard.proof.ledger import Question
 from landing.keeping import queues
 from landing.models import ErasedSubmission, Erasure, ParkedLog, Registration, StoredSubmission
+from landing.page import branding
 from landing.storing import dead_lettering, erasures, outbox, registrations
 from landing.submission import Submission
 from landing.tasks import save_phones_async
 from lib import request_ids
 from lib.clock import now
 from logs import utils as logs
+from tests.campaign_files import landing_dir
 from tests.messages import depth, ready
 from tests.rights import container_roles, rights_of
 
@@ -209,9 +211,9 @@ def test_after_a_restore_the_same_people_are_erased_again(tmp_path: Path) -> Non
 def test_what_a_frozen_worker_writes_late_is_deleted_after_the_wait() -> None:
     one = submission()
     accept(one)
-    erased = persons.erase(PHONE, erasures.mark_of(PHONE, ""))
+    persons.erase(PHONE, erasures.mark_of(PHONE, ""))
     logs.log_request({"_id": one.request_id, "ip_address": "192.0.2.1"})
-    assert persons.erase_again(erased, PHONE) == 1
+    assert persons.erase_again(PHONE) == 1
     assert held_anywhere(PHONE, one.request_id) == []
 
 
@@ -270,3 +272,60 @@ def test_the_toolbox_may_erase_and_a_worker_spares() -> None:
     assert str(one.request_id) not in {
         str(pk) for pk in StoredSubmission.objects.values_list("pk", flat=True)
     }
+
+
+# -- Campaigns whose time is over
+
+
+@pytest.fixture
+def over(tmp_path: Path) -> Any:
+    """A campaign that closed long ago, and one that is kept for ever."""
+    told = '[campaign]\ncloses = "2026-01-01"\nkeep = "90 days"\n'
+    with landing_dir(tmp_path, gala=told, summer=""):
+        call_command("migrate", verbosity=0)
+        yield
+
+
+def purge(*options: str) -> Any:
+    out = StringIO()
+    call_command("purge", "--json", *options, stdout=out, stderr=StringIO())
+    return json.loads(out.getvalue())
+
+
+def test_a_campaign_whose_time_is_over_is_deleted_and_the_others_stay(
+    over: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    old = [submission(f"0912000000{n}", "gala") for n in range(5)]
+    accept(*old, submission(slug="summer"), submission())
+    assert [(one.verdict, one.saw) for one in doctor.examine() if "too long" in one.saw] == [
+        ("warning", "gala is kept too long: 5 registrations")
+    ]
+    assert purge("--dry-run") == {"deleted": False, "registrations": {"gala": 5}}
+    with pytest.raises(CommandError, match="gala: 5"):
+        purge()
+    assert purge("--yes") == {"deleted": True, "registrations": {"gala": 5}}
+    assert CampaignRow.objects.get(slug="gala").purged == 5
+    assert Registration.objects.count() == 2
+    assert logs.find_many([one.request_id for one in old]) == []
+    assert purge("--yes") == {"deleted": True, "registrations": {}}
+
+
+def test_what_comes_late_to_a_deleted_campaign_is_not_stored_and_reconcile_stays_exact(over: Any) -> None:
+    early, late = submission(slug="gala"), submission("09120000001", "gala")
+    accept(early)
+    purge("--yes")
+    accept(late, early)
+    assert state(late) == (410, "erased")
+    report = ledger.reconcile(Question(accepted=[early.request_id, late.request_id], settle=0))
+    assert (report.damage, report.excused.count) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [('closes = "2026-01-01"\nkeep = "soon"', "is 'soon'"), ('keep = "90 days"', "counts from closes")],
+)
+def test_a_time_to_keep_that_means_nothing_is_named(text: str, told: str, tmp_path: Path) -> None:
+    with landing_dir(tmp_path, gala=f"[campaign]\n{text}\n"):
+        [fault] = branding.check()
+    assert told in str(fault.msg)

@@ -29,6 +29,7 @@ from dashboard.live.copies import Copies
 from landing.keeping import queues, redis_clients
 from landing.models import StoredSubmission
 from landing.page import branding
+from landing.storing import erasures
 from logs import utils as logs
 
 Verdict = Literal["ok", "warning", "fault"]
@@ -238,6 +239,10 @@ def _campaigns(part: str) -> Iterator[Finding]:
     for slug in sorted(slug for slug in numbered if rows[slug].capacity is None):
         remedy = f"Run `manage.py campaign set {slug} --capacity N`."
         yield Finding(part, "warning", f"nobody has said how many places {slug} has", remedy)
+    for slug, count in erasures.due().items():
+        yield Finding(
+            part, "warning", f"{slug} is kept too long: {count} registrations", "Run `manage.py purge`."
+        )
     if not asked - numbered:
         yield Finding(part, "ok", f"{len(rows)}, {len(numbered)} with places")
 

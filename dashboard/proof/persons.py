@@ -1,6 +1,8 @@
 """All that is held about one person, and its erasure from every store."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -8,10 +10,11 @@ from confirmations import forgetting
 from dashboard.desk import dead_letters
 from dashboard.desk.dead_letters import Choice, Letter
 from dashboard.models import Export, ExportChunk
-from landing.models import ParkedLog, Registration, StoredSubmission
+from landing.models import ErasedSubmission, ParkedLog, Registration, StoredSubmission
 from landing.storing import erasures
 from landing.storing.erasures import Mark
 from lib import phones
+from lib.clock import now
 from logs import utils as logs
 
 STAYS = {
@@ -19,6 +22,9 @@ STAYS = {
     "backups": "until they expire: after a restore run `manage.py erase --again FILE` with what `--list` printed",
 }
 """What an erasure does not reach, and until when."""
+
+
+BATCH, LATELY = 5_000, timedelta(days=1)
 
 
 @dataclass
@@ -30,7 +36,6 @@ class Erased:
     documents: int = 0
     exports: int = 0
     dead_letters: int = 0
-    ids: list[str] = field(default_factory=list)
 
 
 def tell(phone_number: str) -> dict[str, Any]:
@@ -74,27 +79,38 @@ def erase(phone_number: str, mark: Mark) -> Erased:
 
     Raises NoSuchCampaign, StoreUnavailable, django.db.Error or one of queues.OUTAGES: then repeat it.
     """
-    erased = Erased(exports=_forget_exports())
+    erased = Erased(exports=forget_exports())
 
     def forget(registrations: list[int], submissions: list[UUID]) -> None:
         erased.registrations, erased.submissions = len(registrations), len(submissions)
         forgetting.forget(registrations, submissions)
 
-    erased.ids = [str(one) for one in erasures.erase(phone_number, mark, forget)]
-    erased.documents = logs.delete(erased.ids) if erased.ids else 0
+    erasures.erase(phone_number, mark, forget)
+    erased.documents = sweep()
     if not mark.campaign:
         erased.dead_letters = _forget_letters(phone_number)
     return erased
 
 
-def erase_again(erased: Erased, phone_number: str) -> int:
+def erase_again(phone_number: str) -> int:
     """Delete what a worker has written meanwhile, which stood between two stores. Raises as erase() does."""
-    more = logs.delete(erased.ids) if erased.ids else 0
-    ParkedLog.objects.filter(pk__in=erased.ids).delete()
-    return more + _forget_letters(phone_number)
+    return sweep() + _forget_letters(phone_number)
 
 
-def _forget_exports() -> int:
+def sweep() -> int:
+    """Delete documents of all that was erased lately; return how many there were. Raises as erase() does.
+
+    By the ids that PostgreSQL keeps, so that it also ends the work of an erasure that was killed in the middle.
+    """
+    ids = ErasedSubmission.objects.filter(erased_at__gt=now() - LATELY).values_list("pk", flat=True)
+    there, deleted = ids.iterator(chunk_size=BATCH), 0
+    while batch := [str(one) for one in islice(there, BATCH)]:
+        ParkedLog.objects.filter(pk__in=batch).delete()
+        deleted += logs.delete(batch)
+    return deleted
+
+
+def forget_exports() -> int:
     """Delete the files of exports: each may hold anybody."""
     ready = Export.objects.filter(state=Export.State.READY)
     ExportChunk.objects.filter(export__in=ready).delete()

@@ -59,7 +59,7 @@ BEGIN
     GRANT SELECT, INSERT, DELETE ON logs_requestlog TO breakwater_toolbox;
     GRANT SELECT ON django_migrations, campaigns_campaign, campaigns_consent_text TO breakwater_toolbox;
     -- `campaign` sets a capacity, cancels places, and draws.
-    GRANT UPDATE (is_numbered, last_number, capacity, admitted, cancelled) ON campaigns_campaign TO breakwater_toolbox;
+    GRANT UPDATE (is_numbered, last_number, capacity, admitted, cancelled, purged) ON campaigns_campaign TO breakwater_toolbox;
     GRANT UPDATE (number) ON landing_registration TO breakwater_toolbox;
     -- `erase` deletes all that is kept of a person, and the files of exports; `tell` reads it.
     GRANT SELECT, INSERT, DELETE ON landing_erasure, landing_erased TO breakwater_toolbox;

@@ -21,6 +21,7 @@ def publish(using: str) -> None:
             "announces": campaign.announces,
             "longest_line": campaign.longest_line,
             "confirms": campaign.confirms,
+            "keep_until": campaign.keep_until,
         }
         CampaignRow.objects.using(using).update_or_create(slug=campaign.slug, defaults=said)
         if campaign.gives_places:
@@ -36,6 +37,6 @@ def _is_migrated(using: str) -> bool:
     with connections[using].cursor() as cursor:
         cursor.execute(
             "SELECT count(*) = 2 FROM information_schema.columns WHERE (table_name, column_name) IN "
-            "(('campaigns_campaign', 'confirms'), ('landing_registration', 'confirmed_at'))"
+            "(('campaigns_campaign', 'keep_until'), ('landing_registration', 'confirmed_at'))"
         )
         return bool(cursor.fetchone()[0])

@@ -10,6 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import F
 
 from campaigns.models import CampaignRow
 from landing.models import ErasedSubmission, Erasure, ParkedLog, Registration, StoredSubmission
@@ -18,6 +19,9 @@ from landing.storing.task_states import Known, State
 from lib.clock import now
 
 _HOLD_STORING = "LOCK TABLE landing_registration IN SHARE ROW EXCLUSIVE MODE"
+
+EVERYBODY = b""
+"""In place of a hash: all people of a campaign whose time is over."""
 
 Forget = Callable[[list[int], list[UUID]], None]
 """Deletes what belongs to these registrations and submissions elsewhere in PostgreSQL."""
@@ -77,9 +81,40 @@ def erase(phone_number: str, mark: Mark, forget: Forget) -> list[UUID]:
     return submissions
 
 
+def close(campaign: CampaignRow) -> None:
+    """Let nothing of a campaign be stored any more that was accepted up to now. Raises django.db.Error."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        cursor.execute(_HOLD_STORING)
+        _note(Mark(EVERYBODY, campaign.slug, now()))
+
+
+def due() -> dict[str, int]:
+    """Return how many registrations are still kept of each campaign whose time is over. Raises django.db.Error."""
+    over = CampaignRow.objects.filter(keep_until__lt=now()).order_by("slug")
+    kept = {row.slug: Registration.objects.filter(campaign=row).count() for row in over}
+    return {slug: count for slug, count in kept.items() if count}
+
+
+def erase_some(campaign: CampaignRow, most: int, forget: Forget) -> int:
+    """Erase up to so many registrations of a closed campaign; return how many it was. Raises django.db.Error."""
+    with transaction.atomic():
+        rows = Registration.objects.filter(campaign=campaign).order_by("pk")
+        registrations = list(rows.values_list("pk", flat=True)[:most])
+        found = StoredSubmission.objects.filter(registration_id__in=registrations)
+        submissions = list(found.values_list("pk", flat=True))
+        forget(registrations, submissions)
+        _delete(registrations, submissions)
+        CampaignRow.objects.filter(pk=campaign.pk).update(purged=F("purged") + len(registrations))
+    task_states.write({str(one): Known(State.ERASED) for one in submissions})
+    return len(registrations)
+
+
 def marks() -> Iterator[Mark]:
-    """Yield all erasures, the oldest first. Raises django.db.Error."""
-    for one in Erasure.objects.select_related("campaign").order_by("pk").iterator():
+    """Yield all erasures of people, the oldest first. Raises django.db.Error."""
+    for one in (
+        Erasure.objects.exclude(phone_hash=EVERYBODY).select_related("campaign").order_by("pk").iterator()
+    ):
         campaign: CampaignRow | None = one.campaign
         yield Mark(bytes(one.phone_hash), str(campaign) if campaign else "", one.erased_at)
 

@@ -45,7 +45,7 @@ _SPARING = """
 _SENT = """
 sent AS (
     SELECT submission.*, EXISTS (
-        SELECT FROM landing_erasure AS gone WHERE gone.phone_hash = submission.phone_hash
+        SELECT FROM landing_erasure AS gone WHERE gone.phone_hash IN (submission.phone_hash, '')
             AND coalesce(gone.campaign_id, submission.campaign_id) = submission.campaign_id
             AND submission.accepted_at <= gone.erased_at
     ) AS is_erased

@@ -94,7 +94,7 @@ class Command(terminal.ExplainedCommand):
         if not (options["yes"] or _agrees(f"Erase {masked}: {there}? It cannot be undone. [y/N] ")):
             raise CommandError("Nothing was erased.")
         erased = persons.erase(phone_number, erasures.mark_of(phone_number, options["campaign"]))
-        more = self._settle([(phone_number, erased)], options["settle"])
+        more = self._settle([phone_number], options["settle"])
         self._say(_told(erased) | {"afterwards": more, "erased": True, "stays": persons.STAYS}, options)
 
     def _again(self, marks: list[Mark], options: dict[str, Any]) -> None:
@@ -105,19 +105,18 @@ class Command(terminal.ExplainedCommand):
         if not (options["yes"] or _agrees(f"Erase {len(known)} people again? [y/N] ")):
             raise CommandError("Nothing was erased.")
         with terminal.progress("Erasing", len(known), self.stderr.write) as step:
-            done = []
             for phone_number, mark in known:
-                done.append((phone_number, persons.erase(phone_number, mark)))
+                persons.erase(phone_number, mark)
                 step("one person")
-        self._settle(done, options["settle"])
+        self._settle([phone_number for phone_number, _ in known], options["settle"])
         self._say({"people": len(known), "erased": True}, options)
 
-    def _settle(self, done: list[tuple[str, Erased]], seconds: float) -> int:
+    def _settle(self, done: list[str], seconds: float) -> int:
         """Wait, and delete what a worker that stood between two stores has written late."""
         if seconds:
             self.stderr.write(f"Waiting {seconds:.0f} s for what workers had in hand…")
             time.sleep(seconds)
-        return sum(persons.erase_again(erased, phone_number) for phone_number, erased in done)
+        return sum(persons.erase_again(phone_number) for phone_number in done)
 
     def _say(self, told: dict[str, Any], options: dict[str, Any]) -> None:
         if options["json"]:

@@ -1,0 +1,47 @@
+"""Campaigns whose time is over: everything that is kept of them is deleted, and how much it was stays known."""
+
+from collections.abc import Callable
+from typing import Any
+
+from campaigns.models import CampaignRow
+from confirmations import forgetting
+from dashboard.desk import dead_letters
+from dashboard.desk.dead_letters import Choice
+from dashboard.proof import persons
+from landing.storing import erasures
+
+BATCH = 5_000
+"""Registrations in one transaction."""
+
+
+def purge(slug: str, step: Callable[[int], object]) -> int:
+    """Delete everything that is kept of a campaign; return how many registrations it was. To repeat it is harmless.
+
+    step: is called with the registrations of each batch. Raises NoSuchCampaign, StoreUnavailable, django.db.Error or one
+    of queues.OUTAGES: then repeat it.
+    """
+    campaign = CampaignRow.named(slug)
+    persons.forget_exports()
+    erasures.close(campaign)
+    deleted = 0
+    while count := erasures.erase_some(campaign, BATCH, forgetting.forget):
+        deleted += count
+        step(count)
+    persons.sweep()
+    _forget_letters(slug)
+    return deleted
+
+
+def _forget_letters(slug: str) -> None:
+    """Discard dead letters that hold nobody of another campaign. What is in others is not stored when they are replayed."""
+    keys = {
+        letter.key
+        for letter in dead_letters.letters(Choice())
+        if letter.registrations and all(_is_in(raw, slug) for raw in letter.registrations)
+    }
+    if keys:
+        dead_letters.discard(keys, "the campaign's time is over")
+
+
+def _is_in(raw: Any, slug: str) -> bool:
+    return isinstance(raw, list) and len(raw) == 8 and raw[6] == slug
