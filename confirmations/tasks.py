@@ -27,6 +27,7 @@ def warn_without_key(**_: object) -> None:
 
 
 @shared_task(name=task_messages.CONFIRM, ignore_result=True)
+@outages.gives_back
 def confirm_async(batch: list[Any], queued_at: str | None = None) -> None:
     """Put asks into the line and judge typed codes, each in its wire form. queued_at: not used.
 

@@ -37,12 +37,14 @@ _burying_outage = Outage(pause=30.0)
 
 
 @shared_task(name=task_messages.TASK, ignore_result=True)
+@outages.gives_back
 def save_phones_async(batch: list[Any], queued_at: str | None = None) -> None:
     """Store a batch of submissions in their wire form (Submission.to_wire)."""
     save_batches_async([[batch, queued_at]])
 
 
 @shared_task(name=task_messages.JOINED, ignore_result=True)
+@outages.gives_back
 def save_batches_async(batches: list[Any]) -> None:
     """Store several batches, each with the time it was queued at, in the same slices."""
     raws = [(raw, queued_at) for batch, queued_at in batches for raw in batch]
@@ -56,6 +58,7 @@ def save_batches_async(batches: list[Any]) -> None:
 
 
 @shared_task(name="landing.tasks.save_phone_async")
+@outages.gives_back
 def save_phone_async(
     phone_number: str,
     request_id: str,

@@ -1,7 +1,8 @@
 """What a task does when a store is away: it waits with the batch in hand, until the store is back or the worker ends."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from celery import signals
 from celery.exceptions import Reject
@@ -12,6 +13,7 @@ from landing.keeping import queues
 from lib import retry
 from lib.shared_flag import SharedFlag
 
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 _ending = SharedFlag()
@@ -21,6 +23,24 @@ _ending = SharedFlag()
 def end_waiting(**_: object) -> None:
     """Let tasks that wait for an outage to end give their batches back, so that the worker can stop."""
     _ending.set()
+
+
+def gives_back(task: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorate a task that waits out outages: what it gives back to the queue has no traceback.
+
+    billiard sends the traceback to the parent, 3.5 KB for each frame. A parent that shuts down reads nothing more, and
+    the process of the pool then hangs over its last word, in a full pipe.
+    """
+
+    @wraps(task)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return task(*args, **kwargs)
+        except Reject as error:
+            rejected = error
+        raise rejected.with_traceback(None)
+
+    return run
 
 
 def wait_out(act: Callable[[], Result], what: str) -> Result:
