@@ -1,6 +1,5 @@
 """Asks and typed codes on their way from a web to a worker, through the queue `confirmations`."""
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +7,7 @@ from campaigns.definition import LANGUAGES
 from confirmations import codes
 from confirmations.asks import Asked
 from confirmations.tries import Typed
+from lib.clock import read_utc
 
 LONGEST_HOST, LONGEST_GROUP = 253, 64
 
@@ -30,12 +30,12 @@ def read(raw: Any) -> Asked | Typed:
     try:
         match raw:
             case ["ask", request_id, at, language, site, group]:
-                return Asked(str(UUID(request_id)), _utc(at), *_place(language, site, group))
+                return Asked(str(UUID(request_id)), read_utc(at), *_place(language, site, group))
             case ["try", request_id, at, try_id, code]:
-                return Typed(str(UUID(request_id)), _utc(at), str(UUID(try_id)), codes.read(code))
+                return Typed(str(UUID(request_id)), read_utc(at), str(UUID(try_id)), codes.read(code))
             case _:
                 raise Malformed("neither an ask nor a try")
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise Malformed(str(error) if isinstance(error, Malformed) else type(error).__name__) from None
 
 
@@ -43,10 +43,3 @@ def _place(language: str, site: str, group: str) -> tuple[str, str, str]:
     if language not in LANGUAGES or len(site) > LONGEST_HOST or len(group) > LONGEST_GROUP or "\0" in site:
         raise ValueError("language, site or group")
     return language, site, group
-
-
-def _utc(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError("no time zone")
-    return time.astimezone(UTC)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 from campaigns import details as campaign_details
 from campaigns.definition import DEFAULT, SLUG
 from lib import phones
+from lib.clock import read_utc
 from lib.texts import inert
 
 NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
@@ -73,14 +74,14 @@ class Submission:
                 ip_address=inert(ip_address)[:64],
                 referrer=inert(referrer),
                 user_agent=inert(user_agent),
-                accepted_at=_utc(accepted_at),
+                accepted_at=read_utc(accepted_at),
                 **(_campaign_of(*more) if more else {}),
             )
         except phones.InvalidPhone as error:
             raise MalformedSubmission(f"phone number: {error.reason}") from None
         except MalformedSubmission:
             raise
-        except (ValueError, OverflowError):
+        except ValueError:
             raise MalformedSubmission("request id or time") from None
 
 
@@ -91,10 +92,3 @@ def _campaign_of(slug: object, details: object) -> dict[str, Any]:
         return {"campaign": slug, "details": campaign_details.read(details)}
     except ValueError as error:
         raise MalformedSubmission(f"details: {error}") from None
-
-
-def _utc(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError("no time zone")
-    return time.astimezone(UTC)

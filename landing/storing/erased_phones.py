@@ -5,10 +5,13 @@ from hashlib import blake2b
 
 from django.conf import settings
 
+SIZE = 16
+"""Bytes of a hash."""
+
 
 def hash_of(phone_number: str) -> bytes:
     """Return 16 bytes that stand for a phone number, and tell it to nobody without SECRET_KEY."""
-    return blake2b(phone_number.encode(), key=_key(), digest_size=16).digest()
+    return blake2b(phone_number.encode(), key=_key(), digest_size=SIZE).digest()
 
 
 @cache
