@@ -8,7 +8,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from redis.exceptions import RedisError
 
 from confirmations import line, states
 from confirmations.line import Line
@@ -87,27 +86,26 @@ class Reader:
         """Remember that a try is under way, so that a page without JavaScript can say so."""
         try:
             await self._redis.set(states.CHECKING + task_id, try_id, ex=states.CHECKING_TTL)
-        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+        except redis_clients.FAILURES as error:
             log.warning("a try under way not written to Redis", extra={"reason": repr(error)})
 
     async def _read_group(self, task_ids: Sequence[str]) -> Sequence[tuple[State | None, str, Line | None]]:
         """Return what Redis knows. A young submission of which it knows nothing has not asked."""
-        if self._outage.is_on:
-            return [(None, "", None)] * len(task_ids)
         keys = [states.KEY + task_id for task_id in task_ids]
         keys += [states.CHECKING + task_id for task_id in task_ids]
-        try:
-            *found, told_line = await self._redis.mget([*keys, line.KEY])
-        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
-            if self._outage.note_failure():
-                log.warning("confirmations not read from Redis", extra={"reason": repr(error)})
+        values = await redis_clients.ask(
+            lambda: self._redis.mget([*keys, line.KEY]),
+            self._outage,
+            "confirmations not read from Redis",
+        )
+        if values is None:
             return [(None, "", None)] * len(task_ids)
-        self._outage.note_success()
+        *found, told_line = values
         known_line = line.read(told_line, time.time())
         count = len(task_ids)
         return [
             (
-                states.read(told) or (UNASKED if _is_young(task_id) else None),
+                states.read(told) or (UNASKED if request_ids.is_young(task_id, YOUNG) else None),
                 checking.decode() if checking else "",
                 known_line,
             )
@@ -125,11 +123,6 @@ class Reader:
 def _stored(task_ids: Sequence[str]) -> dict[str, State]:
     with fresh_connection():
         return states.of(task_ids)
-
-
-def _is_young(task_id: str) -> bool:
-    made_at = request_ids.made_at(task_id)
-    return made_at is not None and 0 <= time.time() - made_at < YOUNG
 
 
 @cache

@@ -1,6 +1,5 @@
 """How far a submission's confirmation is: from PostgreSQL, cached in Redis, and as the API tells it."""
 
-import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ import orjson
 from django.conf import settings
 from django.db import connection
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.client import Pipeline
 
 from confirmations.asks import pause_after
 from confirmations.codes import DIGITS
@@ -20,8 +19,6 @@ from confirmations.line import Line
 from confirmations.tries import MOST_TRIES
 from landing.keeping import redis_clients
 from lib.outage import Outage
-
-log = logging.getLogger(__name__)
 
 KEY, CHECKING = "code:", "checking:"
 """Of a submission in Redis: its state, and the try that the web has taken last."""
@@ -147,17 +144,13 @@ def tell(request_ids: Sequence[str], *, first: Iterable[str] = ()) -> None:
     if not request_ids or _outage.is_on:
         return
     states, new = of(request_ids), set(first)
-    try:
-        with _redis().pipeline(transaction=False) as pipeline:
-            for request_id, state in states.items():
-                is_new = request_id in new and state.status == "waiting"
-                pipeline.set(KEY + request_id, orjson.dumps(asdict(state)), ex=TTL, nx=is_new)
-            pipeline.execute()
-    except (RedisError, OSError) as error:
-        if _outage.note_failure():
-            log.warning("confirmations not written to Redis", extra={"reason": repr(error)})
-    else:
-        _outage.note_success()
+
+    def fill(pipeline: Pipeline) -> None:
+        for request_id, state in states.items():
+            is_new = request_id in new and state.status == "waiting"
+            pipeline.set(KEY + request_id, orjson.dumps(asdict(state)), ex=TTL, nx=is_new)
+
+    redis_clients.write(_redis(), fill, _outage, "confirmations not written to Redis")
 
 
 def read(told: Any) -> State | None:

@@ -69,6 +69,12 @@ def made_at(request_id: str) -> float | None:
     return (value.int >> 80) / 1000
 
 
+def is_young(request_id: str, within: float) -> bool:
+    """Return whether an id begins with a time of the last `within` seconds. A time in the future is a wrong clock's."""
+    at = made_at(request_id)
+    return at is not None and 0 <= time.time() - at < within
+
+
 def parse(text: str) -> UUID | None:
     """Return the UUID that a text is, or None."""
     try:

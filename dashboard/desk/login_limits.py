@@ -16,7 +16,6 @@ too, and given back unless it was wrong. The logs are those of landing/keeping/l
 Without Redis each web process counts by itself.
 """
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Coroutine, Iterator
@@ -32,10 +31,11 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_noop
 
 from landing.desk import audit
+from landing.door import senders
 from landing.keeping import intake
 from landing.keeping.limits import Limiter
 from landing.keeping.refusals import Unavailable
-from lib.client_ip import client_ip, limit_key
+from lib.client_ip import limit_key
 
 _REFUSED = {
     "password": gettext_noop("was refused: too many wrong passwords"),
@@ -104,7 +104,7 @@ def counted(request: HttpRequest, secret: Secret, account: str) -> Iterator[Try]
     account: the name as it was typed. Raises TooManyTries, Unavailable, and django.db.Error.
     """
     name = _digest(account)
-    address = limit_key(_address(request))
+    address = limit_key(senders.ip_of(request))
     browser = _known_browser(request, name)
     attempt = Try()
     if wait := _on_loop(_refusal(attempt, secret, name, address, browser)):
@@ -152,7 +152,7 @@ async def _refusal(attempt: Try, secret: Secret, name: str, address: str, browse
 def _on_loop(call: Coroutine[Any, Any, Result]) -> Result:
     """Run a call of the limiter in a thread of Django's. Raises Unavailable if it takes too long."""
     try:
-        return asyncio.run_coroutine_threadsafe(call, intake.current().loop).result(DEADLINE)
+        return intake.wait_for(call, DEADLINE)
     except TimeoutError as error:
         raise Unavailable from error
 
@@ -184,11 +184,3 @@ def _digest(account: str) -> str:
     """Return what stands for an account in Redis and in the cookie: it tells no name."""
     name = account.casefold().encode("utf-8", "surrogatepass")
     return salted_hmac("wrong tries", name, algorithm="sha256").hexdigest()[:20]
-
-
-def _address(request: HttpRequest) -> str:
-    return client_ip(
-        request.META.get("REMOTE_ADDR", ""),
-        request.headers.get("X-Forwarded-For", ""),
-        settings.TRUSTED_PROXIES,
-    )

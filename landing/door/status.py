@@ -78,7 +78,7 @@ async def _known(task_id: str) -> Known | None:
         known.number is None and known.state is State.STORED and known.campaign in lines.current()
     ):
         return known
-    is_young = ours and _is_young(task_id)
+    is_young = ours and request_ids.is_young(task_id, YOUNG)
     if (known or not is_young) and (stored := await _postgresql().ask(task_id)):
         return stored
     return known or (Known(State.WAITING) if ours else None)
@@ -86,7 +86,7 @@ async def _known(task_id: str) -> Known | None:
 
 def of(task_id: str) -> Known | None:
     """Do the same as ask(), in a thread such as a Django view's."""
-    return asyncio.run_coroutine_threadsafe(ask(task_id), intake.current().loop).result()
+    return intake.wait_for(ask(task_id))
 
 
 def body(task_id: str, known: Known) -> dict[str, Any]:
@@ -94,12 +94,6 @@ def body(task_id: str, known: Known) -> dict[str, Any]:
     told: dict[str, Any] = {"task_id": task_id, "status": known.state.shown, **known.more}
     place = lines.place_of(known.campaign, known.number)
     return told | {"place": place} if place else told
-
-
-def _is_young(task_id: str) -> bool:
-    # A time in the future is a client's wrong clock: PostgreSQL is asked then.
-    made_at = request_ids.made_at(task_id)
-    return made_at is not None and 0 <= time.time() - made_at < YOUNG
 
 
 class Rows:

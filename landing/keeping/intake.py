@@ -7,9 +7,9 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from django.conf import settings
@@ -211,6 +211,14 @@ def current() -> Intake:
             start(loop)
         assert _intake is not None
         return _intake
+
+
+def wait_for(act: Coroutine[Any, Any, Result], timeout: float | None = None) -> Result:
+    """Return what a coroutine returns on the intake's loop, in a thread, such as a Django view's.
+
+    Raises what it raises, and TimeoutError after `timeout` seconds.
+    """
+    return asyncio.run_coroutine_threadsafe(act, current().loop).result(timeout)
 
 
 def _limiter() -> Limiter | None:

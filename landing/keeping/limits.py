@@ -8,7 +8,6 @@ get the limit once from each process, which is better than refusing everybody or
 """
 
 import asyncio
-import logging
 import time
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Coroutine, Sequence
@@ -18,13 +17,10 @@ from zlib import crc32
 from django.conf import settings
 from redis.asyncio import Redis as AsyncRedis
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
 
 from landing.keeping import redis_clients
 from lib import metrics
 from lib.outage import Outage
-
-log = logging.getLogger(__name__)
 
 # The senders come in one text, since each argument of its own costs the client more than its work
 # here. So the keys are not declared: one Redis, or a primary with replicas, but not a cluster.
@@ -140,17 +136,9 @@ class Shard:
 
     async def run(self, script: AsyncScript, *arguments: str | int) -> Any:
         """Return what a script answers, or None if Redis does not, or has failed a moment ago."""
-        if self.outage.is_on:
-            return None
-        try:
-            answer = await script(args=arguments)
-        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
-            # RuntimeError is what uvloop raises for a connection that is reset under its hands.
-            if self.outage.note_failure():
-                log.warning("rate limits go on without Redis", extra={"reason": repr(error)})
-            return None
-        self.outage.note_success()
-        return answer
+        return await redis_clients.ask(
+            lambda: script(args=arguments), self.outage, "rate limits go on without Redis"
+        )
 
 
 class LocalLog:

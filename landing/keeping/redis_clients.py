@@ -1,5 +1,7 @@
 """Clients of Redis: a deadline for each call, no retries, and no connection that stays with a demoted server."""
 
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from django.conf import settings
@@ -8,9 +10,17 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import ReadOnlyError
+from redis.client import Pipeline
+from redis.exceptions import ReadOnlyError, RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
+
+from lib.outage import Outage
+
+log = logging.getLogger(__name__)
+
+FAILURES = (RedisError, OSError, TimeoutError, RuntimeError)
+"""What a client for an event loop raises. RuntimeError is uvloop's, for a connection that is reset under its hands."""
 
 # After a failover behind one name, an open connection stays with the old primary, which is a replica
 # now and refuses every write. A new connection is led to the new primary. With Sentinels redis-py does
@@ -59,6 +69,38 @@ def connect_async(timeout: float, url: str = "") -> AsyncRedis:
     pool = client.connection_pool
     pool.connection_class = type("Connection", (_LeavesReplicaAsync, pool.connection_class), {})
     return client
+
+
+async def ask(act: Callable[[], Awaitable[Any]], outage: Outage, complaint: str) -> Any:
+    """Return what Redis answers, or None if it does not, or has failed a moment ago.
+
+    complaint: the line in the log when an outage begins.
+    """
+    if outage.is_on:
+        return None
+    try:
+        answer = await act()
+    except FAILURES as error:
+        if outage.note_failure():
+            log.warning(complaint, extra={"reason": repr(error)})
+        return None
+    outage.note_success()
+    return answer
+
+
+def write(client: Redis, fill: Callable[[Pipeline], None], outage: Outage, complaint: str) -> None:
+    """Send in one round trip what `fill` puts into a pipeline. A Redis that fails is passed over, for it only caches."""
+    if outage.is_on:
+        return
+    try:
+        with client.pipeline(transaction=False) as pipeline:
+            fill(pipeline)
+            pipeline.execute()
+    except (RedisError, OSError) as error:
+        if outage.note_failure():
+            log.warning(complaint, extra={"reason": repr(error)})
+    else:
+        outage.note_success()
 
 
 async def close(client: AsyncRedis) -> None:

@@ -1,7 +1,6 @@
 """The states of tasks in Redis, under Celery's own keys: a cache of what the stores hold."""
 
 import enum
-import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
@@ -10,15 +9,13 @@ from typing import Any, NamedTuple
 import orjson
 from django.conf import settings
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.client import Pipeline
 
 from campaigns.definition import DEFAULT
 from landing.keeping import redis_clients, tracing
 from lib.clock import now
 from lib.group_commit import GroupCommit, Interrupted, Overloaded
 from lib.outage import Outage
-
-log = logging.getLogger(__name__)
 
 KEY = "celery-task-meta-"
 """Celery's own prefix, so that AsyncResult(task_id) and Flower read the same state."""
@@ -81,16 +78,12 @@ class Reader:
             return None
 
     async def _read_group(self, task_ids: Sequence[str]) -> Sequence[Known | None]:
-        if self._outage.is_on:
+        keys = [KEY + task_id for task_id in task_ids]
+        metas = await redis_clients.ask(
+            lambda: self._redis.mget(keys), self._outage, "task states not read from Redis"
+        )
+        if metas is None:
             return [None] * len(task_ids)
-        try:
-            metas = await self._redis.mget([KEY + task_id for task_id in task_ids])
-        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
-            # RuntimeError is what uvloop raises for a connection that is reset under its hands.
-            if self._outage.note_failure():
-                log.warning("task states not read from Redis", extra={"reason": repr(error)})
-            return [None] * len(task_ids)
-        self._outage.note_success()
         return [_known_in(meta) for meta in metas]
 
 
@@ -101,19 +94,13 @@ def write(known: Mapping[str, Known]) -> None:
     Redis only caches what PostgreSQL or the dead-letter queue holds: its failure is logged and
     passed over, and it is left alone for a second, so that batches do not wait for it one by one.
     """
-    if _outage.is_on:
-        return
-    try:
-        with _redis().pipeline(transaction=False) as pipeline:
-            for task_id, one in known.items():
-                ttl = DEAD_TTL if one.state is State.DEAD else settings.STATE_TTL
-                pipeline.set(KEY + task_id, _meta(task_id, one), ex=ttl)
-            pipeline.execute()
-    except (RedisError, OSError) as error:
-        if _outage.note_failure():
-            log.warning("task states not written to Redis", extra={"reason": repr(error)})
-    else:
-        _outage.note_success()
+
+    def fill(pipeline: Pipeline) -> None:
+        for task_id, one in known.items():
+            ttl = DEAD_TTL if one.state is State.DEAD else settings.STATE_TTL
+            pipeline.set(KEY + task_id, _meta(task_id, one), ex=ttl)
+
+    redis_clients.write(_redis(), fill, _outage, "task states not written to Redis")
 
 
 def _meta(task_id: str, known: Known) -> bytes:
