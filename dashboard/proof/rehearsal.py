@@ -11,7 +11,6 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Count, QuerySet
 
 from dashboard.proof import ledger, sources
@@ -20,6 +19,7 @@ from dashboard.proof.ledger import Report
 from dashboard.proof.sorted_ids import Pile, in_order
 from landing.door import plain_http
 from landing.models import ParkedLog, Registration, StoredSubmission
+from landing.storing import registrations
 from lib import phones
 from logs import utils as logs
 
@@ -78,18 +78,11 @@ def clean(own: set[str]) -> int:
         logs.delete(list(synthetic))
         ParkedLog.objects.filter(pk__in=synthetic).delete()
         StoredSubmission.objects.filter(pk__in=synthetic).delete()
-        registrations = Registration.objects.filter(
+        alone = Registration.objects.filter(
             pk__in={registration_of[one] for one in synthetic}, submissions=None
         )
-        removed += _delete(list(registrations.values_list("pk", flat=True)))
+        removed += registrations.delete(list(alone.values_list("pk", flat=True)))
     return removed
-
-
-def _delete(registrations: list[int]) -> int:
-    # Not through Django, which would look for rows of other applications that the toolbox may not see.
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM landing_registration WHERE id = ANY(%s)", [registrations])
-        return int(cursor.rowcount)
 
 
 def _host(url: SplitResult) -> str:

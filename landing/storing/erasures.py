@@ -14,11 +14,9 @@ from django.db.models import F
 
 from campaigns.models import CampaignRow
 from landing.models import ErasedSubmission, Erasure, ParkedLog, Registration, StoredSubmission
-from landing.storing import erased_phones, task_states
+from landing.storing import erased_phones, registrations, task_states
 from landing.storing.task_states import Known, State
-from lib.clock import now
-
-_HOLD_STORING = "LOCK TABLE landing_registration IN SHARE ROW EXCLUSIVE MODE"
+from lib.clock import now, read_utc
 
 EVERYBODY = b""
 """In place of a hash: all people of a campaign whose time is over."""
@@ -44,10 +42,9 @@ class Mark:
         """Read what to_line() wrote. Raises ValueError."""
         if not (isinstance(raw, list) and len(raw) == 3 and all(isinstance(one, str) for one in raw)):
             raise ValueError("not three texts")
-        time = datetime.fromisoformat(raw[2])
-        if time.tzinfo is None or len(bytes.fromhex(raw[0])) != 16:
-            raise ValueError("no hash, or a time without a zone")
-        return cls(bytes.fromhex(raw[0]), raw[1], time)
+        if len(phone_hash := bytes.fromhex(raw[0])) != erased_phones.SIZE:
+            raise ValueError("no hash")
+        return cls(phone_hash, raw[1], read_utc(raw[2]))
 
 
 def mark_of(phone_number: str, campaign: str) -> Mark:
@@ -60,9 +57,8 @@ def found(phone_number: str, campaign: str) -> tuple[list[int], list[UUID]]:
     rows = Registration.objects.filter(phone_number=phone_number)
     if campaign:
         rows = rows.filter(campaign=CampaignRow.named(campaign))
-    registrations = list(rows.values_list("pk", flat=True))
-    submissions = StoredSubmission.objects.filter(registration_id__in=registrations)
-    return registrations, list(submissions.values_list("pk", flat=True))
+    ids = list(rows.values_list("pk", flat=True))
+    return ids, _submissions_of(ids)
 
 
 def erase(phone_number: str, mark: Mark, forget: Forget) -> list[UUID]:
@@ -71,12 +67,11 @@ def erase(phone_number: str, mark: Mark, forget: Forget) -> list[UUID]:
     forget: deletes, in the same transaction, what other packages keep of them. Raises NoSuchCampaign or django.db.Error.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = 0")
-        cursor.execute(_HOLD_STORING)
+        registrations.hold_storing(cursor)
         _note(mark)
-        registrations, submissions = found(phone_number, mark.campaign)
-        forget(registrations, submissions)
-        _delete(registrations, submissions)
+        ids, submissions = found(phone_number, mark.campaign)
+        forget(ids, submissions)
+        _delete(ids, submissions)
     task_states.write({str(one): Known(State.ERASED) for one in submissions})
     return submissions
 
@@ -84,8 +79,7 @@ def erase(phone_number: str, mark: Mark, forget: Forget) -> list[UUID]:
 def close(campaign: CampaignRow) -> None:
     """Let nothing of a campaign be stored any more that was accepted up to now. Raises django.db.Error."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = 0")
-        cursor.execute(_HOLD_STORING)
+        registrations.hold_storing(cursor)
         _note(Mark(EVERYBODY, campaign.slug, now()))
 
 
@@ -99,15 +93,16 @@ def due() -> dict[str, int]:
 def erase_some(campaign: CampaignRow, most: int, forget: Forget) -> int:
     """Erase up to so many registrations of a closed campaign; return how many it was. Raises django.db.Error."""
     with transaction.atomic():
+        # The campaign's row before its registrations, as storing has it: two orders could wait for each other.
+        CampaignRow.named(campaign.slug, locked=True)
         rows = Registration.objects.filter(campaign=campaign).order_by("pk")
-        registrations = list(rows.values_list("pk", flat=True)[:most])
-        found = StoredSubmission.objects.filter(registration_id__in=registrations)
-        submissions = list(found.values_list("pk", flat=True))
-        forget(registrations, submissions)
-        _delete(registrations, submissions)
-        CampaignRow.objects.filter(pk=campaign.pk).update(purged=F("purged") + len(registrations))
+        ids = list(rows.values_list("pk", flat=True)[:most])
+        submissions = _submissions_of(ids)
+        forget(ids, submissions)
+        _delete(ids, submissions)
+        CampaignRow.objects.filter(pk=campaign.pk).update(purged=F("purged") + len(ids))
     task_states.write({str(one): Known(State.ERASED) for one in submissions})
-    return len(registrations)
+    return len(ids)
 
 
 def marks() -> Iterator[Mark]:
@@ -130,6 +125,10 @@ def phones_of(marks: Iterable[Mark]) -> Iterator[tuple[str, Mark]]:
             yield phone_number, mark
 
 
+def _submissions_of(ids: list[int]) -> list[UUID]:
+    return list(StoredSubmission.objects.filter(registration_id__in=ids).values_list("pk", flat=True))
+
+
 def _note(mark: Mark) -> None:
     campaign = CampaignRow.named(mark.campaign) if mark.campaign else None
     known = Erasure.objects.filter(phone_hash=mark.phone_hash, campaign=campaign)
@@ -138,12 +137,10 @@ def _note(mark: Mark) -> None:
         Erasure.objects.create(phone_hash=mark.phone_hash, campaign=campaign, erased_at=mark.erased_at)
 
 
-def _delete(registrations: list[int], submissions: list[UUID]) -> None:
+def _delete(ids: list[int], submissions: list[UUID]) -> None:
     ErasedSubmission.objects.bulk_create(
         [ErasedSubmission(request_id=one) for one in submissions], ignore_conflicts=True
     )
     ParkedLog.objects.filter(pk__in=submissions).delete()
     StoredSubmission.objects.filter(pk__in=submissions).delete()
-    with connection.cursor() as cursor:
-        # Not through Django, which would look for rows of other applications that it may not see.
-        cursor.execute("DELETE FROM landing_registration WHERE id = ANY(%s)", [registrations])
+    registrations.delete(ids)

@@ -14,13 +14,11 @@ from django.db.backends.utils import CursorWrapper
 from campaigns.line import Line
 from campaigns.models import CampaignRow
 from landing.models import Registration
+from landing.storing import registrations
 from lib import phones
 
 ORDERS = ("first", "lottery")
 
-# A worker that stores holds a lock that this one conflicts with. So this waits for those at work, and all others wait
-# until the numbers are there: no row is stored between them without one. Only storing waits; accepting asks no database.
-_HOLD_STORING = "LOCK TABLE landing_registration IN SHARE ROW EXCLUSIVE MODE"
 _NUMBER = """
 WITH ticket AS (
     SELECT id, {order} FROM landing_registration
@@ -120,8 +118,7 @@ def _locked(
     with transaction.atomic(), connection.cursor() as cursor:
         campaign = CampaignRow.named(slug, locked=True)
         if hold_storing:
-            cursor.execute("SET LOCAL statement_timeout = 0")
-            cursor.execute(_HOLD_STORING)
+            registrations.hold_storing(cursor)
         yield cursor, campaign
         if dry_run:
             transaction.set_rollback(True)

@@ -1,4 +1,4 @@
-"""The only code that inserts registrations and submissions."""
+"""The only code that inserts registrations and submissions, and that deletes registrations."""
 
 import logging
 import time
@@ -27,22 +27,20 @@ log = logging.getLogger(__name__)
 # DO UPDATE and not DO NOTHING for registrations: RETURNING gives back only rows that were written.
 # The batch is empty if a campaign in it gives numbers and its row is not locked. That is seen in the statement itself,
 # since places.begin() may be at work: it locks the table, which this statement waits for before its snapshot.
-_BATCH = """
+_NONE_UNLOCKED = """
+    NOT EXISTS (
+        SELECT FROM campaigns_campaign WHERE id = ANY(%(all)s) AND is_numbered AND id <> ALL(%(locked)s)
+    )
+"""
+_ALL = f"""
+batch AS (
     SELECT * FROM unnest(%(ids)s::uuid[], %(phones)s::varchar[], %(times)s::timestamptz[], %(campaigns)s::int[],
         %(details)s::text[]) AS submission(request_id, phone_number, accepted_at, campaign_id, details)
-    WHERE NOT EXISTS (
-        SELECT FROM campaigns_campaign WHERE id = ANY(%(all)s) AND is_numbered AND id <> ALL(%(locked)s)
-    ) AND NOT EXISTS (SELECT FROM landing_erasure)
-"""
+    WHERE {_NONE_UNLOCKED} AND NOT EXISTS (SELECT FROM landing_erasure)
+)"""  # noqa: S608  only our own words
 # The same where people were erased (landing/storing/erasures.py). What comes of them from a queue, a spool, a dead letter
 # or a backup is not stored, and its id is noted. A later registration of the same person is new, and welcome.
-_SPARING = """
-    SELECT request_id, phone_number, accepted_at, campaign_id, details FROM sent WHERE NOT is_erased
-), erased AS (
-    INSERT INTO landing_erased (request_id) SELECT DISTINCT request_id FROM sent WHERE is_erased
-    ON CONFLICT DO NOTHING
-"""
-_SENT = """
+_SPARED = f"""
 sent AS (
     SELECT submission.*, EXISTS (
         SELECT FROM landing_erasure AS gone WHERE gone.phone_hash IN (submission.phone_hash, '')
@@ -52,10 +50,13 @@ sent AS (
     FROM unnest(%(ids)s::uuid[], %(phones)s::varchar[], %(times)s::timestamptz[], %(campaigns)s::int[],
         %(details)s::text[], %(hashes)s::bytea[])
         AS submission(request_id, phone_number, accepted_at, campaign_id, details, phone_hash)
-    WHERE NOT EXISTS (
-        SELECT FROM campaigns_campaign WHERE id = ANY(%(all)s) AND is_numbered AND id <> ALL(%(locked)s)
-    )
-), """
+    WHERE {_NONE_UNLOCKED}
+), batch AS (
+    SELECT request_id, phone_number, accepted_at, campaign_id, details FROM sent WHERE NOT is_erased
+), erased AS (
+    INSERT INTO landing_erased (request_id) SELECT DISTINCT request_id FROM sent WHERE is_erased
+    ON CONFLICT DO NOTHING
+)"""  # noqa: S608  only our own words
 _WIDEN = """
     ON CONFLICT (phone_number, campaign_id) DO UPDATE SET
         first_seen = least(known.first_seen, excluded.first_seen),
@@ -74,7 +75,7 @@ _STORED = (
 )
 
 _STORE = f"""
-WITH batch AS ({_BATCH}), registered AS (
+WITH {{batch}}, registered AS (
     INSERT INTO landing_registration AS known (phone_number, campaign_id, first_seen, last_seen)
     SELECT phone_number, campaign_id, min(accepted_at), max(accepted_at)
     FROM batch GROUP BY phone_number, campaign_id ORDER BY phone_number, campaign_id
@@ -91,7 +92,7 @@ _LOCK = "SELECT id FROM campaigns_campaign WHERE id = ANY(%s) AND is_numbered OR
 # here: a number that was told is never taken back, and an earlier one may still lie in the spool of a host that is off.
 # A known phone keeps its number. One of a rehearsal gets none.
 _STORE_NUMBERED = f"""
-WITH batch AS ({_BATCH}), person AS (
+WITH {{batch}}, person AS (
     SELECT phone_number, campaign_id, min(accepted_at) AS first_seen, max(accepted_at) AS last_seen,
         (array_agg(request_id ORDER BY accepted_at, request_id))[1] AS first_id
     FROM batch GROUP BY phone_number, campaign_id
@@ -116,12 +117,11 @@ WITH batch AS ({_BATCH}), person AS (
 {_STORED}
 """  # noqa: S608  only our own words
 _STATEMENTS = {
-    (is_numbered, spares): plain.replace(f"batch AS ({_BATCH})", f"{_SENT}batch AS ({_SPARING})")
-    if spares
-    else plain
-    for is_numbered, plain in ((False, _STORE), (True, _STORE_NUMBERED))
+    (is_numbered, spares): statement.format(batch=_SPARED if spares else _ALL)
+    for is_numbered, statement in ((False, _STORE), (True, _STORE_NUMBERED))
     for spares in (False, True)
 }
+"""By whether a campaign of the batch gives numbers, and whether anybody was ever erased."""
 # Of a campaign that `migrate` has not seen yet: a kept registration waits for no command.
 _ADD_CAMPAIGN = "INSERT INTO campaigns_campaign (slug) VALUES (%s) ON CONFLICT (slug) DO NOTHING"
 _CAMPAIGN = "SELECT id FROM campaigns_campaign WHERE slug = %s"
@@ -220,6 +220,24 @@ def _campaign_id(slug: str) -> int:
             log.warning("a campaign that no migrate has seen", extra={"campaign": slug})
     _campaign_ids[slug] = int(found[0])
     return _campaign_ids[slug]
+
+
+def hold_storing(cursor: CursorWrapper) -> None:
+    """Let nothing be stored until this transaction ends; accepting asks no database. Raises django.db.Error.
+
+    A worker that stores holds a lock that this one conflicts with. So this waits for those at work, and all others wait
+    until it is over: no row comes between them.
+    """
+    cursor.execute("SET LOCAL statement_timeout = 0")
+    cursor.execute("LOCK TABLE landing_registration IN SHARE ROW EXCLUSIVE MODE")
+
+
+def delete(registrations: Sequence[int]) -> int:
+    """Delete registrations that have no submissions any more; return how many. Raises django.db.Error."""
+    # Not through Django, which would look for rows of other applications that the toolbox may not see.
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM landing_registration WHERE id = ANY(%s)", [list(registrations)])
+        return int(cursor.rowcount)
 
 
 def campaign_label(slug: str) -> str:
