@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import orjson
 from django.db import DataError, connection, transaction
 from django.db import Error as DatabaseError
 
@@ -25,10 +26,11 @@ class PostgresStore:
 
     def insert(self, documents: Sequence[Document]) -> None:
         """Keep documents in one statement; a known _id is a redelivery, and stays as it is."""
+        bodies = [{name: value for name, value in one.items() if name != "_id"} for one in documents]
         columns: list[list[Any]] = [
             [str(one["_id"]) for one in documents],
             [one.get("accepted_at") for one in documents],
-            [encoding.to_json(one).decode() for one in documents],
+            [orjson.dumps(encoding.to_plain(one)).decode() for one in bodies],
         ]
         # A savepoint where a transaction is open: parked documents are given in one.
         with _as_a_store(), transaction.atomic(), connection.cursor() as cursor:
@@ -50,7 +52,7 @@ class PostgresStore:
     def find_many(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
         with _as_a_store():
             rows = RequestLog.objects.filter(pk__in=[str(one) for one in ids])
-            return [encoding.from_json(row.pk, row.document) for row in rows]
+            return [{"_id": row.pk} | encoding.from_plain(row.document) for row in rows]
 
     def delete(self, ids: Sequence[Any]) -> int:
         with _as_a_store():

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import Error as DatabaseError
@@ -15,6 +15,7 @@ from landing.storing.background import run_in_worker
 from lib import metrics
 from lib.clock import now
 from lib.outage import Outage
+from logs import encoding
 from logs import utils as logs
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def deliver(documents: Sequence[logs.Document]) -> None:
 def park(documents: Sequence[logs.Document]) -> None:
     """Keep documents in PostgreSQL; one that is parked already stays as it is."""
     ParkedLog.objects.bulk_create(
-        [ParkedLog(request_id=one["_id"], document=_to_json(one)) for one in documents],
+        [ParkedLog(request_id=one["_id"], document=encoding.to_plain(one)) for one in documents],
         ignore_conflicts=True,
     )
     metrics.count("documents:parked", len(documents))
@@ -66,7 +67,7 @@ def park(documents: Sequence[logs.Document]) -> None:
 def find_many(request_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the request logs of these registrations, by request_id: those in the log store, else those that wait for it.
 
-    The times in one that waits are as in _to_json. Raises StoreUnavailable or django.db.Error.
+    The times in one that waits are as in encoding.to_plain(). Raises StoreUnavailable or django.db.Error.
     """
     found = {str(document["_id"]): document for document in logs.find_many(request_ids)}
     missing = [one for one in request_ids if one not in found]
@@ -94,7 +95,7 @@ def redrive() -> int:
 def _give(parked: Sequence[ParkedLog]) -> list[ParkedLog]:
     """Give documents to the log store; halve what it refuses until each culprit stands alone, and return those."""
     try:
-        logs.log_requests([_from_json(one.document) for one in parked])
+        logs.log_requests([encoding.from_plain(one.document) for one in parked])
     except logs.DocumentsRefused as error:
         if len(parked) > 1:
             middle = len(parked) // 2
@@ -118,17 +119,3 @@ def redrive_all() -> None:
             log.info("parked request logs delivered", extra={"count": moved})
     except (logs.StoreUnavailable, DatabaseError) as error:
         log.info("parked request logs still wait", extra={"reason": repr(error)})
-
-
-def _to_json(document: logs.Document) -> dict[str, Any]:
-    return {
-        key: {"$date": value.isoformat()} if isinstance(value, datetime) else value
-        for key, value in document.items()
-    }
-
-
-def _from_json(parked: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: datetime.fromisoformat(value["$date"]) if isinstance(value, dict) else value
-        for key, value in parked.items()
-    }
