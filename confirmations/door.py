@@ -3,10 +3,8 @@
 They are not spooled: a code that was typed is on no disk of a web, and nobody waits for an SMS of an hour ago.
 """
 
-import asyncio
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from django.conf import settings
@@ -16,47 +14,42 @@ from rest_framework.request import Request
 from confirmations import answers, wire
 from confirmations.asks import Asked
 from confirmations.tries import Typed
-from landing.door import problems, status
+from landing.door import problems, senders, status
 from landing.keeping import intake
 from landing.keeping.limits import Limiter
 from landing.keeping.publisher import NotConfirmed
 from landing.keeping.refusals import Unavailable
-from landing.storing.task_states import State
-from lib.client_ip import client_ip, limit_key
+from landing.storing.task_states import Known, State
+from lib.client_ip import limit_key
 from lib.clock import now
 from lib.group_commit import GroupCommit, Interrupted, Overloaded
-from lib.outage import Outage
 
-MOST_IN_LINE = 500
-"""Items in one message."""
 TRIES, TRIES_PERIOD = 5, 600
 """Codes that one submission's page may send, in so many seconds. Those that decide are counted by the worker."""
 
 
-def ask(request: Request | HttpRequest, task_id: str, language: str) -> None:
-    """Keep a visitor's question for a code.
+def ask(request: Request | HttpRequest, task_id: str, language: str) -> Known:
+    """Keep a visitor's question for a code; return what was known of the submission before.
 
     Raises problems.Refused (not_found, too_many_codes) or Unavailable.
     """
-    _require_submission(task_id)
-    ip = client_ip(
-        request.META.get("REMOTE_ADDR", ""),
-        request.headers.get("X-Forwarded-For", ""),
-        settings.TRUSTED_PROXIES,
-    )
-    group = limit_key(ip)
-    _run(_door().ask(Asked(task_id, now(), language, site_of(request), group)))
+    known = _require_submission(task_id)
+    group = limit_key(senders.ip_of(request))
+    intake.wait_for(_door().ask(Asked(task_id, now(), language, site_of(request), group)))
+    return known
 
 
-def type_code(task_id: str, code: str, key: str) -> str:
-    """Keep a typed code, six ASCII digits; return its try's id. key: the same one gives the same id.
+def type_code(task_id: str, code: str, key: str) -> tuple[Known, str]:
+    """Keep a typed code, six ASCII digits; return what was known of the submission, and the try's id.
+
+    key: the same one gives the same id.
 
     Raises problems.Refused (not_found, too_many_tries) or Unavailable.
     """
-    _require_submission(task_id)
+    known = _require_submission(task_id)
     try_id = str(uuid5(NAMESPACE_URL, f"{task_id}\n{key}") if key else uuid4())
-    _run(_door().type_code(Typed(task_id, now(), try_id, code)))
-    return try_id
+    intake.wait_for(_door().type_code(Typed(task_id, now(), try_id, code)))
+    return known, try_id
 
 
 def site_of(request: Request | HttpRequest) -> str:
@@ -67,11 +60,13 @@ def site_of(request: Request | HttpRequest) -> str:
     return request.get_host().partition(":")[0]
 
 
-def _require_submission(task_id: str) -> None:
-    """Refuse an id that is not ours, and one of a campaign without codes. One that still waits may be of any."""
+def _require_submission(task_id: str) -> Known:
+    """Return what is known of a submission; refuse an id that is not ours, and one of a campaign without codes."""
     known = status.of(task_id) if answers.is_on() else None
+    # One that still waits may be of any campaign.
     if known is None or (known.state is not State.WAITING and "confirmation" not in known.more):
         raise problems.Refused("not_found")
+    return known
 
 
 class Door:
@@ -81,9 +76,8 @@ class Door:
         rate = settings.RATE_LIMIT
         self._asks = _limiter(rate.count, rate.period) if rate else None
         self._tries = _limiter(TRIES, TRIES_PERIOD)
-        self._outage = Outage(pause=1.0)
         self._groups: GroupCommit[Asked | Typed, None] = GroupCommit(
-            self._publish, size=MOST_IN_LINE, waiting=settings.WAITING_LIMIT
+            self._publish, size=settings.GROUP_SIZE, waiting=settings.WAITING_LIMIT
         )
 
     async def ask(self, asked: Asked) -> None:
@@ -114,10 +108,6 @@ class Door:
 
 def _limiter(count: int, period: int) -> Limiter:
     return Limiter(limit=count, period=period, timeout=settings.REDIS_TIMEOUT)
-
-
-def _run(act: Any) -> None:
-    asyncio.run_coroutine_threadsafe(act, intake.current().loop).result()
 
 
 @cache

@@ -16,10 +16,11 @@ from rest_framework.views import APIView
 from campaigns.definition import DEFAULT
 from confirmations import codes, door, openapi
 from confirmations.serializers import AskedSerializer, CodeSerializer
-from landing.door import problems, receipts, status
+from landing.door import problems, receipts
 from landing.door.parsers import JsonParser
 from landing.keeping.refusals import Unavailable
 from landing.page import rendering
+from landing.storing.task_states import Known
 from landing.views import NOT_STORED
 
 
@@ -30,11 +31,11 @@ class AskView(APIView):
     def post(self, request: Request, task_id: UUID) -> Response:
         """Keep a question for a code."""
         language = problems.language_of(request.headers.get("Accept-Language", ""))
-        door.ask(request, str(task_id), language)
-        known = status.of(str(task_id))
-        told = known.more.get("confirmation") if known else None
+        known = door.ask(request, str(task_id), language)
+        told = known.more.get("confirmation")
         # What the page has not heard yet: the question is kept, and a worker puts it into the line.
-        return _kept(task_id, told if told and told["status"] != "unasked" else {"status": "waiting"})
+        is_told = told and told["status"] != "unasked"
+        return _kept(task_id, known, told if is_told else {"status": "waiting"})
 
 
 class ConfirmView(APIView):
@@ -58,15 +59,14 @@ class ConfirmView(APIView):
             code = codes.read(sent.get("code"))
         except codes.InvalidCode as error:
             raise problems.Refused("invalid_code", reason=error.reason) from None
-        try_id = door.type_code(str(task_id), code, key)
-        return _kept(task_id, {"status": "checking", "try": try_id})
+        known, try_id = door.type_code(str(task_id), code, key)
+        return _kept(task_id, known, {"status": "checking", "try": try_id})
 
 
-def _kept(task_id: UUID, confirmation: dict[str, Any]) -> Response:
-    known = status.of(str(task_id))
+def _kept(task_id: UUID, known: Known, confirmation: Any) -> Response:
     body = {
         "task_id": str(task_id),
-        "status": known.state.shown if known else "Processing",
+        "status": known.state.shown,
         "status_url": receipts.status_url(str(task_id)),
         "confirmation": confirmation,
     }
@@ -80,16 +80,17 @@ def confirm_page(request: HttpRequest, language: str, task_id: UUID, slug: str =
 
     A GET is the page's refresh while somebody waits in line: they are still there.
     """
-    wrong = ""
+    said = ""
     try:
         if "code" in request.POST:
             door.type_code(str(task_id), codes.read(request.POST["code"]), request.POST.get("key", "")[:255])
         else:
             door.ask(request, str(task_id), language)
+            said = "?asked"
     except codes.InvalidCode as error:
-        wrong = f"?wrong={error.reason}"
+        said = f"?wrong={error.reason}"
     except (problems.Refused, Unavailable) as error:
         code = problems.code_of(error)
         assert code is not None
         return problems.answer(request, code, problems.retry_headers(error))
-    return redirect(rendering.address("progress", slug, language, str(task_id)) + wrong)
+    return redirect(rendering.address("progress", slug, language, str(task_id)) + said)

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from campaigns import sources
 from campaigns.definition import DEFAULT, Campaign
-from landing.door import openapi, problems, receipts, registering, status
+from landing.door import openapi, problems, receipts, registering, senders, status
 from landing.door.parsers import JsonParser
 from landing.door.serializers import (
     CampaignRegistrationSerializer,
@@ -30,7 +30,6 @@ from landing.page import branding, confirming, rendering
 from landing.storing import backlog, lines
 from landing.storing.task_states import State
 from landing.submission import Submission
-from lib.client_ip import client_ip
 from lib.clock import now
 from lib.texts import header_text
 
@@ -113,11 +112,7 @@ def submission_from(
     return Submission(
         phone_number=phone_number,
         request_id=receipts.request_id_for(key, phone_number, campaign.slug),
-        ip_address=client_ip(
-            request.META.get("REMOTE_ADDR", ""),
-            request.headers.get("X-Forwarded-For", ""),
-            settings.TRUSTED_PROXIES,
-        ),
+        ip_address=senders.ip_of(request),
         referrer=_header(request, "Referer"),
         user_agent=_header(request, "User-Agent"),
         accepted_at=time,
@@ -176,7 +171,8 @@ def progress(request: HttpRequest, language: str, task_id: UUID, slug: str = DEF
         return problems.answer(request, "erased")
     place = lines.place_of(known.campaign, known.number) or {}
     code = known.more.get("confirmation")
-    confirmation = confirming.shown(code, language, slug, request.GET.get("wrong", "")) if code else None
+    said = request.GET.get("wrong", ""), "asked" in request.GET
+    confirmation = confirming.shown(code, language, slug, *said) if code else None
     context = {
         "task_id": str(task_id),
         "state": known.state.shown,

@@ -801,10 +801,19 @@ def test_the_page_without_javascript_says_when_nothing_could_be_kept(servers: An
     task_id = accept()
     path = f"/c/gala/fa/registration/{task_id}/confirm/"
     assert Client().post(path, {"code": "12"}).headers["Location"].endswith("?wrong=too_short")
-    assert Client().post(path).headers["Location"] == f"/c/gala/fa/registration/{task_id}/"
+    assert Client().post(path).headers["Location"] == f"/c/gala/fa/registration/{task_id}/?asked"
     servers.rabbitmq.pause()
     try:
         answer = Client().post(path, {"code": "123456"})
     finally:
         servers.rabbitmq.resume()
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+def test_the_page_without_javascript_waits_for_a_question_that_no_worker_has_read() -> None:
+    task_id = accept()
+    page = f"/c/gala/en/registration/{task_id}/"
+    assert "refresh" not in Client().get(page).text
+    asked = Client().post(f"{page}confirm/", follow=True).text
+    assert '<meta http-equiv="refresh" content="3; url=confirm/">' in asked
+    assert 'id="ask-code"' not in asked

@@ -15,11 +15,17 @@ SOON = 60
 _MAY_ASK = frozenset({"unasked", "expired", "locked", "later"})
 
 
-def shown(told: Mapping[str, Any], language: str, slug: str, wrong: str = "") -> dict[str, Any]:
+def shown(
+    told: Mapping[str, Any], language: str, slug: str, wrong: str = "", has_asked: bool = False
+) -> dict[str, Any]:
     """Return the words and the controls of the page.
 
     told: the API's `confirmation`. wrong: what was wrong with the code that was typed last, as problems.CODE_REASONS.
+    has_asked: a question for a code was kept a moment ago.
     """
+    if has_asked and _may_ask(told) and not told.get("again_in"):
+        # No worker has read the question yet. As it is told, the page would have no refresh, and stay like this.
+        told = {"status": "waiting"}
     words = branding.current(slug).texts[language]["code"]
     status = told["status"]
     return {
@@ -28,12 +34,16 @@ def shown(told: Mapping[str, Any], language: str, slug: str, wrong: str = "") ->
         "sentence": rendering.filled(words[_sentence(told)], language, **_values(told)),
         "error": _error(told, words, language, wrong),
         "types": status == "sent",
-        "asks": status in _MAY_ASK and told.get("why") != "off",
+        "asks": _may_ask(told),
         "words": words,
         # Pressing twice without JavaScript is one try.
         "key": str(uuid4()),
         "refresh": _refresh(told),
     }
+
+
+def _may_ask(told: Mapping[str, Any]) -> bool:
+    return told["status"] in _MAY_ASK and told.get("why") != "off"
 
 
 def _sentence(told: Mapping[str, Any]) -> str:
