@@ -23,16 +23,16 @@ SELECT count(*) FILTER (WHERE claimed_at > %(hour)s), count(*)
 FROM confirmations_ask AS ask JOIN landing_registration AS registration ON registration.id = ask.registration_id
 WHERE phone_number = %(phone)s AND ask.parts > 0 AND claimed_at > %(day)s
 """
-_OF_GROUP = """
+_SENT_AND_TYPED = """
 SELECT count(*), count(*) FILTER (WHERE EXISTS (
     SELECT FROM confirmations_try AS try WHERE try.request_id = ask.request_id AND verdict = 'confirmed'
 )) FROM confirmations_ask AS ask
-WHERE from_key = %(group)s AND ask.parts > 0 AND claimed_at > %(hour)s
 """
-_OF_PREFIX = """
-SELECT count(*), count(*) FILTER (WHERE EXISTS (
-    SELECT FROM confirmations_try AS try WHERE try.request_id = ask.request_id AND verdict = 'confirmed'
-)) FROM confirmations_ask AS ask JOIN landing_registration AS registration ON registration.id = ask.registration_id
+_OF_GROUP = f"""
+{_SENT_AND_TYPED} WHERE from_key = %(group)s AND ask.parts > 0 AND claimed_at > %(hour)s
+"""
+_OF_PREFIX = f"""
+{_SENT_AND_TYPED} JOIN landing_registration AS registration ON registration.id = ask.registration_id
 WHERE phone_number LIKE %(prefix)s AND ask.parts > 0 AND claimed_at > %(hold)s AND claimed_at < %(typed)s
 """
 _TIME_TO_TYPE = timedelta(minutes=2)

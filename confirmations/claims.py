@@ -42,8 +42,6 @@ JOIN landing_registration AS registration ON registration.id = submission.regist
 JOIN campaigns_campaign AS campaign ON campaign.id = registration.campaign_id
 ORDER BY ask.id LIMIT %(most)s FOR UPDATE OF ask SKIP LOCKED
 """
-
-
 _WORK = """
 SELECT EXISTS (SELECT FROM confirmations_ask WHERE state = 'waiting' AND here_at > %(here)s)
     OR EXISTS (SELECT FROM confirmations_ask WHERE state = 'sending' AND claimed_at < %(dead)s),
@@ -270,8 +268,7 @@ def _idle(holder: str) -> Claimed | None:
     """Return the claim of a moment without work, or None if there is some: a look costs no write, a lock does."""
     time = now()
     with connection.cursor() as cursor:
-        values = {"here": time - HERE, "dead": time - UNKNOWN_AFTER}
-        cursor.execute(_WORK, values)
+        cursor.execute(_WORK, {"here": here_since(), "dead": time - UNKNOWN_AFTER})
         has_work, known, until = cursor.fetchone()
     if known == holder:
         return None if has_work or until < time + LEASE / 2 else Claimed(held_by=None)

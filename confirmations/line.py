@@ -27,8 +27,8 @@ class Line:
 
     first, last: the ids of the oldest and the newest question that waits; waiting: how many do; here: how many of them
     have spoken within 30 seconds. called: up to this id people are asked to speak. rate: codes a second. share: of
-    those who were called, how many came. held_by: "", "off", "budget" or "gateway". parts: of
-    SMS, paid for today. at: Unix time.
+    those who were called, how many came. held_by: "", "off", "budget" or "gateway". parts: of SMS, paid for today.
+    at: Unix time.
     """
 
     first: int = 0

@@ -18,12 +18,12 @@ import httpx
 from django.conf import settings
 
 from campaigns.definition import LANGUAGES
-from confirmations.claims import Errand, Outcome
+from confirmations.claims import GATEWAY_TIMEOUT, Errand, Outcome
 from courier import addresses, on_this_machine
 
 PRESETS = Path(__file__).parent / "gateways"
-TIMEOUT = 10.0
-"""Seconds for all of a call."""
+CONNECT_TIMEOUT, TIMEOUT = 3.0, GATEWAY_TIMEOUT.total_seconds()
+"""Seconds to connect, and for all of a call."""
 KINDS = ("refused", "not_sent", "stop")
 LARGEST_ANSWER = 65_536
 """Bytes."""
@@ -110,6 +110,11 @@ class Gateway:
         codes = self.answer.get("codes", {})
         kinds = [kind for kind in KINDS if code is not None and code in codes.get(kind, [])]
         return Outcome(kinds[0] if kinds else _BY_STATUS.get(status, "unknown"), self.name, reason=reason)
+
+
+def open_client() -> httpx.AsyncClient:
+    """Return what gateways are called through; close it in the end."""
+    return httpx.AsyncClient(timeout=httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT))
 
 
 class Sender(Protocol):

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from confirmations import claims, line, states
 from confirmations.claims import Claimed, Errand, Outcome
 from confirmations.line import Line
+from courier import gateway, on_this_machine
 from courier.gateway import Sender
 from courier.pace import Pace
 from landing.keeping import redis_clients
@@ -65,7 +66,7 @@ class Courier:
 
     async def run(self) -> None:
         """Send until `stopping` is set, then wait for the calls under way."""
-        async with httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=3.0)) as client:
+        async with gateway.open_client() as client:
             while not self.stopping.is_set():
                 try:
                     await self._round(client)
@@ -75,7 +76,7 @@ class Courier:
                     log.exception("a loop goes on after an error", extra={"loop": "courier"})
                 await self._wait(EVERY)
             if self._under_way:
-                await asyncio.wait(self._under_way, timeout=claims.GATEWAY_TIMEOUT.total_seconds() + 2)
+                await asyncio.wait(self._under_way, timeout=gateway.TIMEOUT + 2)
 
     async def _round(self, client: httpx.AsyncClient) -> None:
         room = min(self._pace.room(), MOST_UNDER_WAY - len(self._under_way))
@@ -112,12 +113,12 @@ class Courier:
     async def _outcome(self, client: httpx.AsyncClient, errand: Errand) -> Outcome:
         """Return what the first gateway says that does more than decline. What may have been sent is not sent again."""
         outcome = Outcome("not_sent", reason="no gateway")
-        for gateway in self._gateways:
+        for sender in self._gateways:
             try:
-                outcome = await gateway.send(client, errand)
+                outcome = await sender.send(client, errand)
             except Exception as error:  # of ours: it may have come after the call
                 log.exception("a gateway's call failed")
-                return Outcome("unknown", gateway.name, reason=type(error).__name__)
+                return Outcome("unknown", sender.name, reason=type(error).__name__)
             if outcome.kind not in ("not_sent", "stop"):
                 break
         return outcome
@@ -190,7 +191,7 @@ def _fresh(act: Callable[..., Result], *arguments: Any) -> Result:
 
 def unfit_settings() -> str:
     """Return what is wrong with the settings for sending codes, with the next step; "" if nothing is."""
-    is_real = any(name not in ("file", "console") for name in settings.CODE_GATEWAY)
+    is_real = any(name not in on_this_machine.GATEWAYS for name in settings.CODE_GATEWAY)
     if not is_real and settings.HTTPS:
         return "CODE_GATEWAY=file and console write codes where people can read them: not with HTTPS=on."
     if is_real and not settings.CODE_BUDGET:

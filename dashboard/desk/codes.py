@@ -6,8 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from confirmations import switches
-from confirmations.models import Budget, Lease, Switch
+from confirmations import claims, switches
+from confirmations.models import Lease, Switch
 from dashboard.live.codes import told_line
 from lib.clock import now
 
@@ -25,7 +25,7 @@ FROM confirmations_ask AS ask WHERE asked_at >= %s AND asked_at < %s
 
 def figures() -> dict[str, Any]:
     """Return how codes are now, as `manage.py codes status --json` prints it. Raises django.db.Error."""
-    told, budget = told_line(), Budget.objects.filter(day=_today()).first()
+    told = told_line()
     lease = Lease.objects.first()
     switch = Switch.objects.filter(pk=Switch.ALL).first()
     return {
@@ -40,7 +40,7 @@ def figures() -> dict[str, Any]:
         "here": told.here if told else None,
         "wait_seconds": told.wait_of_next() if told else None,
         "rate": told.rate if told else None,
-        "parts_today": budget.parts if budget else 0,
+        "parts_today": claims.parts_today(),
         "budget": settings.CODE_BUDGET or None,
         "held_prefixes": list(
             Switch.objects.filter(name__startswith="hold:", until__gt=now()).values_list("name", flat=True)
@@ -62,7 +62,3 @@ def typed(since: Any, until: Any) -> dict[str, Any]:
         "unknown": unknown,
         "refused": refused,
     }
-
-
-def _today() -> Any:
-    return now().astimezone(settings.DISPLAY_TIME_ZONE).date()

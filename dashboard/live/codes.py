@@ -1,22 +1,17 @@
 """The line for codes as the courier tells it, and whether those who make and judge codes have one key."""
 
 import time
-from functools import cache
-
-from redis import Redis
-from redis.exceptions import RedisError
 
 from confirmations import line
 from confirmations.line import Line
 from dashboard.live import counters
-from landing.keeping import redis_clients
 
 
 def told_line() -> Line | None:
     """Return the line, or None if no courier has told of it lately or Redis does not answer."""
     try:
-        return line.read(_redis().get(line.KEY), time.time())
-    except (RedisError, OSError):
+        return line.read(counters.redis().get(line.KEY), time.time())
+    except counters.Unavailable:
         return None
 
 
@@ -28,8 +23,3 @@ def keys_that_differ() -> dict[str, str]:
         if one.get("code_key") is not None
     }
     return said if len(set(said.values())) > 1 else {}
-
-
-@cache
-def _redis() -> Redis:
-    return redis_clients.connect(1.0)

@@ -31,6 +31,20 @@ ANNOUNCEMENTS = "breakwater.settings"
 
 _QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
 
+
+def _read_by_workers(dead_letters: str) -> dict[str, Any]:
+    """Return the arguments of a queue that workers read, with the routing key of its dead letters."""
+    return _QUORUM | {
+        "x-dead-letter-exchange": DEAD,
+        "x-dead-letter-routing-key": dead_letters,
+        # A dead letter leaves the live queue only when the dead queue has confirmed it; that needs
+        # reject-publish, which is what a full queue should do anyway.
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+        "x-delivery-limit": DELIVERY_LIMIT,
+    }
+
+
 dead = Queue(
     DEAD,
     Exchange(DEAD, type="direct", durable=True),
@@ -46,16 +60,7 @@ lives = [
         name,
         _exchange,
         routing_key=name,
-        queue_arguments=_QUORUM
-        | {
-            "x-dead-letter-exchange": DEAD,
-            "x-dead-letter-routing-key": DEAD,
-            # A dead letter leaves the live queue only when the dead queue has confirmed it; that needs
-            # reject-publish, which is what a full queue should do anyway.
-            "x-dead-letter-strategy": "at-least-once",
-            "x-overflow": "reject-publish",
-            "x-delivery-limit": DELIVERY_LIMIT,
-        },
+        queue_arguments=_read_by_workers(DEAD),
         no_declare=True,  # workers have no right to; `manage.py declare_queues` does it
     )
     for name in [LIVE, *(f"{LIVE}.{number}" for number in range(1, settings.QUEUES))]
@@ -63,10 +68,9 @@ lives = [
 """The live queues, QUEUES of them. Which one a message goes to means nothing: a store is the same in any order."""
 live = lives[0]
 
-_dead_exchange = Exchange(DEAD, type="direct", durable=True)
 confirmations_dead = Queue(
     CONFIRMATIONS_DEAD,
-    _dead_exchange,
+    dead.exchange,
     routing_key=CONFIRMATIONS_DEAD,
     # What is in it may be codes that people have typed: nobody reads it, and after ten minutes it is gone.
     queue_arguments=_QUORUM | {"x-message-ttl": 600_000},
@@ -76,14 +80,7 @@ confirmations = Queue(
     CONFIRMATIONS,
     _exchange,  # the one to which a web may publish
     routing_key=CONFIRMATIONS,
-    queue_arguments=_QUORUM
-    | {
-        "x-dead-letter-exchange": DEAD,
-        "x-dead-letter-routing-key": CONFIRMATIONS_DEAD,
-        "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": "reject-publish",
-        "x-delivery-limit": DELIVERY_LIMIT,
-    },
+    queue_arguments=_read_by_workers(CONFIRMATIONS_DEAD),
     no_declare=True,
 )
 """Asks for a code and typed codes. The stream has no copy of it."""

@@ -7,7 +7,6 @@ from argparse import ArgumentParser
 from datetime import datetime, time, timedelta
 from typing import Any
 
-import httpx
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
@@ -117,7 +116,7 @@ async def _send(errand: Errand) -> Any:
         made = gateway.named(settings.CODE_GATEWAY[0] if settings.CODE_GATEWAY else "off")
     except (gateway.UnfitGateway, addresses.NotAllowed) as error:
         raise CommandError(str(error)) from None
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with gateway.open_client() as client:
         return await made.send(client, errand)
 
 
