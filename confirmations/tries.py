@@ -14,6 +14,7 @@ from django.db import transaction
 from confirmations import codes, secret
 from confirmations.models import Challenge, Try
 from landing.models import Registration, StoredSubmission
+from landing.storing import events
 
 MOST_TRIES = 10
 """Of one challenge. With five challenges a day a guesser has one chance in 20,000."""
@@ -83,9 +84,13 @@ def _count(challenge: Challenge, verdict: str, typed: Typed) -> None:
     challenge.tries += 1
     if verdict == Try.Verdict.CONFIRMED:
         _close(challenge, Challenge.End.CONFIRMED, typed.at)
-        Registration.objects.filter(pk=challenge.registration_id, status=Registration.Status.PENDING).update(
+        is_new = Registration.objects.filter(
+            pk=challenge.registration_id, status=Registration.Status.PENDING
+        ).update(
             status=Registration.Status.CONFIRMED, confirmed_at=typed.at, confirmed_by=UUID(typed.request_id)
         )
+        if is_new:
+            events.note_confirmed(typed.request_id)
     elif challenge.tries >= MOST_TRIES:
         _close(challenge, Challenge.End.LOCKED, typed.at)
     challenge.save(update_fields=["tries", "closed_at", "closed_as"])

@@ -1,5 +1,6 @@
 """The tables: registrations, the submissions they come from, and documents that wait for MongoDB."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
@@ -136,6 +137,36 @@ class ErasedSubmission(models.Model):
 
     def __str__(self) -> str:
         return str(self.request_id)
+
+
+class Subscription(models.Model):
+    """A webhook that wants to hear of campaigns. The courier writes what its file says; no address and no secret is here."""
+
+    name = models.CharField(_("name"), primary_key=True, max_length=31, db_collation="C")
+    # Slugs. Empty: all, those that come later too.
+    campaigns = ArrayField(models.CharField(max_length=31))
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Event(models.Model):
+    """Something that webhooks are told of, written in the transaction in which it happens. The courier takes it away."""
+
+    class Kind(models.TextChoices):
+        """What has happened."""
+
+        STORED = "stored", _("stored")
+        PLACED = "placed", _("placed")
+        CONFIRMED = "confirmed", _("confirmed")
+
+    kind = models.CharField(max_length=9, choices=Kind)
+    request_id = models.UUIDField()
+    campaign = models.ForeignKey(CampaignRow, models.DO_NOTHING, db_constraint=False, db_index=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.request_id}"
 
 
 class ParkedLog(models.Model):

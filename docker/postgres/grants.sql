@@ -19,6 +19,9 @@ GRANT SELECT ON logs_requestlog TO breakwater_web;
 GRANT SELECT ON landing_erasure TO breakwater_worker;
 GRANT SELECT, INSERT ON landing_erased TO breakwater_worker;
 GRANT SELECT ON landing_erased TO breakwater_web;
+-- It writes what webhooks are told of, in the same transaction.
+GRANT SELECT ON landing_subscription TO breakwater_worker;
+GRANT INSERT ON landing_event TO breakwater_worker;
 -- It parks what MongoDB cannot take, locks it (UPDATE), and moves it on.
 GRANT SELECT, INSERT, UPDATE, DELETE ON landing_parked_log TO breakwater_worker;
 
@@ -30,6 +33,10 @@ GRANT SELECT ON landing_registration, landing_submission, landing_parked_log TO 
 GRANT SELECT ON campaigns_campaign, campaigns_consent_text TO breakwater_web;
 -- Its admin sets a campaign's capacity and cancels places.
 GRANT UPDATE (capacity, admitted, cancelled) ON campaigns_campaign TO breakwater_web;
+-- A place that is given is told to webhooks. What became of that is in the admin and in /metrics.
+GRANT SELECT ON landing_subscription TO breakwater_web;
+GRANT SELECT, INSERT ON landing_event TO breakwater_web;
+GRANT SELECT ON courier_receiver, courier_delivery, courier_attempt TO breakwater_web;
 -- It tells how far a confirmation is, without what a code is made of.
 GRANT SELECT ON confirmations_ask, confirmations_try, confirmations_budget, confirmations_lease TO breakwater_web;
 -- Its admin switches codes off and on.
@@ -67,6 +74,10 @@ BEGIN
     GRANT SELECT, DELETE ON dashboard_exportchunk TO breakwater_toolbox;
     GRANT DELETE ON confirmations_ask, confirmations_try TO breakwater_toolbox;
     GRANT SELECT (id, registration_id), DELETE ON confirmations_challenge TO breakwater_toolbox;
+    -- `courier` tells what waits for webhooks, and sends again.
+    GRANT SELECT ON landing_subscription, courier_receiver, courier_attempt TO breakwater_toolbox;
+    GRANT SELECT, INSERT, DELETE ON landing_event TO breakwater_toolbox;
+    GRANT SELECT, INSERT, UPDATE ON courier_delivery TO breakwater_toolbox;
     -- `codes` tells of the line and of the budget, and switches codes off and on.
     GRANT SELECT ON confirmations_ask, confirmations_try, confirmations_budget, confirmations_lease TO breakwater_toolbox;
     GRANT SELECT, INSERT, UPDATE ON confirmations_switch TO breakwater_toolbox;
@@ -77,13 +88,16 @@ BEGIN
     GRANT SELECT (id, device_id), DELETE ON otp_static_statictoken TO breakwater_toolbox;
     GRANT SELECT (id), INSERT ON django_admin_log TO breakwater_toolbox;
   END IF;
-  -- The courier sends codes: it reads who is registered, and writes what became of each question.
+  -- The courier sends codes and webhooks: it reads who is registered, and writes what became of each message.
   IF to_regrole('breakwater_courier') IS NOT NULL THEN
     REVOKE ALL ON ALL TABLES IN SCHEMA public FROM breakwater_courier;
     GRANT SELECT ON landing_registration, landing_submission, campaigns_campaign, confirmations_try TO breakwater_courier;
     GRANT SELECT, UPDATE ON confirmations_ask TO breakwater_courier;
     GRANT SELECT, INSERT, UPDATE ON confirmations_challenge, confirmations_budget, confirmations_lease,
       confirmations_switch TO breakwater_courier;
+    GRANT SELECT, UPDATE, DELETE ON landing_event TO breakwater_courier;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON landing_subscription, courier_receiver, courier_delivery, courier_attempt
+      TO breakwater_courier;
   END IF;
 END
 $$;

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from campaigns.models import CampaignRow
-from landing.models import ErasedSubmission, Erasure, ParkedLog, Registration, StoredSubmission
+from landing.models import ErasedSubmission, Erasure, Event, ParkedLog, Registration, StoredSubmission
 from landing.storing import erased_phones, registrations, task_states
 from landing.storing.task_states import Known, State
 from lib.clock import now, read_utc
@@ -142,5 +142,6 @@ def _delete(ids: list[int], submissions: list[UUID]) -> None:
         [ErasedSubmission(request_id=one) for one in submissions], ignore_conflicts=True
     )
     ParkedLog.objects.filter(pk__in=submissions).delete()
+    Event.objects.filter(request_id__in=submissions).delete()
     StoredSubmission.objects.filter(pk__in=submissions).delete()
     registrations.delete(ids)

@@ -14,7 +14,7 @@ from django.db.backends.utils import CursorWrapper
 from campaigns.line import Line
 from campaigns.models import CampaignRow
 from landing.models import Registration
-from landing.storing import registrations
+from landing.storing import events, registrations
 from lib import phones
 
 ORDERS = ("first", "lottery")
@@ -75,14 +75,14 @@ def draw(slug: str, capacity: int, order: str, seed: str = "", *, dry_run: bool 
             )
         before = campaign.line
         _number(cursor, campaign, _LOTTERY if order == "lottery" else _FIRST, seed)
-        return Change(before, _save(campaign, campaign.line.with_capacity(capacity)))
+        return Change(before, _save(cursor, campaign, campaign.line.with_capacity(capacity)))
 
 
 def set_capacity(slug: str, capacity: int, *, dry_run: bool = False) -> Change:
     """Give a campaign so many places. Who has one keeps it. Raises NoSuchCampaign, NotPossible or django.db.Error."""
-    with _locked(slug, dry_run=dry_run) as (_, campaign):
+    with _locked(slug, dry_run=dry_run) as (cursor, campaign):
         _require_numbers(campaign)
-        return Change(campaign.line, _save(campaign, campaign.line.with_capacity(capacity)))
+        return Change(campaign.line, _save(cursor, campaign, campaign.line.with_capacity(capacity)))
 
 
 def cancel(slug: str, phone_number: str, *, dry_run: bool = False) -> Change:
@@ -90,14 +90,14 @@ def cancel(slug: str, phone_number: str, *, dry_run: bool = False) -> Change:
 
     Raises NoSuchCampaign, NotPossible or django.db.Error.
     """
-    with _locked(slug, dry_run=dry_run) as (_, campaign):
+    with _locked(slug, dry_run=dry_run) as (cursor, campaign):
         _require_numbers(campaign)
         known = Registration.objects.filter(
             phone_number=phone_number, campaign=campaign, number__isnull=False
         )
         if (number := known.values_list("number", flat=True).first()) is None:
             raise NotPossible("Nobody with this phone number has a number in this campaign.")
-        return Change(campaign.line, _save(campaign, campaign.line.without(number)), number)
+        return Change(campaign.line, _save(cursor, campaign, campaign.line.without(number)), number)
 
 
 def ticket(seed: str, task_id: str) -> str:
@@ -139,7 +139,8 @@ def _number(cursor: CursorWrapper, campaign: CampaignRow, order: str, seed: str 
     return int(given)
 
 
-def _save(campaign: CampaignRow, line: Line) -> Line:
+def _save(cursor: CursorWrapper, campaign: CampaignRow, line: Line) -> Line:
+    events.note_placed(cursor, campaign, campaign.admitted, line)
     campaign.capacity, campaign.admitted, campaign.cancelled = (
         line.capacity,
         line.admitted,

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from django.db.backends.utils import CursorWrapper
 
 from campaigns.definition import DEFAULT, DEFAULT_ID
 from landing.keeping import tracing
-from landing.storing import erased_phones
+from landing.storing import erased_phones, events
 from landing.submission import Submission
 from lib import metrics, phones
 
@@ -32,15 +33,17 @@ _NONE_UNLOCKED = """
         SELECT FROM campaigns_campaign WHERE id = ANY(%(all)s) AND is_numbered AND id <> ALL(%(locked)s)
     )
 """
-_ALL = f"""
+# And it is empty if a webhook wants to hear of it, and this statement tells nobody.
+_NONE_SUBSCRIBED = f"NOT EXISTS (SELECT FROM landing_subscription WHERE {events.WANTS.format('%(slugs)s')})"
+_ALL = """
 batch AS (
     SELECT * FROM unnest(%(ids)s::uuid[], %(phones)s::varchar[], %(times)s::timestamptz[], %(campaigns)s::int[],
         %(details)s::text[]) AS submission(request_id, phone_number, accepted_at, campaign_id, details)
-    WHERE {_NONE_UNLOCKED} AND NOT EXISTS (SELECT FROM landing_erasure)
-)"""  # noqa: S608  only our own words
+    WHERE {guard} AND NOT EXISTS (SELECT FROM landing_erasure)
+)"""
 # The same where people were erased (landing/storing/erasures.py). What comes of them from a queue, a spool, a dead letter
 # or a backup is not stored, and its id is noted. A later registration of the same person is new, and welcome.
-_SPARED = f"""
+_SPARED = """
 sent AS (
     SELECT submission.*, EXISTS (
         SELECT FROM landing_erasure AS gone WHERE gone.phone_hash IN (submission.phone_hash, '')
@@ -50,13 +53,13 @@ sent AS (
     FROM unnest(%(ids)s::uuid[], %(phones)s::varchar[], %(times)s::timestamptz[], %(campaigns)s::int[],
         %(details)s::text[], %(hashes)s::bytea[])
         AS submission(request_id, phone_number, accepted_at, campaign_id, details, phone_hash)
-    WHERE {_NONE_UNLOCKED}
+    WHERE {guard}
 ), batch AS (
     SELECT request_id, phone_number, accepted_at, campaign_id, details FROM sent WHERE NOT is_erased
 ), erased AS (
     INSERT INTO landing_erased (request_id) SELECT DISTINCT request_id FROM sent WHERE is_erased
     ON CONFLICT DO NOTHING
-)"""  # noqa: S608  only our own words
+)"""
 _WIDEN = """
     ON CONFLICT (phone_number, campaign_id) DO UPDATE SET
         first_seen = least(known.first_seen, excluded.first_seen),
@@ -80,7 +83,7 @@ WITH {{batch}}, registered AS (
     SELECT phone_number, campaign_id, min(accepted_at), max(accepted_at)
     FROM batch GROUP BY phone_number, campaign_id ORDER BY phone_number, campaign_id
     {_WIDEN}
-), submitted AS ({_SUBMIT})
+), submitted AS ({_SUBMIT}{{told}})
 {_STORED}
 """  # noqa: S608  only our own words
 
@@ -113,15 +116,25 @@ WITH {{batch}}, person AS (
     SELECT phone_number, campaign_id, first_seen, last_seen, number
     FROM person LEFT JOIN fresh USING (phone_number, campaign_id) ORDER BY phone_number, campaign_id
     {_WIDEN}
-), submitted AS ({_SUBMIT})
+), submitted AS ({_SUBMIT}{{told}})
 {_STORED}
 """  # noqa: S608  only our own words
+
+
+def _statement(*, numbered: bool, spares: bool, tells: bool) -> str:
+    batch = (_SPARED if spares else _ALL).format(
+        guard=_NONE_UNLOCKED if tells else f"{_NONE_UNLOCKED} AND {_NONE_SUBSCRIBED}"
+    )
+    return (_STORE_NUMBERED if numbered else _STORE).format(
+        batch=batch, told=events.OF_STORED if tells else ""
+    )
+
+
 _STATEMENTS = {
-    (is_numbered, spares): statement.format(batch=_SPARED if spares else _ALL)
-    for is_numbered, statement in ((False, _STORE), (True, _STORE_NUMBERED))
-    for spares in (False, True)
+    (numbered, spares, tells): _statement(numbered=numbered, spares=spares, tells=tells)
+    for numbered, spares, tells in product((False, True), repeat=3)
 }
-"""By whether a campaign of the batch gives numbers, and whether anybody was ever erased."""
+"""By whether a campaign of the batch gives numbers, anybody was ever erased, and a webhook hears of the batch."""
 # Of a campaign that `migrate` has not seen yet: a kept registration waits for no command.
 _ADD_CAMPAIGN = "INSERT INTO campaigns_campaign (slug) VALUES (%s) ON CONFLICT (slug) DO NOTHING"
 _CAMPAIGN = "SELECT id FROM campaigns_campaign WHERE slug = %s"
@@ -134,6 +147,8 @@ _numbered_ids: set[int] = set()
 """Campaigns that are known to give numbers. A campaign that does goes on for ever."""
 _spares = False
 """Whether anybody was ever erased, as far as this process knows. Then it stays so."""
+_subscribed: set[str] = set()
+"""Campaigns that a webhook is known to hear of. When it no longer does, the statement says nothing all the same."""
 _begun: list[float] = []
 """When the batches that are being stored now were begun. PostgreSQL's statement_timeout does not end a COMMIT that
 waits for a synchronous standby, so this may be long."""
@@ -164,38 +179,42 @@ def store(batch: Sequence[Submission]) -> dict[str, Stored]:
     }
     _begun.append(began := time.monotonic())
     try:
-        return {str(request_id): Stored(*known) for request_id, *known in _stored(columns)}
+        rows = _stored(columns, {one.campaign for one in batch})
+        return {str(request_id): Stored(*known) for request_id, *known in rows}
     finally:
         _begun.remove(began)
 
 
-def _stored(columns: dict[str, list[Any]]) -> list[Any]:
-    campaigns = list(set(columns["campaigns"]))
-    numbered = not _numbered_ids.isdisjoint(campaigns)
-    rows = _try(columns, campaigns, numbered=numbered, spares=_spares) if campaigns else []
+def _stored(columns: dict[str, list[Any]], slugs: set[str]) -> list[Any]:
+    if not slugs:
+        return []
+    columns |= {"all": list(set(columns["campaigns"])), "slugs": list(slugs)}
+    numbered, tells = not _numbered_ids.isdisjoint(columns["all"]), not _subscribed.isdisjoint(slugs)
+    rows = _try(columns, numbered=numbered, spares=_spares, tells=tells)
     # Once more in a new transaction when a campaign has begun to give numbers, whose row must be locked before the table,
-    # or when somebody was erased for the first time.
-    if campaigns and not rows and not (numbered and _spares):
-        _note_erasures()
-        rows = _try(columns, campaigns, numbered=True, spares=_spares)
+    # when somebody was erased for the first time, or when a webhook has begun to hear of a campaign.
+    if not rows and not (numbered and _spares and tells):
+        _learn(slugs)
+        rows = _try(columns, numbered=True, spares=_spares, tells=not _subscribed.isdisjoint(slugs))
     return rows
 
 
-def _try(columns: dict[str, list[Any]], campaigns: list[int], *, numbered: bool, spares: bool) -> list[Any]:
+def _try(columns: dict[str, list[Any]], *, numbered: bool, spares: bool, tells: bool) -> list[Any]:
     with transaction.atomic(), connection.cursor() as cursor:
-        locked = _lock(cursor, campaigns) if numbered else []
-        values = columns | {"all": campaigns, "locked": locked}
+        locked = _lock(cursor, columns["all"]) if numbered else []
+        values = columns | {"locked": locked}
         if spares:
             values["hashes"] = [erased_phones.hash_of(one) for one in columns["phones"]]
-        cursor.execute(_STATEMENTS[bool(locked), spares], values)
+        cursor.execute(_STATEMENTS[bool(locked), spares, tells], values)
         return list(cursor.fetchall())
 
 
-def _note_erasures() -> None:
+def _learn(slugs: set[str]) -> None:
     global _spares  # noqa: PLW0603  one for the process
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT FROM landing_erasure)")
         [found] = cursor.fetchone()
+        _subscribed.update(slug for slug in slugs if events.are_wanted(cursor, slug))
     _spares = _spares or found
 
 
