@@ -369,6 +369,7 @@ INSTALLED_APPS = [
     "campaigns",
     "landing",  # before the admin, whose frame it changes
     "confirmations",
+    "courier",
     "dashboard.apps.StaffAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",

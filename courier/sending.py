@@ -2,17 +2,13 @@
 
 import asyncio
 import logging
-import os
 import random
-import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
 
 import httpx
 from django.conf import settings
-from django.db import Error as DatabaseError
 from django.db import connection
 from redis.exceptions import RedisError
 
@@ -22,21 +18,17 @@ from confirmations.line import Line
 from courier import gateway, on_this_machine
 from courier.gateway import Sender
 from courier.pace import Pace
+from courier.rounds import Database, pause
 from landing.keeping import redis_clients
-from landing.storing.background import fresh_connection
 from lib import metrics
-from lib.off_loop import OffLoop, Unanswered
+from lib.off_loop import Unanswered
 
 log = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 EVERY = 0.25
 """Seconds from one claim to the next."""
 MOST_UNDER_WAY = 100
 """Calls to gateways at a time."""
-DEADLINE = 15.0
-"""Seconds for one act on PostgreSQL, more than its own statement_timeout."""
 SETTLE_FOR = 300.0
 """Seconds for which an outcome is kept in memory while PostgreSQL is away. After it, "nobody knows" stands."""
 
@@ -49,15 +41,12 @@ FROM confirmations_ask WHERE state = 'waiting'
 class Courier:
     """Sends codes through the first gateway that sends them. One of several couriers works, the others stand by."""
 
-    def __init__(self, gateways: Sequence[Sender], rate: float) -> None:
-        self.holder = f"{socket.gethostname()}:{os.getpid()}:{random.getrandbits(32):08x}"
-        self.stopping = asyncio.Event()
+    def __init__(self, gateways: Sequence[Sender], rate: float, holder: str, stopping: asyncio.Event) -> None:
+        self._holder, self._stopping = holder, stopping
         self._gateways = gateways
         self._pace = Pace(rate)
         self._under_way: set[asyncio.Task[None]] = set()
-        self._off_loop = OffLoop(
-            "codes", pause=1.0, failures=(DatabaseError,), complaint="no codes: PostgreSQL does not answer"
-        )
+        self._database = Database("codes")
         self._redis = redis_clients.connect(1.0)
         self._line = Line()
         self._line_due = 0.0
@@ -67,20 +56,20 @@ class Courier:
     async def run(self) -> None:
         """Send until `stopping` is set, then wait for the calls under way."""
         async with gateway.open_client() as client:
-            while not self.stopping.is_set():
+            while not self._stopping.is_set():
                 try:
                     await self._round(client)
                 except Unanswered:
                     pass  # OffLoop has said so
                 except Exception:
                     log.exception("a loop goes on after an error", extra={"loop": "courier"})
-                await self._wait(EVERY)
+                await pause(EVERY, self._stopping)
             if self._under_way:
                 await asyncio.wait(self._under_way, timeout=gateway.TIMEOUT + 2)
 
     async def _round(self, client: httpx.AsyncClient) -> None:
         room = min(self._pace.room(), MOST_UNDER_WAY - len(self._under_way))
-        claimed = await self._do(claims.claim, self.holder, room)
+        claimed = await self._database.do(claims.claim, self._holder, room)
         if not claimed.is_ours:
             return
         self._pace.take(len(claimed.errands))
@@ -88,10 +77,10 @@ class Courier:
             task = asyncio.create_task(self._send(client, errand))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-        await self._do(states.tell, list(claimed.changed))
+        await self._database.do(states.tell, list(claimed.changed))
         if time.monotonic() >= self._line_due:
             self._line_due = time.monotonic() + 1.0
-            await self._do(self._tell_line, claimed)
+            await self._database.do(self._tell_line, claimed)
 
     async def _send(self, client: httpx.AsyncClient, errand: Errand) -> None:
         started = time.monotonic()
@@ -127,8 +116,8 @@ class Courier:
         until = time.monotonic() + SETTLE_FOR
         while True:
             try:
-                await self._do(claims.settle, errand, outcome)
-                await self._do(states.tell, [errand.request_id])
+                await self._database.do(claims.settle, errand, outcome)
+                await self._database.do(states.tell, [errand.request_id])
             except Unanswered:
                 if time.monotonic() > until:
                     log.error("an outcome is given up", extra={"request_ids": [errand.request_id]})
@@ -172,21 +161,6 @@ class Courier:
         seen = min(1.0, max(line.LEAST_SHARE, self._came / self._were_called))
         self._line = replace(self._line, share=0.7 * self._line.share + 0.3 * seen)
         self._came = self._were_called = 0
-
-    async def _do(self, act: Callable[..., Result], *arguments: Any) -> Result:
-        return await self._off_loop.run_in_time(DEADLINE, _fresh, act, *arguments)
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self.stopping.wait()
-        except TimeoutError:
-            pass
-
-
-def _fresh(act: Callable[..., Result], *arguments: Any) -> Result:
-    with fresh_connection():
-        return act(*arguments)
 
 
 def unfit_settings() -> str:

@@ -1,0 +1,54 @@
+"""How each webhook is now, for the command, the doctor and /metrics."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from landing.models import Event
+
+_FIGURES = """
+SELECT receiver.name, subscription.name IS NOT NULL, is_paused, failures, wait_until, last_delivered_at,
+    waiting.count, waiting.oldest, failed.count
+FROM courier_receiver AS receiver LEFT JOIN landing_subscription AS subscription USING (name)
+CROSS JOIN LATERAL (
+    SELECT count(*), min(created_at) AS oldest FROM courier_delivery WHERE webhook = receiver.name AND state = 'waiting'
+) AS waiting
+CROSS JOIN LATERAL (
+    SELECT count(*) FROM courier_delivery WHERE webhook = receiver.name AND state = 'failed'
+) AS failed
+ORDER BY receiver.name
+"""
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a webhook is.
+
+    is_listed: a courier has it in its file. failures: calls in a row. waiting, failed: messages. oldest: when the oldest
+    that waits was made. Times in UTC.
+    """
+
+    name: str
+    is_listed: bool
+    is_paused: bool
+    failures: int
+    wait_until: datetime | None
+    last_delivered_at: datetime | None
+    waiting: int
+    oldest: datetime | None
+    failed: int
+
+
+def of_all() -> list[Health]:
+    """Return how each webhook is that a courier has ever had. Raises django.db.Error."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIGURES)
+        rows: list[Any] = cursor.fetchall()
+    return [Health(*row) for row in rows]
+
+
+def untaken_since() -> datetime | None:
+    """Return since when an event waits for a courier, or None if none does. Raises django.db.Error."""
+    return Event.objects.order_by("pk").values_list("created_at", flat=True).first()
