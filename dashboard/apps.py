@@ -23,4 +23,5 @@ class StaffAdminConfig(admin_apps.AdminConfig):
     def ready(self) -> None:
         """Find the admin modules of both our applications, which are in their desk/."""
         super().ready()
-        autodiscover_modules("desk.admin", "desk.codes_admin", register_to=admin.site)
+        modules = ("desk.admin", "desk.codes_admin", "desk.webhooks_admin")
+        autodiscover_modules(*modules, register_to=admin.site)

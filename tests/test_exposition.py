@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from redis import Redis
 from campaigns.line import Line
 from config import scrape
 from confirmations.line import Line as CodeLine
+from courier import health
+from courier.health import Health
 from dashboard.live import counters, exposition, probes
 from landing.storing import lines
 from lib import metrics
@@ -46,6 +49,9 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> Any:
         metrics.observe("register_seconds", seconds)
     counters.Adder().flush()
     lines.note({"gala": Line(last_number=3).with_capacity(2)})
+    # Not rows: a probe asks in a thread of its own, and sees nothing of this test's transaction.
+    crm = Health("crm", True, True, 7, None, None, 3, datetime.now(UTC) - timedelta(seconds=90), 1)
+    monkeypatch.setattr(health, "of_all", lambda: [crm])
     yield
     lines.note({})
 
@@ -62,6 +68,16 @@ def names(texts: dict[str, Any] | list[str]) -> Any:
     """The metrics that are named in texts; a histogram has three names."""
     found = {name for text in texts for name in NAME.findall(text)}
     return {re.sub(r"_seconds_(bucket|sum|count)$", "_seconds", name) for name in found}
+
+
+@pytest.mark.usefixtures("_counted")
+def test_what_waits_for_a_webhook_is_told() -> None:
+    found = scraped()
+    assert found['breakwater_webhook_waiting{webhook="crm"}'] == 3
+    assert 90 <= found['breakwater_webhook_oldest_seconds{webhook="crm"}'] < 100
+    assert found['breakwater_webhook_failed{webhook="crm"}'] == 1
+    assert found['breakwater_webhook_paused{webhook="crm"}'] == 1
+    assert found["breakwater_events_untaken_seconds"] == 0
 
 
 @pytest.mark.usefixtures("_counted")

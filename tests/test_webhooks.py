@@ -15,6 +15,7 @@ import pytest
 import standardwebhooks
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
+from django.test import Client
 from pytest_django.fixtures import Settings
 
 from campaigns.models import CampaignRow
@@ -23,6 +24,8 @@ from courier.deliveries import Due, Result
 from courier.delivering import Caller, Deliverer
 from courier.models import Attempt, Delivery, Receiver
 from courier.webhooks import UnfitWebhooks, Webhook
+from dashboard.desk import doctor, trace
+from dashboard.proof import persons
 from landing.models import Event, Registration, StoredSubmission
 from landing.storing import erasures, places, registrations
 from landing.submission import Submission
@@ -743,3 +746,53 @@ def test_ids_of_a_message_are_those_of_stored_submissions() -> None:
     [delivery] = take(to)
     assert delivery.request_ids == [UUID(one.request_id)]
     assert list(payloads.read(delivery.request_ids)) == delivery.request_ids
+
+
+# -- What operators see
+
+
+def test_doctor_names_what_has_failed_and_who_is_down_and_that_no_courier_works() -> None:
+    to = webhook()
+    store(120)
+    take(to)
+    deliveries.settle(claimed(), FAILED)
+    Delivery.objects.filter(pk=Delivery.objects.order_by("-pk").values("pk")[:1]).update(state="failed")
+    registrations.store([submission()])
+    Event.objects.update(created_at=now() - timedelta(seconds=90))
+    said = [one.saw for one in doctor.examine() if one.part == "webhooks"]
+    assert said == [
+        "events have waited for a courier for 90 s",
+        "crm: 1 messages have failed for good",
+        "crm: 1 calls in a row have failed",
+        "crm",
+    ]
+    deliveries.subscribe([])
+    assert "crm: 2 messages wait, and nobody sends" in [one.saw for one in doctor.examine()]
+
+
+def test_the_trace_of_a_registration_and_what_is_told_of_a_person_name_its_messages() -> None:
+    to = webhook()
+    [one] = store(1)
+    take(to)
+    deliveries.settle(claimed(), TAKEN)
+    [hop] = [hop for hop in trace.of(UUID(one.request_id)).hops if hop.name == "webhook"]
+    assert (hop.facts["webhook"], hop.facts["state"]) == ("crm", "delivered")
+    told = persons.tell(one.phone_number)["webhooks"]
+    assert [(row["webhook"], row["state"]) for row in told] == [("crm", "delivered")]
+
+
+def test_staff_see_messages_and_calls_and_find_them_by_a_request_id(admin_client: Client) -> None:
+    to = webhook()
+    [one] = store(1)
+    take(to)
+    due = claimed()
+    deliveries.settle(due, FAILED)
+    found = admin_client.get("/admin/courier/delivery/", {"q": one.request_id}).content.decode()
+    assert due.message_id in found
+    assert (
+        due.message_id
+        not in admin_client.get("/admin/courier/delivery/", {"q": str(uuid4())}).content.decode()
+    )
+    calls = admin_client.get("/admin/courier/attempt/", {"q": due.message_id}).content.decode()
+    assert "HTTP 500" in calls
+    assert one.phone_number not in found + calls

@@ -22,6 +22,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from campaigns.models import CampaignRow
+from courier import health
 from dashboard.desk import codes
 from dashboard.live import codes as live_codes
 from dashboard.live import copies, management_api, settings_drift
@@ -30,6 +31,7 @@ from landing.keeping import queues, redis_clients
 from landing.models import StoredSubmission
 from landing.page import branding
 from landing.storing import erasures
+from lib.clock import now
 from logs import utils as logs
 
 Verdict = Literal["ok", "warning", "fault"]
@@ -37,6 +39,9 @@ Verdict = Literal["ok", "warning", "fault"]
 TIMEOUT = 3.0
 MOST_SKEW = 2.0
 """Seconds that two machines' clocks may differ before times in the stores mislead."""
+
+NO_COURIER = 60.0
+"""Seconds after which an event should long have been taken."""
 
 LOOKED_AT = 200
 FEWEST_VISITORS = 50
@@ -269,6 +274,28 @@ def _codes(part: str) -> Iterator[Finding]:
     yield Finding(part, "ok", f"{', '.join(told['gateway'])}, {told['parts_today']} parts today")
 
 
+def _webhooks(part: str) -> Iterator[Finding]:
+    """Webhooks: what has failed for good, which receivers are down, and whether a courier takes what is to be told."""
+    found, since = health.of_all(), health.untaken_since()
+    if since and (waits := (now() - since).total_seconds()) > NO_COURIER:
+        hint = "Start `manage.py courier`. Nothing is lost meanwhile."
+        yield Finding(part, "fault", f"events have waited for a courier for {waits:.0f} s", hint)
+    for one in found:
+        if one.failed:
+            hint = "`manage.py courier replay --failed` sends them again; the admin says why they failed."
+            yield Finding(part, "warning", f"{one.name}: {one.failed} messages have failed for good", hint)
+        if one.is_paused:
+            hint = f"It is called again after `manage.py courier test {one.name}`."
+            yield Finding(part, "warning", f"{one.name} has answered 410 Gone, and is left alone", hint)
+        elif one.failures:
+            hint = "What waits is sent when it is back."
+            yield Finding(part, "warning", f"{one.name}: {one.failures} calls in a row have failed", hint)
+        if one.waiting and not one.is_listed:
+            hint = "No courier has it in its webhooks.toml. Put it back, or leave them."
+            yield Finding(part, "warning", f"{one.name}: {one.waiting} messages wait, and nobody sends", hint)
+    yield Finding(part, "ok", ", ".join(one.name for one in found if one.is_listed) or "none")
+
+
 def _spool(part: str) -> Iterator[Finding]:
     directory = Path(settings.SPOOL_DIR)
     try:
@@ -328,6 +355,7 @@ _CHECKS: list[tuple[str, Callable[[str], Iterator[Finding]]]] = [
     ("visitors", _visitors),
     ("campaigns", _campaigns),
     ("codes", _codes),
+    ("webhooks", _webhooks),
     ("spool", _spool),
     ("Flower", _flower),
     ("parity", _parity),

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import Error as DatabaseError
 
 from confirmations.models import Ask, Try
+from courier.models import Delivery
 from dashboard.desk import dead_letters
 from dashboard.desk.dead_letters import Choice
 from landing.door import status
@@ -58,7 +59,7 @@ def of(request_id: UUID) -> Trace:
     document = _asked(MONGODB, lambda: logs.find(str(request_id)), silent) or {}
     submission, parked = _asked(POSTGRESQL, lambda: _rows(request_id), silent) or (None, None)
     hops = _before_storing(document, submission) + _stored(submission) + _logged(document, parked)
-    hops += _asked(POSTGRESQL, lambda: _codes(request_id), silent) or []
+    hops += _asked(POSTGRESQL, lambda: _codes(request_id) + _webhooks(request_id), silent) or []
     if submission is None:
         hops += _asked(DEAD_LETTERS, lambda: _buried(request_id), silent) or []
     known = Known(State.STORED) if submission else status.of(str(request_id))
@@ -133,6 +134,19 @@ def _codes(request_id: UUID) -> list[Hop]:
         for typed in Try.objects.filter(request_id=request_id)
     ]
     return [hop for _, hop in sorted(hops, key=itemgetter(0))]
+
+
+def _webhooks(request_id: UUID) -> list[Hop]:
+    """Return each message to a webhook that it is in, with what became of it."""
+    return [
+        Hop(
+            "webhook",
+            one.ended_at or one.created_at,
+            {"webhook": one.webhook, "event": one.kind, "state": one.state, "id": str(one.message_id)}
+            | ({"reason": one.reason} if one.reason else {}),
+        )
+        for one in Delivery.objects.filter(request_ids__contains=[request_id]).order_by("pk")
+    ]
 
 
 def _buried(request_id: UUID) -> list[Hop]:

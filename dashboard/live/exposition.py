@@ -75,6 +75,12 @@ COUNTERS = (
         "verdict",
         ("confirmed", "late", "locked", "wrong"),
     ),
+    Counter(
+        "webhook_calls",
+        "Calls to receivers of webhooks, by what came of them.",
+        "outcome",
+        ("delivered", "failed"),
+    ),
     Counter("redelivered", "Batches that RabbitMQ handed out again."),
     Counter("limited_without_redis", "Registrations whose rate limit one process decided by itself."),
     Counter("log_lines_dropped", "Lines of the log that nobody took in time, or that could not be written."),
@@ -84,6 +90,7 @@ HISTOGRAMS = {
     "confirm_seconds": "From publishing a group to RabbitMQ's confirm.",
     "store_seconds": "Storing one batch in PostgreSQL.",
     "code_gateway_seconds": "One call to a gateway for SMS.",
+    "webhook_seconds": "One call to a receiver of a webhook.",
 }
 GAUGES = {
     "queue_messages": ("queue", "Messages ready in the queue `registrations`; each is a batch."),
@@ -110,6 +117,13 @@ PLACES = {
     "waiting": "Registrations of a campaign that wait for a place.",
 }
 
+
+WEBHOOKS = {
+    "waiting": ("webhook_waiting", "Messages that wait for a webhook's receiver."),
+    "oldest": ("webhook_oldest_seconds", "How long the oldest of them has waited; 0 if none does."),
+    "failed": ("webhook_failed", "Messages that have failed for good, and are kept."),
+    "is_paused": ("webhook_paused", "1 if the receiver has answered 410 Gone and is left alone."),
+}
 
 CODES: dict[str, tuple[str, Callable[[Line], float]]] = {
     "codes_waiting": ("Questions for a code that wait.", lambda line: line.waiting),
@@ -146,6 +160,7 @@ class Figures(Collector):
                 yield GaugeMetricFamily(PREFIX + key, meaning, value=value)
         yield from _codes(is_redis_up=counts is not None)
         yield from _campaigns(now["campaigns"])
+        yield from _webhooks(now["webhooks"])
         yield from _copies(now["copies"])
         yield _alive(now["processes"] or [])
         yield _up(now["dependencies"])
@@ -203,6 +218,20 @@ def _campaigns(campaigns: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
             if one.get(name) is not None:
                 family.add_metric([one["campaign"]], one[name])
         yield family
+
+
+def _webhooks(told: Mapping[str, Any]) -> Iterator[Metric]:
+    for figure, (name, meaning) in WEBHOOKS.items():
+        family = GaugeMetricFamily(PREFIX + name, meaning, labels=["webhook"])
+        for one in told.get("webhooks", []):
+            family.add_metric([one["name"]], float(one[figure]))
+        yield family
+    family = GaugeMetricFamily(
+        f"{PREFIX}events_untaken_seconds", "How long the oldest event waits for a courier.", labels=[]
+    )
+    if "untaken" in told:
+        family.add_metric([], told["untaken"])
+    yield family
 
 
 def _copies(copies: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:

@@ -15,6 +15,7 @@ import orjson
 from django.conf import settings
 from django.db import connection
 
+from courier import health
 from dashboard.live import copies, counters
 from landing.keeping import broker, queues
 from landing.storing.background import fresh_connection
@@ -203,6 +204,24 @@ def _postgresql() -> Values:
         return {"parked": cursor.fetchone()[0]}
 
 
+def _webhooks() -> Values:
+    with fresh_connection():
+        since = health.untaken_since()
+        return {
+            "webhooks": [
+                {
+                    "name": one.name,
+                    "waiting": one.waiting,
+                    "failed": one.failed,
+                    "is_paused": one.is_paused,
+                    "oldest": time.time() - one.oldest.timestamp() if one.oldest else 0.0,
+                }
+                for one in health.of_all()
+            ],
+            "untaken": time.time() - since.timestamp() if since else 0.0,
+        }
+
+
 def _mongodb() -> Values:
     logs.find("ops")
     return {}
@@ -228,6 +247,7 @@ _PROBES = {
     "redis": Probe(_redis),
     "postgresql": Probe(_postgresql),
     "mongodb": Probe(_mongodb),
+    "webhooks": Probe(_webhooks),
     "copies rabbitmq": Probe(_copies_in_rabbitmq, COPIES_FRESH),
     "copies postgresql": Probe(_copies_in_postgresql, COPIES_FRESH),
     "copies mongodb": Probe(lambda: {"copies": copies.mongodb()}, COPIES_FRESH),

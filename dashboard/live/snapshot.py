@@ -53,7 +53,7 @@ def look() -> None:
 
 def now() -> dict[str, Any]:
     """Return the figures of this moment. What cannot be known, since its server is away, is None."""
-    readings = probes.read([*probes.SERVERS, *probes.COPIES])
+    readings = probes.read([*probes.SERVERS, *probes.COPIES, "webhooks"])
     figures = _figures(readings)
     states = {name: readings[name].state for name in probes.SERVERS}
     if states["rabbitmq"] == "ok" and figures["spooling"]:
@@ -67,6 +67,7 @@ def now() -> dict[str, Any]:
         "processes": _processes(readings["redis"]),
         "degraded": degradations(states, figures),
         "campaigns": _campaigns(readings["redis"].values.get("totals")),
+        "webhooks": readings["webhooks"].values,
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from confirmations import forgetting
+from courier.models import Delivery
 from dashboard.desk import dead_letters
 from dashboard.desk.dead_letters import Choice, Letter
 from dashboard.models import Export, ExportChunk
@@ -65,6 +66,11 @@ def tell(phone_number: str) -> dict[str, Any]:
             ParkedLog.objects.filter(pk__in=submissions).values_list("document", flat=True)
         ),
         **forgetting.tell(submissions),
+        "webhooks": list(
+            Delivery.objects.filter(request_ids__overlap=submissions)
+            .order_by("pk")
+            .values("webhook", "kind", "state", "created_at", "ended_at")
+        ),
         "dead_letters": [
             raw
             for letter in _letters_of(phone_number)
