@@ -39,4 +39,7 @@ done
 # The key of a gateway for SMS comes from the gateway: docs/confirmation.md.
 [ -e "$directory/code_gateway_key" ] || : > "$directory/code_gateway_key"
 chmod 644 "$directory/code_gateway_key"
+# So do those of webhooks, a file each: docs/webhooks.md.
+mkdir -p "$directory/webhooks"
+chmod 755 "$directory/webhooks"
 echo "$made secrets made, the others kept: $directory"

@@ -170,8 +170,10 @@ class Stack:
 
     @property
     def apps(self) -> list[App]:
-        """The product's processes that run here: no courier without a gateway."""
-        sends = self.settings.get("CODE_GATEWAY", "off") != "off"
+        """The product's processes that run here: no courier with nothing to send."""
+        directory = self.settings.get("LANDING_DIR", "")
+        has_webhooks = bool(directory) and (Path(directory) / "webhooks.toml").exists()
+        sends = self.settings.get("CODE_GATEWAY", "off") != "off" or has_webhooks
         return [self.web, self.worker, self.flower, *([self.courier] if sends else [])]
 
     @property

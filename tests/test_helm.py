@@ -708,7 +708,9 @@ def secret(tmp_path: Path) -> Any:
         check=True,
         capture_output=True,
     )
-    return {path.name: path.read_text().strip() for path in (tmp_path / "secrets").iterdir()}
+    return {
+        path.name: path.read_text().strip() for path in (tmp_path / "secrets").iterdir() if path.is_file()
+    }
 
 
 def test_a_cluster_without_the_secret_is_refused(install: Any) -> None:
