@@ -1,12 +1,10 @@
-"""How each webhook is now, for the command, the doctor and /metrics."""
+"""How each webhook is now, for the command, the doctor and /metrics. No model: the web imports this before Django is set up."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
-
-from landing.models import Event
 
 _FIGURES = """
 SELECT receiver.name, subscription.name IS NOT NULL, is_paused, failures, wait_until, last_delivered_at,
@@ -51,4 +49,7 @@ def of_all() -> list[Health]:
 
 def untaken_since() -> datetime | None:
     """Return since when an event waits for a courier, or None if none does. Raises django.db.Error."""
-    return Event.objects.order_by("pk").values_list("created_at", flat=True).first()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT created_at FROM landing_event ORDER BY id LIMIT 1")
+        found = cursor.fetchone()
+    return found[0] if found else None

@@ -43,6 +43,7 @@ def main(what: str) -> None:
 
 def kills(receiver: Receiver) -> None:
     """Store ten thousand, some twice, while receiver and courier fail; then look what has arrived."""
+    from courier import deliveries
     from courier.models import Delivery
     from courier.models import Receiver as Known
 
@@ -59,8 +60,9 @@ def kills(receiver: Receiver) -> None:
         elif repeats:
             keep(repeats[:BATCH])
             del repeats[:BATCH]
-        # An hour passes: what failed is due, and the receiver is left alone no longer.
-        Delivery.objects.filter(state="waiting").update(next_at=datetime.now(UTC))
+        # A day passes, and somebody looks after what has failed for good.
+        deliveries.replay_failed("crm")
+        Delivery.objects.filter(state="waiting", tries__gt=0).update(next_at=datetime.now(UTC))
         Known.objects.update(wait_until=None)
         arrived = {one for call in receiver.taken for one in call.ids}
         if killed < KILLS and len(arrived) > PEOPLE * (killed + 1) // (KILLS + 2):

@@ -7,7 +7,6 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from campaigns.line import Line
-from campaigns.models import CampaignRow
 from lib import phones
 
 WANTS = "cardinality(campaigns) = 0 OR campaigns::text[] && {}::text[]"
@@ -57,7 +56,7 @@ def note_confirmed(request_id: str) -> None:
         cursor.execute(_CONFIRMED, [request_id])
 
 
-def note_placed(cursor: CursorWrapper, campaign: CampaignRow, admitted: int, line: Line) -> None:
+def note_placed(cursor: CursorWrapper, campaign_id: int, admitted: int, line: Line) -> None:
     """Tell webhooks of those who have a place now, and had none when so many were admitted. Raises django.db.Error."""
     if line.admitted > admitted:
-        cursor.execute(_PLACED, [campaign.pk, admitted, line.admitted, list(line.cancelled)])
+        cursor.execute(_PLACED, [campaign_id, admitted, line.admitted, list(line.cancelled)])

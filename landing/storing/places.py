@@ -140,7 +140,7 @@ def _number(cursor: CursorWrapper, campaign: CampaignRow, order: str, seed: str 
 
 
 def _save(cursor: CursorWrapper, campaign: CampaignRow, line: Line) -> Line:
-    events.note_placed(cursor, campaign, campaign.admitted, line)
+    events.note_placed(cursor, campaign.pk, campaign.admitted, line)
     campaign.capacity, campaign.admitted, campaign.cancelled = (
         line.capacity,
         line.admitted,
