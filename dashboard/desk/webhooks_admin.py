@@ -7,6 +7,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from courier.models import Attempt, Delivery
+from landing.desk import times
 from landing.desk.admin import ReadOnlyAdmin, time_column
 from lib import request_ids
 
@@ -26,7 +27,10 @@ class DeliveryAdmin(ReadOnlyAdmin):
     search_help_text = _("A request_id")
 
     shown_created_at = time_column("created_at", _("created at"))
-    shown_next_at = time_column("next_at", _("next try at"))
+
+    @admin.display(description=_("next try at"))
+    def shown_next_at(self, delivery: Delivery) -> str:
+        return times.show(delivery.next_at) if delivery.state == Delivery.State.WAITING else ""
 
     @admin.display(description=_("submissions"))
     def submissions(self, delivery: Delivery) -> int:

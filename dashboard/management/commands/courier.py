@@ -9,6 +9,7 @@ import socket
 from argparse import ArgumentParser
 from collections.abc import Coroutine
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -108,9 +109,9 @@ class Command(terminal.ExplainedCommand):
         if not found:
             self.stdout.write(f"No courier has had a webhook yet: docs/webhooks.md says how {FILE} looks.")
             return
-        table = Table("webhook", "waiting", "oldest", "failed", "state", "last delivered")
+        table = Table("webhook", "waiting", "oldest (UTC)", "failed", "state", "last delivered (UTC)")
         for one in found:
-            shown = times.show(one.oldest), str(one.failed), _state(one), times.show(one.last_delivered_at)
+            shown = _shown(one.oldest), str(one.failed), _state(one), _shown(one.last_delivered_at)
             table.add_row(one.name, str(one.waiting), *shown)
         self.stdout.write(terminal.rendered(table))
         if untaken and untaken > 60:
@@ -175,6 +176,10 @@ async def _until_told(rounds: list[Coroutine[Any, Any, None]], stopping: asyncio
     await asyncio.gather(*rounds)
 
 
+def _shown(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S}" if time else "-"
+
+
 def _state(one: Health) -> str:
     if not one.is_listed:
         return "in no courier's file"
@@ -182,6 +187,6 @@ def _state(one: Health) -> str:
         return "paused: it answered 410. manage.py courier test"
     if one.failures:
         return f"{one.failures} failures in a row" + (
-            f", next call {times.show(one.wait_until)}" if one.wait_until else ""
+            f", next call {_shown(one.wait_until)}" if one.wait_until else ""
         )
     return "well"
