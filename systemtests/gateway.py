@@ -7,14 +7,13 @@ has "sent" with its time: what counts is what a phone would have received.
 import asyncio
 import json
 import random
-import struct
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from socket import SO_LINGER, SOL_SOCKET
 from urllib.parse import parse_qs
+
+from systemtests import loopback
 
 MODES = (
     *(
@@ -52,21 +51,15 @@ class FakeGateway:
     sent: list[Sms] = field(default_factory=list)
     requests: list[tuple[str, dict[str, str], str]] = field(default_factory=list)
     chance: random.Random = field(default_factory=lambda: random.Random(7))
-    loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests."""
         try:
-            while line := await reader.readline():
-                path = line.decode().split()[1]
-                headers: dict[str, str] = {}
-                while (header := (await reader.readline()).decode().strip()) != "":
-                    name, _, value = header.partition(":")
-                    headers[name.lower()] = value.strip()
-                body = (await reader.readexactly(int(headers.get("content-length", 0)))).decode()
-                self.requests.append((path, headers, body))
-                await self._answer(path, body, writer)
-        except (OSError, asyncio.IncompleteReadError):
+            while request := await loopback.read(reader):
+                path, headers, body = request
+                self.requests.append((path, headers, body.decode()))
+                await self._answer(path, body.decode(), writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
@@ -75,14 +68,14 @@ class FakeGateway:
         mode = self._mode()
         phone, code = _in(path, body)
         if mode == "reset before":
-            _reset(writer)
+            loopback.reset(writer)
             return
         if mode in ("accept", "500 after", "hang", "reset after", "twice", "html", "slow"):
             self.sent += [Sms(phone, code, time.time())] * (2 if mode == "twice" else 1)
         if mode == "hang":
             await asyncio.sleep(60)
         if mode in ("hang", "reset after"):
-            _reset(writer)
+            loopback.reset(writer)
             return
         if mode == "slow":
             await asyncio.sleep(SLOW)
@@ -102,26 +95,9 @@ class FakeGateway:
 @contextmanager
 def running(port: int = 0) -> Iterator[FakeGateway]:
     """Run a gateway on 127.0.0.1 in a thread."""
-    gateway, is_up, stop = FakeGateway(), threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        server = await asyncio.start_server(gateway.serve, "127.0.0.1", port)
-        gateway.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        gateway.loop = asyncio.get_running_loop()
-        is_up.set()
-        await stop.wait()
-        server.close()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),), name="gateway", daemon=True)
-    thread.start()
-    if not is_up.wait(5):
-        raise RuntimeError("the gateway does not start")
-    try:
+    gateway = FakeGateway()
+    with loopback.served(gateway.serve, port) as gateway.url:
         yield gateway
-    finally:
-        assert gateway.loop
-        gateway.loop.call_soon_threadsafe(stop.set)
-        thread.join(5)
 
 
 def _in(path: str, body: str) -> tuple[str, str]:
@@ -161,8 +137,3 @@ def _told(path: str, mode: str) -> tuple[int, bytes]:
     else:
         told = {"status": 1, "data": {"messageId": 77}} if is_good else {"status": _SMSIR[mode], "data": None}
     return status, json.dumps(told).encode()
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()

@@ -3,14 +3,16 @@
 import asyncio
 import json
 import random
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from systemtests.gateway import _reset
+from systemtests import loopback
+
+HANG = 60.0
+"""Seconds that one that hangs waits for its caller to leave."""
 
 
 @dataclass
@@ -42,13 +44,11 @@ class Receiver:
     url: str = ""
     mode: Any = 204
     answer_headers: dict[str, str] = field(default_factory=dict)
-    hang: float = 60.0
     calls: list[Message] = field(default_factory=list)
     connections: int = 0
     open_now: int = 0
     most_open: int = 0
     chance: random.Random = field(default_factory=lambda: random.Random(7))
-    loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def taken(self) -> list[Message]:
@@ -58,34 +58,36 @@ class Receiver:
         """Answer one connection's calls."""
         self.connections += 1
         try:
-            while line := await reader.readline():
-                headers: dict[str, str] = {}
-                while (header := (await reader.readline()).decode().strip()) != "":
-                    name, _, value = header.partition(":")
-                    headers[name.lower()] = value.strip()
-                body = await reader.readexactly(int(headers.get("content-length", 0)))
+            while request := await loopback.read(reader):
                 self.open_now += 1
                 self.most_open = max(self.most_open, self.open_now)
                 try:
-                    if not await self._answer(line.decode().split()[1], headers, body, writer):
+                    if not await self._answer(*request, reader, writer):
                         return
                 finally:
                     self.open_now -= 1
-        except (OSError, asyncio.IncompleteReadError):
-            pass
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # at the end of a test, too
         finally:
             writer.close()
 
     async def _answer(
-        self, path: str, headers: dict[str, str], body: bytes, writer: asyncio.StreamWriter
+        self,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> bool:
         mode = self._mode()
         is_taken = isinstance(mode, int) and 200 <= mode < 300
         self.calls.append(Message(path, headers, body, time.time(), is_taken))
         if mode == "hang":
-            await asyncio.sleep(self.hang)
+            await asyncio.wait(
+                [asyncio.ensure_future(reader.read())], timeout=HANG
+            )  # or until the caller has left
         if not isinstance(mode, int):
-            _reset(writer)
+            loopback.reset(writer)
             return False
         more = "".join(f"{name}: {value}\r\n" for name, value in self.answer_headers.items())
         writer.write(f"HTTP/1.1 {mode} x\r\n{more}Content-Length: 0\r\n\r\n".encode())
@@ -102,23 +104,7 @@ class Receiver:
 @contextmanager
 def running(port: int = 0) -> Iterator[Receiver]:
     """Run a receiver on 127.0.0.1 in a thread."""
-    receiver, is_up, stop = Receiver(), threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        server = await asyncio.start_server(receiver.serve, "127.0.0.1", port)
-        receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-        receiver.loop = asyncio.get_running_loop()
-        is_up.set()
-        await stop.wait()
-        server.close()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),), name="receiver", daemon=True)
-    thread.start()
-    if not is_up.wait(5):
-        raise RuntimeError("the receiver does not start")
-    try:
+    receiver = Receiver()
+    with loopback.served(receiver.serve, port) as address:
+        receiver.url = f"{address}/hook"
         yield receiver
-    finally:
-        assert receiver.loop
-        receiver.loop.call_soon_threadsafe(stop.set)
-        thread.join(5)
