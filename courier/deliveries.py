@@ -101,10 +101,11 @@ def subscribe(webhooks: Sequence[Webhook]) -> None:
         Receiver.objects.bulk_create([Receiver(pk=one.name) for one in webhooks], ignore_conflicts=True)
 
 
-def take(webhooks: Sequence[Webhook]) -> int:
+def take() -> int:
     """Turn events into deliveries, once there are enough for a message or one is a second old; return how many it was.
 
-    In one transaction: an event is in the one table or in the other. Raises django.db.Error.
+    In one transaction: an event is in the one table or in the other. For all webhooks that are subscribed, also those
+    that another courier's file has and this one's has not yet. Raises django.db.Error.
     """
     oldest = Event.objects.order_by("pk").values_list("created_at", flat=True)
     if not (first := oldest[:1]) or (
@@ -116,9 +117,9 @@ def take(webhooks: Sequence[Webhook]) -> int:
         cursor.execute(_TAKE, [MOST_EVENTS])
         taken = sorted(cursor.fetchall())
         items = payloads.read([request_id for _, _, request_id in taken])
-        for webhook, kind in product(webhooks, Event.Kind):
+        for subscription, kind in product(Subscription.objects.all(), Event.Kind):
             wanted = [one for _, its_kind, one in taken if its_kind == kind and one in items]
-            _add(webhook.name, kind, {one: items[one] for one in wanted if _wants(webhook, items[one])})
+            _add(subscription.pk, kind, {one: items[one] for one in wanted if _wants(subscription, items[one])})
     return len(taken)
 
 
@@ -227,8 +228,8 @@ def _add(webhook: str, kind: str, items: Mapping[UUID, Item]) -> None:
     )
 
 
-def _wants(webhook: Webhook, item: Item) -> bool:
-    return not webhook.campaigns or item["campaign"] in webhook.campaigns
+def _wants(subscription: Subscription, item: Item) -> bool:
+    return not subscription.campaigns or item["campaign"] in subscription.campaigns
 
 
 def _may_call(receiver: Receiver, holder: str) -> bool:

@@ -126,7 +126,7 @@ class Deliverer:
         if time.monotonic() >= self._purge_due:
             is_more = await self._database.do(deliveries.purge)
             self._purge_due = time.monotonic() + (0 if is_more else PURGE_EVERY)
-        return bool(await self._database.do(deliveries.take, self._webhooks))
+        return bool(await self._database.do(deliveries.take))
 
     async def _deliver(self, caller: Caller) -> bool:
         due = await self._database.do(deliveries.claim, caller.webhook.name, self._holder)

@@ -76,10 +76,10 @@ def store(count: int, slug: str = "default", **more: Any) -> list[Submission]:
     return batch
 
 
-def take(*listed: Webhook) -> list[Delivery]:
+def take() -> list[Delivery]:
     """The courier takes all events, a second after they were written."""
     Event.objects.update(created_at=now() - timedelta(seconds=1))
-    while deliveries.take(listed):
+    while deliveries.take():
         pass
     return list(Delivery.objects.order_by("pk"))
 
@@ -170,12 +170,12 @@ def test_those_who_get_a_place_later_are_told_and_nobody_twice() -> None:
 
 
 def test_a_message_says_all_that_the_document_promises() -> None:
-    to = webhook("summer")
+    webhook("summer")
     CampaignRow.objects.create(slug="summer", is_numbered=True, capacity=1, admitted=1)
     details = {"city": "tehran", "consent": "0123456789ab", "source": {"utm_source": "a"}}
     first = submission(slug="summer", details=details)
     registrations.store([first])
-    [delivery] = take(to)
+    [delivery] = take()
     sent = json.loads(claimed().body or b"")
     assert sent["type"] == "submissions.stored"
     assert datetime.fromisoformat(sent["timestamp"]) == delivery.created_at
@@ -196,12 +196,12 @@ def test_a_message_says_all_that_the_document_promises() -> None:
 
 
 def test_one_submission_of_a_person_is_the_first_even_if_an_older_one_comes_later() -> None:
-    to = webhook()
+    webhook()
     newer = submission()
     registrations.store([newer])
     older = Submission(PHONE, str(uuid4()), "", "", "", now() - timedelta(hours=1))
     registrations.store([older])
-    take(to)
+    take()
     told = json.loads(claimed().body or b"")["data"]["submissions"]
     assert {one["request_id"]: one["first"] for one in told} == {
         newer.request_id: True,
@@ -210,18 +210,18 @@ def test_one_submission_of_a_person_is_the_first_even_if_an_older_one_comes_late
 
 
 def test_messages_hold_at_most_fifty_in_the_order_of_storing() -> None:
-    to = webhook()
+    webhook()
     for _ in range(2):
         store(60)
-    made = take(to)
+    made = take()
     assert [len(one.request_ids) for one in made] == [50, 50, 20]
     assert len({one for delivery in made for one in delivery.request_ids}) == 120
 
 
 def test_messages_are_no_larger_than_16_kilobytes() -> None:
-    to = webhook("summer")
+    webhook("summer")
     store(30, "summer", details={"name": "ن" * 1_000})
-    made = take(to)
+    made = take()
     assert len(made) > 3
     for _ in made:
         due = claimed()
@@ -231,11 +231,11 @@ def test_messages_are_no_larger_than_16_kilobytes() -> None:
 
 
 def test_a_message_waits_a_second_for_others() -> None:
-    to = webhook()
+    webhook()
     store(49)
-    assert deliveries.take([to]) == 0
+    assert deliveries.take() == 0
     registrations.store([submission()])
-    assert deliveries.take([to]) == 50
+    assert deliveries.take() == 50
 
 
 def test_each_webhook_gets_its_own_campaigns() -> None:
@@ -246,7 +246,7 @@ def test_each_webhook_gets_its_own_campaigns() -> None:
     deliveries.subscribe(both)
     store(2, "gala")
     store(3, "summer")
-    take(*both)
+    take()
     sizes = {one.webhook: len(one.request_ids) for one in Delivery.objects.all()}
     assert sizes == {"all": 5, "one": 2}
 
@@ -255,7 +255,7 @@ def test_the_standards_own_package_verifies_a_message_with_the_old_and_the_new_s
     to = Webhook("crm", receiver.url, (SECRET, OLD_SECRET))
     deliveries.subscribe([to])
     store(2)
-    take(to)
+    take()
     assert called(to, claimed()).is_delivered
     [call] = receiver.calls
     for secret in (SECRET, OLD_SECRET):
@@ -274,9 +274,9 @@ def test_the_standards_own_package_verifies_a_message_with_the_old_and_the_new_s
 
 
 def test_a_receiver_that_fails_is_tried_ten_times_in_75_hours_and_the_message_is_kept() -> None:
-    to = webhook()
+    webhook()
     store(1)
-    take(to)
+    take()
     ids, one = set(), Delivery.objects.get()
     for pause in (*deliveries.PAUSES, None):
         due = claimed()
@@ -294,9 +294,9 @@ def test_a_receiver_that_fails_is_tried_ten_times_in_75_hours_and_the_message_is
 
 
 def test_what_failed_for_good_is_replayed_under_the_same_id() -> None:
-    to = webhook()
+    webhook()
     store(1)
-    [one] = take(to)
+    [one] = take()
     Delivery.objects.update(state="failed", tries=10)
     out = StringIO()
     call_command("courier", "replay", "--failed", "--dry-run", stdout=out)
@@ -310,10 +310,10 @@ def test_what_failed_for_good_is_replayed_under_the_same_id() -> None:
 
 
 def test_after_five_failures_a_receiver_is_called_once_a_pause_and_at_once_when_it_is_back() -> None:
-    to = webhook()
+    webhook()
     for _ in range(4):
         store(50)
-    take(to)
+    take()
     for _ in range(4):
         deliveries.settle(claimed(), FAILED)
     assert deliveries.claim("crm", "a") is None  # the next try is 5 s away, and nothing else is due
@@ -339,9 +339,9 @@ def test_the_pause_of_a_receiver_that_is_down_grows_to_five_minutes() -> None:
 
 
 def test_a_receiver_is_left_alone_as_long_as_it_asks_for() -> None:
-    to = webhook()
+    webhook()
     store(60)
-    take(to)
+    take()
     deliveries.settle(claimed(), Result(0.1, 429, "HTTP 429", retry_after=3_600))
     later(3_500)
     assert deliveries.claim("crm", "a") is None
@@ -350,9 +350,9 @@ def test_a_receiver_is_left_alone_as_long_as_it_asks_for() -> None:
 
 
 def test_what_a_receiver_refuses_three_times_steps_aside_and_the_rest_go_on() -> None:
-    to = webhook()
+    webhook()
     store(60)
-    poison, _ = take(to)
+    poison, _ = take()
     refused = Result(0.1, 422, "HTTP 422")
     deliveries.settle(claimed(), refused)
     deliveries.settle(claimed(), TAKEN)
@@ -365,9 +365,9 @@ def test_what_a_receiver_refuses_three_times_steps_aside_and_the_rest_go_on() ->
 
 def test_a_receiver_that_refuses_all_gets_all_when_it_is_mended() -> None:
     """A wrong address or key answers 404 or 401 to everything: that is no fault of a message."""
-    to = webhook()
+    webhook()
     store(1)
-    take(to)
+    take()
     for _ in range(6):
         later(200_000)
         deliveries.settle(claimed(), Result(0.1, 404, "HTTP 404"))
@@ -384,7 +384,7 @@ def test_a_receiver_that_is_gone_is_paused_until_a_test_succeeds(
     [to] = webhooks.load(str(tmp_path))
     deliveries.subscribe([to])
     store(1)
-    take(to)
+    take()
     receiver.mode = 410
     due = claimed()
     deliveries.settle(due, called(to, due))
@@ -399,9 +399,9 @@ def test_a_receiver_that_is_gone_is_paused_until_a_test_succeeds(
 
 
 def test_two_couriers_never_call_one_receiver_at_the_same_time() -> None:
-    to = webhook()
+    webhook()
     store(120)
-    take(to)
+    take()
     due = claimed(holder="a")
     assert deliveries.claim("crm", "b") is None
     deliveries.settle(due, TAKEN)
@@ -409,9 +409,9 @@ def test_two_couriers_never_call_one_receiver_at_the_same_time() -> None:
 
 
 def test_what_a_killed_courier_was_sending_is_sent_by_another_after_twenty_seconds() -> None:
-    to = webhook()
+    webhook()
     store(1)
-    take(to)
+    take()
     due = claimed(holder="killed")
     Receiver.objects.update(held_until=now() - timedelta(seconds=1))
     assert claimed(holder="other").message_id == due.message_id
@@ -544,9 +544,9 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
 
 
 def test_an_erased_person_leaves_what_waits() -> None:
-    to = webhook()
+    webhook()
     gone, stays = store(2)
-    take(to)
+    take()
     registrations.store([late := submission(gone.phone_number)])
     erasures.erase(gone.phone_number, erasures.mark_of(gone.phone_number, ""), lambda *_: None)
     assert not Event.objects.exists()
@@ -556,9 +556,9 @@ def test_an_erased_person_leaves_what_waits() -> None:
 
 
 def test_a_message_of_which_all_are_erased_is_not_sent(receiver: Any) -> None:
-    to = webhook(url=receiver.url)
+    webhook(url=receiver.url)
     [gone] = store(1)
-    take(to)
+    take()
     erasures.erase(gone.phone_number, erasures.mark_of(gone.phone_number, ""), lambda *_: None)
     due = claimed()
     assert due.body is None
@@ -650,9 +650,9 @@ def test_two_webhooks_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_a_new_webhook_is_sent_what_was_stored_before_it_and_that_only_once() -> None:
     before = store(60)
-    to = webhook()
+    webhook()
     registrations.store([submission("09350000000")])
-    take(to)
+    take()
     out = StringIO()
     for _ in range(2):
         call_command("courier", "replay", "crm", "--since", "1h", stdout=out)
@@ -666,9 +666,9 @@ def test_a_new_webhook_is_sent_what_was_stored_before_it_and_that_only_once() ->
 
 
 def test_what_was_delivered_is_replayed_under_its_id() -> None:
-    to = webhook()
+    webhook()
     store(1)
-    take(to)
+    take()
     due = claimed()
     deliveries.settle(due, TAKEN)
     assert deliveries.replay_since("crm", now() - timedelta(hours=1)) == (1, 0)
@@ -676,9 +676,9 @@ def test_what_was_delivered_is_replayed_under_its_id() -> None:
 
 
 def test_status_says_what_waits_and_what_has_failed() -> None:
-    to = webhook()
+    webhook()
     store(120)
-    take(to)
+    take()
     deliveries.settle(claimed(), FAILED)
     Delivery.objects.filter(pk=Delivery.objects.order_by("-pk").values("pk")[:1]).update(state="failed")
     out = StringIO()
@@ -700,9 +700,9 @@ def test_a_wrong_word_is_answered_with_the_next_step(words: list[str], settings:
 
 
 def test_what_was_delivered_long_ago_is_deleted_and_what_failed_is_kept() -> None:
-    to = webhook()
+    webhook()
     store(120)
-    take(to)
+    take()
     deliveries.settle(claimed(), TAKEN)
     failed = Delivery.objects.filter(state="waiting").order_by("pk")[:1]
     Delivery.objects.filter(pk__in=failed).update(state="failed")
@@ -719,11 +719,11 @@ def test_each_process_has_the_rights_for_its_part_and_no_more() -> None:
     roles = [f"breakwater_{role}" for role in ("worker", "web", "toolbox", "courier")]
     with container_roles(*roles):
         with rights_of("breakwater_courier"):
-            to = webhook()
+            webhook()
         with rights_of("breakwater_worker"):
             registrations.store([submission()])
         with rights_of("breakwater_courier"):
-            take_as_courier(to)
+            take_as_courier()
             deliveries.settle(claimed(), FAILED)
             deliveries.purge()
         with rights_of("breakwater_toolbox"):
@@ -734,16 +734,16 @@ def test_each_process_has_the_rights_for_its_part_and_no_more() -> None:
             Registration.objects.all().update(status="confirmed")
 
 
-def take_as_courier(to: Webhook) -> None:
+def take_as_courier() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(1.1)")
-    assert deliveries.take([to]) == 1
+    assert deliveries.take() == 1
 
 
 def test_ids_of_a_message_are_those_of_stored_submissions() -> None:
-    to = webhook()
+    webhook()
     [one] = store(1)
-    [delivery] = take(to)
+    [delivery] = take()
     assert delivery.request_ids == [UUID(one.request_id)]
     assert list(payloads.read(delivery.request_ids)) == delivery.request_ids
 
@@ -752,9 +752,9 @@ def test_ids_of_a_message_are_those_of_stored_submissions() -> None:
 
 
 def test_doctor_names_what_has_failed_and_who_is_down_and_that_no_courier_works() -> None:
-    to = webhook()
+    webhook()
     store(120)
-    take(to)
+    take()
     deliveries.settle(claimed(), FAILED)
     Delivery.objects.filter(pk=Delivery.objects.order_by("-pk").values("pk")[:1]).update(state="failed")
     registrations.store([submission()])
@@ -771,9 +771,9 @@ def test_doctor_names_what_has_failed_and_who_is_down_and_that_no_courier_works(
 
 
 def test_the_trace_of_a_registration_and_what_is_told_of_a_person_name_its_messages() -> None:
-    to = webhook()
+    webhook()
     [one] = store(1)
-    take(to)
+    take()
     deliveries.settle(claimed(), TAKEN)
     [hop] = [hop for hop in trace.of(UUID(one.request_id)).hops if hop.name == "webhook"]
     assert (hop.facts["webhook"], hop.facts["state"]) == ("crm", "delivered")
@@ -782,9 +782,9 @@ def test_the_trace_of_a_registration_and_what_is_told_of_a_person_name_its_messa
 
 
 def test_staff_see_messages_and_calls_and_find_them_by_a_request_id(admin_client: Client) -> None:
-    to = webhook()
+    webhook()
     [one] = store(1)
-    take(to)
+    take()
     due = claimed()
     deliveries.settle(due, FAILED)
     found = admin_client.get("/admin/courier/delivery/", {"q": one.request_id}).content.decode()
