@@ -40,6 +40,12 @@ LEFT JOIN LATERAL (
 ) AS typed ON true
 WHERE ask.request_id = ANY(%s) ORDER BY ask.request_id, ask.n DESC
 """
+# Questions go after 30 days; that a number is proven stays.
+_PROVEN = """
+SELECT submission.request_id FROM landing_submission AS submission
+JOIN landing_registration AS registration ON registration.id = submission.registration_id
+WHERE submission.request_id = ANY(%s) AND registration.confirmed_by = submission.request_id
+"""
 
 
 @dataclass(frozen=True)
@@ -97,9 +103,14 @@ def _in_line(place: int, line: Line | None) -> dict[str, Any]:
 
 def of(request_ids: Iterable[str]) -> dict[str, State]:
     """Return the states of those submissions that have asked for a code. Raises django.db.Error."""
+    asked = [UUID(request_id) for request_id in request_ids]
     with connection.cursor() as cursor:
-        cursor.execute(_STATES, [[UUID(request_id) for request_id in request_ids]])
-        return {str(request_id): _state(*row) for request_id, *row in cursor}
+        cursor.execute(_STATES, [asked])
+        known = {str(request_id): _state(*row) for request_id, *row in cursor}
+        if others := [one for one in asked if str(one) not in known]:
+            cursor.execute(_PROVEN, [others])
+            known |= {str(request_id): State("confirmed") for (request_id,) in cursor}
+    return known
 
 
 def _state(

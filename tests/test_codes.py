@@ -23,7 +23,19 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 from redis import Redis
 
-from confirmations import answers, asks, claims, codes, messages, secret, states, switches, tries, wire
+from confirmations import (
+    answers,
+    asks,
+    claims,
+    codes,
+    forgetting,
+    messages,
+    secret,
+    states,
+    switches,
+    tries,
+    wire,
+)
 from confirmations.asks import Asked
 from confirmations.claims import Outcome
 from confirmations.line import Line
@@ -32,6 +44,7 @@ from confirmations.tasks import confirm_async
 from confirmations.tries import Typed
 from dashboard.desk import doctor, export, trace
 from dashboard.live import counters, exposition
+from dashboard.proof import retention
 from landing.door import status
 from landing.keeping import queues
 from landing.models import Registration
@@ -634,6 +647,84 @@ def test_a_campaign_names_confirm_only_as_sms(tmp_path: Path) -> None:
     assert "sms" in fault
 
 
+# -- After 30 days
+
+MONTH = 30 * 86_400
+
+
+def purge() -> Any:
+    out = StringIO()
+    call_command("purge", "--yes", "--json", stdout=out, stderr=StringIO())
+    return json.loads(out.getvalue())["codes"]
+
+
+def rows() -> tuple[int, int, int]:
+    return Ask.objects.count(), Challenge.objects.count(), Try.objects.count()
+
+
+def test_what_is_kept_of_codes_is_deleted_after_30_days_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    old = [Ticket(f"0912000000{n}").ask() for n in range(5)]
+    send()
+    old[0].type(old[0].wrong)
+    for ticket in old:
+        age(ticket, MONTH + 3600)
+    fresh = Ticket().ask()
+    [errand] = send()
+    assert rows() == (6, 6, 1)
+    assert forgetting.due() == 10
+    assert purge() == 10
+    assert rows() == (1, 1, 0)
+    assert fresh.type(errand.code) == "confirmed"
+    assert purge() == 0
+
+
+def test_who_is_confirmed_and_what_a_day_has_cost_stay_after_the_purge() -> None:
+    ticket = Ticket().ask()
+    send()
+    ticket.type(ticket.code)
+    age(ticket, MONTH + 3600)
+    purge()
+    assert rows() == (0, 0, 0)
+    assert ticket.is_confirmed
+    assert ticket.state == "confirmed"
+    assert Ticket().state == "unasked"
+    assert Budget.objects.get().parts == 1
+
+
+def test_what_still_decides_is_not_purged_however_long_ago_it_began() -> None:
+    ticket = Ticket().ask()
+    send()
+    age(ticket, MONTH - 3600)
+    ticket.ask()  # the same number comes back today: its old challenge is closed, a new one is open
+    [errand] = send()
+    Ask.objects.filter(n=2).update(asked_at=now() - timedelta(days=40))
+    Challenge.objects.filter(closed_at=None).update(opened_at=now() - timedelta(days=40))
+    assert purge() == 0
+    assert ticket.type(errand.code) == "confirmed"
+
+
+def test_a_question_that_names_an_old_challenge_keeps_it() -> None:
+    ticket = Ticket().ask()
+    claims.claim("dead", 1)
+    age(ticket, MONTH + 3600)
+    Ask.objects.update(settled_at=now(), state=Ask.State.UNKNOWN)  # a courier came back today
+    assert purge() == 0
+    assert rows() == (1, 1, 0)
+    assert ticket.state == "expired"
+
+
+def test_a_purge_asks_first_and_the_doctor_says_when_nobody_runs_it() -> None:
+    ticket = Ticket().ask()
+    claims.claim("one", 1)
+    age(ticket, MONTH + 3600)
+    with pytest.raises(CommandError, match="codes: 2 rows"):
+        call_command("purge")
+    assert "kept too long" not in str(about_codes())
+    age(ticket, 2 * 86_400)
+    assert ("warning", "2 rows are kept too long") in about_codes()
+
+
 # -- The rights of each process
 
 
@@ -659,6 +750,11 @@ def test_each_process_may_do_what_it_does_and_no_more() -> None:
             Registration.objects.update(status="pending")
         with rights_of("breakwater_toolbox"):
             switches.turn(is_off=True, reason="a drill", by="toolbox")
+        age(ticket, MONTH + 3600)
+        with rights_of("breakwater_toolbox"):
+            assert purge() == 2
+        with rights_of("breakwater_web"):
+            assert ticket.state == "confirmed"
     assert ticket.is_confirmed
 
 

@@ -301,14 +301,14 @@ def test_a_campaign_whose_time_is_over_is_deleted_and_the_others_stay(
     assert [(one.verdict, one.saw) for one in doctor.examine() if "too long" in one.saw] == [
         ("warning", "gala is kept too long: 5 registrations")
     ]
-    assert purge("--dry-run") == {"deleted": False, "registrations": {"gala": 5}}
+    assert purge("--dry-run") == {"deleted": False, "registrations": {"gala": 5}, "codes": 0}
     with pytest.raises(CommandError, match="gala: 5"):
         purge()
-    assert purge("--yes") == {"deleted": True, "registrations": {"gala": 5}}
+    assert purge("--yes") == {"deleted": True, "registrations": {"gala": 5}, "codes": 0}
     assert CampaignRow.objects.get(slug="gala").purged == 5
     assert Registration.objects.count() == 2
     assert logs.find_many([one.request_id for one in old]) == []
-    assert purge("--yes") == {"deleted": True, "registrations": {}}
+    assert purge("--yes") == {"deleted": True, "registrations": {}, "codes": 0}
 
 
 def test_what_comes_late_to_a_deleted_campaign_is_not_stored_and_reconcile_stays_exact(over: Any) -> None:

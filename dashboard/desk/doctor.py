@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from campaigns.models import CampaignRow
+from confirmations import forgetting
 from courier import health
 from dashboard.desk import codes
 from dashboard.live import codes as live_codes
@@ -42,6 +43,8 @@ MOST_SKEW = 2.0
 
 NO_COURIER = 60.0
 """Seconds after which an event should long have been taken."""
+PURGED_WITHIN = timedelta(days=2)
+"""After what is due, the doctor waits so long for the daily purge."""
 
 LOOKED_AT = 200
 FEWEST_VISITORS = 50
@@ -253,7 +256,9 @@ def _campaigns(part: str) -> Iterator[Finding]:
 
 
 def _codes(part: str) -> Iterator[Finding]:
-    """Codes by SMS: whether anybody sends them, and whether those who make and judge them have one key."""
+    """Codes by SMS: whether anybody sends them, those who make and judge them have one key, and the old are deleted."""
+    if late := forgetting.due(forgetting.KEPT + PURGED_WITHIN):
+        yield Finding(part, "warning", f"{late} rows are kept too long", "Run `manage.py purge` once a day.")
     if not settings.SENDS_CODES:
         confirms = CampaignRow.objects.filter(confirms=True).values_list("slug", flat=True)
         for slug in confirms:

@@ -1,4 +1,7 @@
-"""Campaigns whose time is over: everything that is kept of them is deleted, and how much it was stays known."""
+"""What has been kept long enough: campaigns whose time is over, and old questions for codes.
+
+How many registrations it was stays known, and so does what codes have cost.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +14,7 @@ from dashboard.proof import persons
 from landing.storing import erasures
 
 BATCH = 5_000
-"""Registrations in one transaction."""
+"""Registrations in one transaction, or questions for codes."""
 
 
 def purge(slug: str, step: Callable[[int], object]) -> int:
@@ -29,6 +32,18 @@ def purge(slug: str, step: Callable[[int], object]) -> int:
         step(count)
     persons.sweep()
     _forget_letters(slug)
+    return deleted
+
+
+def purge_codes(step: Callable[[int], object]) -> int:
+    """Delete what is kept of codes for more than 30 days; return how many rows it was. To repeat it is harmless.
+
+    step: is called with the rows of each batch. Raises django.db.Error: then repeat it.
+    """
+    deleted = 0
+    while count := forgetting.forget_old(BATCH):
+        deleted += count
+        step(count)
     return deleted
 
 

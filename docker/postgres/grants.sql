@@ -72,8 +72,9 @@ BEGIN
     GRANT SELECT, INSERT, DELETE ON landing_erasure, landing_erased TO breakwater_toolbox;
     GRANT SELECT, UPDATE (state) ON dashboard_export TO breakwater_toolbox;
     GRANT SELECT, DELETE ON dashboard_exportchunk TO breakwater_toolbox;
+    -- `purge` too, once they are old.
     GRANT DELETE ON confirmations_ask, confirmations_try TO breakwater_toolbox;
-    GRANT SELECT (id, registration_id), DELETE ON confirmations_challenge TO breakwater_toolbox;
+    GRANT SELECT (id, registration_id, expires_at), DELETE ON confirmations_challenge TO breakwater_toolbox;
     -- `courier` tells what waits for webhooks, and sends again.
     GRANT SELECT ON landing_subscription, courier_receiver, courier_attempt TO breakwater_toolbox;
     GRANT SELECT, INSERT, DELETE ON landing_event TO breakwater_toolbox;
