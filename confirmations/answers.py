@@ -39,11 +39,6 @@ def join() -> None:
     status.tell_more = tell
 
 
-def is_on() -> bool:
-    """Return whether any campaign here sends codes."""
-    return settings.SENDS_CODES and any(one.confirms for one in branding.campaigns().values())
-
-
 async def tell(task_id: str, known: Known) -> Mapping[str, Any]:
     """Return the member `confirmation` for a stored submission, nothing for one of a campaign without codes.
 

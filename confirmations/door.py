@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from confirmations import answers, wire
+from confirmations import answers, campaigns, wire
 from confirmations.asks import Asked
 from confirmations.tries import Typed
 from landing.door import problems, senders, status
@@ -62,7 +62,7 @@ def site_of(request: Request | HttpRequest) -> str:
 
 def _require_submission(task_id: str) -> Known:
     """Return what is known of a submission; refuse an id that is not ours, and one of a campaign without codes."""
-    known = status.of(task_id) if answers.is_on() else None
+    known = status.of(task_id) if campaigns.any_confirms() else None
     # One that still waits may be of any campaign.
     if known is None or (known.state is not State.WAITING and "confirmation" not in known.more):
         raise problems.Refused("not_found")

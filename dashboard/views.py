@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
+from confirmations import campaigns
 from dashboard import words
 from dashboard.desk import second_factor, trace
 from dashboard.live import counters, probes, snapshot
@@ -60,7 +61,8 @@ def for_who_sees_submissions(view: View) -> View:
 @for_staff
 def ops(request: HttpRequest) -> HttpResponse:
     """Show the live page. Its figures come from `state`."""
-    return render(request, "dashboard/ops.html", _context(request, "ops") | {"pass": _new_pass(request)})
+    shown = {"pass": _new_pass(request), "sends_codes": campaigns.any_confirms()}
+    return render(request, "dashboard/ops.html", _context(request, "ops") | shown)
 
 
 @require_GET

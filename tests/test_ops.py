@@ -14,8 +14,10 @@ from django.core import signing
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from confirmations.line import KEY, Line
+from confirmations.models import Lease
 from dashboard.desk import trace
-from dashboard.live import counters, probes, reporter, snapshot
+from dashboard.live import codes, counters, probes, reporter, snapshot
 from landing.keeping import queues
 from landing.storing import backlog, dead_lettering, outbox, registrations
 from landing.storing.backlog import Backlog
@@ -24,6 +26,7 @@ from landing.tasks import save_batches_async, save_phones_async
 from lib import metrics
 from local.servers import Servers
 from logs import utils as logs
+from tests.campaign_files import landing_dir
 from tests.messages import depth
 from tests.test_outages import hung, without
 from tests.waiting import eventually
@@ -256,6 +259,67 @@ def test_spools_of_several_machines_add_up_and_a_shared_one_counts_once(
     file.close()
     assert figures["spool_rows"] == 2 + 5
     assert figures["oldest"] > 86400
+
+
+# -- codes by SMS
+
+
+@pytest.fixture
+def _codes_on(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    settings.SENDS_CODES, settings.CODE_BUDGET = True, 200
+    monkeypatch.setattr(probes._PROBES[probes.COURIER], "_fresh", 0)
+    with landing_dir(tmp_path, gala='[campaign]\nconfirm = "sms"\n'):
+        yield
+
+
+def tell_line(**told: Any) -> None:
+    line = Line(waiting=12, here=4, rate=10.0, parts=50, at=time.time(), **told)
+    counters.redis().set(KEY, line.to_json())
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_codes_on")
+def test_the_page_tells_of_codes_where_a_campaign_asks_for_them(operator: Client) -> None:
+    Lease.objects.create(holder="host-a:17:0badc0de", until=NOW + timedelta(minutes=5))
+    tell_line(held_by="gateway")
+    metrics.count("codes_sent:accepted", 3)
+    metrics.count("codes_sent:unknown", 1)
+    metrics.count("code_tries:confirmed", 3)
+    counters.Adder().flush()
+    assert 'id="codes"' in operator.get("/ops/").content.decode()
+    state = operator.get("/ops/state/").json()
+    assert state["codes"] == {
+        "waiting": 12,
+        "here": 4,
+        "rate": 10.0,
+        "held_by": "gateway",
+        "parts": 50,
+        "budget": 200,
+        "courier": "host-a 17",
+    }
+    assert (state["points"][-1]["codes_sent"], state["points"][-1]["codes_typed"]) == (4, 3)
+
+
+@pytest.mark.usefixtures("_codes_on")
+def test_of_codes_the_page_says_what_it_does_not_know(operator: Client, servers: Servers) -> None:
+    given = operator.get("/ops/state/").json()
+    assert given["codes"]["courier"] == ""
+    assert given["codes"]["held_by"] is None
+    tell_line()
+    with hung(servers.postgres):
+        codes = operator.get("/ops/state/", headers={"X-Ops-Pass": given["pass"]}).json()["codes"]
+    assert (codes["courier"], codes["waiting"]) == (None, 12)
+
+
+def test_without_codes_the_page_has_nothing_of_them_and_asks_no_store(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setitem(probes._PROBES, probes.COURIER, probes.Probe(lambda: asked.append("lease") or {}))
+    monkeypatch.setattr(codes, "told_line", lambda: asked.append("line"))
+    assert 'id="codes"' not in operator.get("/ops/").content.decode()
+    assert operator.get("/ops/state/").json()["codes"] is None
+    assert not asked
 
 
 # -- the trace

@@ -222,6 +222,13 @@ def _webhooks() -> Values:
         }
 
 
+def _courier() -> Values:
+    with fresh_connection(), connection.cursor() as cursor:
+        cursor.execute("SELECT holder FROM confirmations_lease WHERE until > now()")
+        found = cursor.fetchone()
+    return {"holder": found[0] if found else ""}
+
+
 def _mongodb() -> Values:
     logs.find("ops")
     return {}
@@ -241,6 +248,9 @@ def _copies_in_postgresql() -> Values:
 COPIES = {"copies rabbitmq": "rabbitmq", "copies postgresql": "postgresql", "copies mongodb": "mongodb"}
 """The probes of copies, and whose they are."""
 
+COURIER = "courier"
+"""The probe of which courier works. It is asked only where codes are sent, and no other figure depends on it."""
+
 _PROBES = {
     "rabbitmq": Probe(_Queues()),
     "spool": Probe(spooled),
@@ -248,6 +258,7 @@ _PROBES = {
     "postgresql": Probe(_postgresql),
     "mongodb": Probe(_mongodb),
     "webhooks": Probe(_webhooks),
+    COURIER: Probe(_courier, COPIES_FRESH),
     "copies rabbitmq": Probe(_copies_in_rabbitmq, COPIES_FRESH),
     "copies postgresql": Probe(_copies_in_postgresql, COPIES_FRESH),
     "copies mongodb": Probe(lambda: {"copies": copies.mongodb()}, COPIES_FRESH),

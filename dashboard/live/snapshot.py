@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from dashboard.live import copies, counters, orphans, probes
+from confirmations import campaigns
+from dashboard.live import codes, copies, counters, orphans, probes
 from dashboard.live.probes import Reading
 from dashboard.live.reporter import Reporter
 from landing.keeping import intake
@@ -24,6 +25,12 @@ _empty_at = time.time()
 
 REFUSED = "refused:"
 LATENCY = "register_seconds"
+
+# What a point has of codes, and what is counted for it. One whose outcome nobody knows counts as sent.
+_CODES = {
+    "codes_sent": ("codes_sent:accepted", "codes_sent:unknown"),
+    "codes_typed": ("code_tries:confirmed",),
+}
 
 # In a bucket of the charts gauges stand beside the counts.
 _SAMPLED = {"queue": "gauge:queue", "oldest": "gauge:oldest", "spool_rows": "gauge:spool_rows"}
@@ -53,7 +60,9 @@ def look() -> None:
 
 def now() -> dict[str, Any]:
     """Return the figures of this moment. What cannot be known, since its server is away, is None."""
-    readings = probes.read([*probes.SERVERS, *probes.COPIES, "webhooks"])
+    sends_codes = campaigns.any_confirms()
+    asked = [*probes.SERVERS, *probes.COPIES, "webhooks", *([probes.COURIER] if sends_codes else [])]
+    readings = probes.read(asked)
     figures = _figures(readings)
     states = {name: readings[name].state for name in probes.SERVERS}
     if states["rabbitmq"] == "ok" and figures["spooling"]:
@@ -68,6 +77,7 @@ def now() -> dict[str, Any]:
         "degraded": degradations(states, figures),
         "campaigns": _campaigns(readings["redis"].values.get("totals")),
         "webhooks": readings["webhooks"].values,
+        "codes": codes.figures(readings) if sends_codes else None,
     }
 
 
@@ -105,7 +115,14 @@ def point(start: int, counts: dict[str, int]) -> dict[str, Any]:
         "p50": metrics.quantile(counts, LATENCY, 0.5),
         "p99": metrics.quantile(counts, LATENCY, 0.99),
         **{name: counts.get(key) for name, key in _SAMPLED.items()},
+        **_of_codes(counts),
     }
+
+
+def _of_codes(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return what was sent and typed; nothing if nothing was, so that points without codes are no larger."""
+    sums = {name: sum(counts.get(key, 0) for key in keys) for name, keys in _CODES.items()}
+    return {name: count for name, count in sums.items() if count}
 
 
 def latency() -> dict[str, float | None]:

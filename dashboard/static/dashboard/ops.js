@@ -21,6 +21,7 @@ let pass = document.getElementById("settings").dataset.pass; // good while Postg
 const number = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
 const small = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
 const shown = (value) => (value == null ? "–" : value > 0 && value < 10 ? small.format(value) : number.format(value));
+const share = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0 });
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
 function parts(seconds) {
@@ -102,6 +103,7 @@ function show(state) {
   showRefusals(state, hour);
   showProcesses(state);
   showCampaigns(state);
+  showCodes(state, hour);
   showCharts(state, hour);
 }
 
@@ -227,6 +229,32 @@ function showCampaigns({ campaigns }) {
     return line;
   });
   section.querySelector("tbody").replaceChildren(...lines);
+}
+
+function stateOfCodes({ courier, held_by: heldBy }) {
+  if (courier === "") return "no_courier";
+  return heldBy == null ? "unknown" : heldBy || "on";
+}
+
+/** Codes by SMS, where a campaign asks for them. */
+function showCodes({ codes, counts }, hour) {
+  if (!codes || !by("codes")) return;
+  const { waiting, here, rate, parts, budget, courier } = codes;
+  const state = stateOfCodes(codes);
+  by("codes-sending").dataset.ok = state === "on" ? "yes" : state === "unknown" ? "unknown" : "no";
+  by("codes-state").textContent = texts.codes_state[state];
+  by("codes-why").textContent = texts.codes_why[state] ?? "";
+  by("codes-courier").textContent = courier || "–";
+  by("codes-waiting").textContent = shown(waiting);
+  by("codes-here").textContent = here == null ? texts.words.unknown : fill(texts.codes.here, { count: number.format(here) });
+  by("codes-rate").textContent = shown(rate);
+  by("codes-parts").textContent = shown(parts);
+  by("codes-budget").textContent = !budget
+    ? texts.codes.no_budget
+    : fill(texts.codes.of_budget, { share: parts == null ? "–" : share.format(parts / budget), budget: number.format(budget) });
+  const [sent, typed] = ["codes_sent", "codes_typed"].map((name) => hour.reduce((sum, point) => sum + (point[name] ?? 0), 0));
+  by("codes-typed").textContent = sent ? share.format(typed / sent) : "–";
+  by("codes-sent").textContent = counts ? fill(texts.codes.sent, { count: number.format(sent) }) : texts.words.unknown;
 }
 
 // -- charts
