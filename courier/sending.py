@@ -13,7 +13,7 @@ from django.db import connection
 from redis.exceptions import RedisError
 
 from confirmations import claims, line, states
-from confirmations.claims import Claimed, Errand, Outcome
+from confirmations.claims import Errand, Outcome
 from confirmations.line import Line
 from courier import gateway, on_this_machine
 from courier.gateway import Sender
@@ -72,6 +72,8 @@ class Courier:
         claimed = await self._database.do(claims.claim, self._holder, room)
         if not claimed.is_ours:
             return
+        if claimed.held_by is not None:
+            self._held_by = claimed.held_by
         self._pace.take(len(claimed.errands))
         for errand in claimed.errands:
             task = asyncio.create_task(self._send(client, errand))
@@ -80,7 +82,7 @@ class Courier:
         await self._database.do(states.tell, list(claimed.changed))
         if time.monotonic() >= self._line_due:
             self._line_due = time.monotonic() + 1.0
-            await self._database.do(self._tell_line, claimed)
+            await self._database.do(self._tell_line)
 
     async def _send(self, client: httpx.AsyncClient, errand: Errand) -> None:
         started = time.monotonic()
@@ -126,13 +128,11 @@ class Courier:
             else:
                 return
 
-    def _tell_line(self, claimed: Claimed) -> None:
+    def _tell_line(self) -> None:
         """Write to Redis how long the line is, and who is called."""
         with connection.cursor() as cursor:
             cursor.execute(_WAITING, [claims.here_since()])
             first, last, waiting, here = cursor.fetchone()
-        if claimed.held_by is not None:
-            self._held_by = claimed.held_by
         held_by = self._held_by or ("gateway" if self._pace.is_down else "")
         self._came += max(0, here - self._line.here)
         now = replace(

@@ -1,5 +1,6 @@
 """One-time codes: asked for, sent once, judged by when they were typed. The numbers are those of the design."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -42,7 +43,9 @@ from confirmations.line import Line
 from confirmations.models import Ask, Budget, Challenge, Switch, Try
 from confirmations.tasks import confirm_async
 from confirmations.tries import Typed
+from courier import sending
 from dashboard.desk import doctor, export, trace
+from dashboard.live import codes as live_codes
 from dashboard.live import counters, exposition
 from dashboard.proof import retention
 from landing.door import status
@@ -875,6 +878,24 @@ def test_metrics_tell_of_the_line() -> None:
 
 
 # -- The line
+
+
+async def rounds(courier: Any, seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        await courier.run()
+
+
+def test_the_line_says_that_codes_are_off_though_nobody_is_here() -> None:
+    switches.turn(is_off=True, reason="a bill", by="sara")
+    courier = sending.Courier([], 10.0, "one", asyncio.Event())
+    courier._line_due = (
+        time.monotonic() + 1
+    )  # the claim that meets the switch is not the one before the telling
+    with pytest.raises(TimeoutError):
+        asyncio.run(rounds(courier, 2))
+    told = live_codes.told_line()
+    assert told is not None
+    assert told.held_by == "off"
 
 
 def test_the_wait_that_is_told_follows_from_who_is_here() -> None:
