@@ -318,3 +318,17 @@ def test_every_variable_that_the_servers_read_is_documented() -> None:
 def test_a_catalogue_that_is_not_compiled_is_an_error(settings: Settings, tmp_path: Path) -> None:
     settings.LOCALE_PATHS = [tmp_path]
     assert [error.id for error in check_messages()] == ["breakwater.E004"]
+
+
+def test_the_web_can_be_loaded_before_django_knows_its_tables() -> None:
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import config.asgi"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "STATE_DIR": "/nonexistent", "SECRET_KEY": "x" * 50}
+        | {"DJANGO_SETTINGS_MODULE": "config.settings"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert loaded.returncode == 0, loaded.stderr
