@@ -78,6 +78,17 @@ def poll(task_id: str) -> bytes:
     return load.request("GET", f"{REGISTER}{task_id}/", _API)
 
 
+def ask_code(task_id: str, *, address: str) -> bytes:
+    """Ask for a code by SMS, or say that the page is still open."""
+    return load.request("POST", f"{REGISTER}{task_id}/code/", _API | {"X-Forwarded-For": address})
+
+
+def type_code(task_id: str, code: str, *, address: str, key: str) -> bytes:
+    """Send a code as the page does when it was typed. key: the same for the same press of the button."""
+    headers = _API | {"Content-Type": "application/json", "X-Forwarded-For": address, "Idempotency-Key": key}
+    return load.request("POST", f"{REGISTER}{task_id}/confirm/", headers, orjson.dumps({"code": code}))
+
+
 def next_pause(pause: float, waited: float, answer: Answer | None) -> float:
     """Return the seconds to the next poll, after a pause and its answer (None: there was none)."""
     longest = LONGEST_LATER if waited > PATIENCE else LONGEST_PAUSE

@@ -30,6 +30,7 @@ STATE_DIR = ROOT / ".local" / "drills"
 QUICK = (
     "kill-rabbitmq",
     "kill-worker-child",
+    "kill-courier",
     "pause-postgres",
     "lost-commit-reply",
     "memory-alarm",
@@ -193,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--hold", type=float, metavar="SECONDS", help="how long a fault lasts, about (5)")
     parser.add_argument("--rate", type=float, default=100.0, help="visits a second (%(default)s)")
-    parser.add_argument("--quick", action="store_true", help="six short faults: about a minute and a half")
+    parser.add_argument("--quick", action="store_true", help="seven short faults: about two minutes")
     parser.add_argument(
         "--no-times", action="store_true", help="judge no answer for being slow: the machine is busy"
     )

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tools.drills import codes
 from tools.drills.faults import Fault, Where
-from tools.drills.ground import Ground, Load, SiteFailed
+from tools.drills.ground import CODES_QUEUE, Ground, Load, SiteFailed
 
 WARM_UP, BREATH, QUIET = 3.0, 1.0, 120.0
 RECOVERS_WITHIN = 90.0
@@ -87,6 +88,8 @@ def run(
     try:
         outcome.report = site.reconcile(load.accepted)
         _count_numbers(site)
+        if site.gateway_port:
+            codes.count(site, [(turn.began, turn.ended) for turn in outcome.turns if turn.fault.bends_time])
     except SiteFailed as failed:
         outcome.trouble += f"\n{failed}"
     outcome.ended = time.monotonic()
@@ -151,4 +154,5 @@ def _is_level(site: Ground, options: Options) -> bool:
 
 
 def _is_quiet(site: Ground) -> bool:
-    return site.queued() == 0 and site.spooled() == 0 and site.parked() == 0
+    has_judged = not site.gateway_port or site.ready_in(CODES_QUEUE) == 0
+    return has_judged and site.queued() == 0 and site.spooled() == 0 and site.parked() == 0

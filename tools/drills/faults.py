@@ -33,6 +33,9 @@ MOVED_WITHIN = 15.0
 STORED_WITHIN = 20.0
 """Seconds in which workers must store under an alarm, whatever else is in the queue."""
 
+SENT_WITHIN = 30.0
+"""Seconds in which codes must come again: a courier's lease is 10, and a gateway that was down is tried every 5."""
+
 Allowed = frozenset[int | str]
 Where = TypeVar("Where", bound=Ground)
 
@@ -49,6 +52,7 @@ class Fault(Generic[Where]):
     client: what visitors may see while it lasts beside the answers they want (report.GOOD).
     holds: the share of the usual outage for which it is held; 0 for what is over when it is done.
     usual: whether it is in a run that names no faults.
+    bends_time: whether clocks differ meanwhile, so that a code that is typed in time may be judged as late.
     loses: whether it must lose registrations, since what should prevent that is taken away: a counter-proof.
     """
 
@@ -56,6 +60,7 @@ class Fault(Generic[Where]):
     client: Allowed = KEPT
     holds = 1.0
     usual = True
+    bends_time = False
     loses = False
 
     def missing(self) -> str:
@@ -172,6 +177,43 @@ class Reset(Fault[Site]):
 
     def heal(self, site: Site, chance: random.Random) -> None:
         site.links[self.server].mend()
+
+
+class CourierKilled(KillOne):
+    """kill -9 of the courier with work in its hands; the next one sends when its lease is over."""
+
+    def __init__(self) -> None:
+        super().__init__("courier", main=True)
+        self.name = "kill-courier"
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        require_sms(site, self.name)
+
+
+class GatewayHangs(Stall):
+    """The gateway for SMS takes every call and answers none, for longer than the courier waits."""
+
+    holds = 2.5
+
+    def __init__(self) -> None:
+        super().__init__("gateway")
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Let go, and look whether codes come again."""
+        super().heal(site, chance)
+        require_sms(site, self.name)
+
+
+class GatewayResets(Reset):
+    """The gateway for SMS resets every connection: nobody knows whether an SMS went out."""
+
+    def __init__(self) -> None:
+        super().__init__("gateway")
+
+    def heal(self, site: Site, chance: random.Random) -> None:
+        """Be well again, and look whether codes come again."""
+        super().heal(site, chance)
+        require_sms(site, self.name)
 
 
 class CutNetwork(Fault[Site]):
@@ -426,6 +468,7 @@ class ClockJumps(Fault[Site]):
     """The wall clock of web and worker jumps an hour, a day, or ten seconds back, three times."""
 
     name = "clock-jumps"
+    bends_time = True
     client = BROKEN  # both are started anew with that clock, and again at the end
 
     def missing(self) -> str:
@@ -732,6 +775,15 @@ class PowerCut(Fault[Site]):
         site.start_all(_shuffled(site, chance))
 
 
+def require_sms(site: Site, name: str) -> None:
+    """Complain if no SMS comes to anybody any more."""
+    before = site.sms_written()
+    try:
+        site.wait_for(lambda: site.sms_written() > before, SENT_WITHIN, "an SMS")
+    except SiteFailed as failed:
+        site.complaints.append(f"{name}: {failed}")
+
+
 def preload(site: Site, source: Path, **settings: str) -> None:
     """Compile a library; the web and the worker are given it, with these settings, when they are started next."""
     libraries = [*filter(None, [site.preloaded]), room.compiled(source, site.state_dir)]
@@ -769,6 +821,7 @@ def catalog() -> list[Fault[Site]]:
         KillOne("web", main=True, client=BROKEN),
         KillOne("worker", main=False),
         KillOne("worker", main=True),
+        CourierKilled(),
         *(Kill(server) for server in SERVERS),
         PauseChild("web", client=FROZEN),
         PauseChild("worker"),
@@ -777,6 +830,8 @@ def catalog() -> list[Fault[Site]]:
         *(Slow(server) for server in SERVERS),
         *(Stall(server) for server in SERVERS),
         *(Reset(server) for server in SERVERS),
+        GatewayHangs(),
+        GatewayResets(),
         *(CutNetwork(server, "drop") for server in SERVERS),
         *(CutNetwork(server, "reject with tcp reset") for server in ("rabbitmq", "postgres")),
         *(Both(Pause(one), Pause(other)) for one, other in combinations(SERVERS, 2)),

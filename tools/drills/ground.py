@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LANDING_DIR = Path(__file__).with_name("landing")
 HOST = "127.0.0.1"
 READY_WITHIN = 60.0
-QUEUE = "registrations"
+QUEUE, CODES_QUEUE = "registrations", "confirmations"
 
 
 class SiteFailed(Exception):
@@ -37,7 +37,7 @@ class SiteFailed(Exception):
 class Ground:
     """The product on trial, wherever its processes run.
 
-    port: where visitors come in. settings: what the product's processes see. down: the names of those that a
+    port: where visitors come in. gateway_port: where their phones are reached, 0: no codes are sent. settings: what the product's processes see. down: the names of those that a
     fault has ended. restarts: how often each was started again. complaints: what faults have found missing.
     notes: what they have measured beside the visitors' answers.
     """
@@ -45,6 +45,7 @@ class Ground:
     def __init__(self, state_dir: Path, port: int) -> None:
         self.state_dir = state_dir
         self.port = port
+        self.gateway_port = 0
         self.settings: dict[str, str] = {}
         self.down: set[str] = set()
         self.restarts: dict[str, int] = {}
@@ -196,9 +197,13 @@ class Ground:
         return None
 
     def queued(self) -> int | None:
-        """Messages that no worker has yet; None while nobody can tell."""
+        """Registrations' messages that no worker has yet; None while nobody can tell."""
+        return self.ready_in(QUEUE)
+
+    def ready_in(self, queue: str) -> int | None:
+        """Messages of a queue that no worker has yet; None while nobody can tell."""
         with contextlib.suppress(OSError, amqp.exceptions.AMQPError), self.broker() as connection:
-            told = connection.channel().queue_declare(QUEUE, passive=True)
+            told = connection.channel().queue_declare(queue, passive=True)
             return int(told[1]) if told else None
         return None
 
@@ -226,6 +231,10 @@ class Ground:
     def accepted(self) -> int:
         """How many registrations visitors have seen accepted so far."""
         return (self.state_dir / "accepted.ids").stat().st_size // len(f"{UUID(int=0)}\n")
+
+    def sms_written(self) -> int:
+        """A number that grows with each SMS that has come."""
+        return (self.state_dir / "sms.jsonl").stat().st_size
 
     def spooled(self) -> int:
         total = 0
@@ -269,7 +278,7 @@ class Load:
     def __init__(self, site: Ground, rate: float, seed: int) -> None:
         self.answers, self.accepted = site.state_dir / "answers.jsonl", site.state_dir / "accepted.ids"
         self._child = Child("visitors", site.state_dir)
-        arguments = [str(site.port), str(rate), str(seed), str(site.state_dir)]
+        arguments = [str(site.port), str(rate), str(seed), str(site.state_dir), str(site.gateway_port)]
         command = [sys.executable, "-m", "tools.drills.load", *arguments]
         self._child.spawn(command, {"PATH": os.environ.get("PATH", os.defpath)}, cwd=ROOT)
 

@@ -1,9 +1,12 @@
-"""The visitors: `python -m tools.drills.load PORT RATE SEED DIRECTORY`, until SIGTERM or the end of its parent.
+"""The visitors: `python -m tools.drills.load PORT RATE SEED DIRECTORY GATEWAY`, until SIGTERM or the end of its parent.
 
 A process of its own, so that it sees the product as visitors do and is nobody's victim. An open model: visits
 begin at a fixed mean rate, whatever the answers do. Each answer becomes a line of `answers.jsonl`; `at` is on this
 machine's monotonic clock. The ids of what was accepted are in `accepted.ids`, the witness that `manage.py
 reconcile --accepted` reads.
+
+GATEWAY is the port on which their phones are reached, 0: no codes are sent. Each SMS that came is in `sms.jsonl`, each
+right code that was answered 202 in `typed.jsonl`.
 """
 
 import asyncio
@@ -22,6 +25,7 @@ import orjson
 from lib import load
 from lib.load import Answer
 from local.processes import end, leftovers
+from systemtests.gateway import FakeGateway
 from tools import visits
 
 HOST = "127.0.0.1"
@@ -40,10 +44,17 @@ FORM, EMBEDDED, WRONG = 0.15, 0.3, 0.15
 CAMPAIGN, IN_CAMPAIGN = "gala", 0.3
 """A campaign with places (tools/drills/landing), and the share of visits to it; the others are to the default one."""
 
+PROVEN, IN_PROVEN = "proven", 0.1
+"""A campaign whose visitors prove their number, and the share of visits to it."""
+
+ASKS, ASK_AGAIN = 4, 12.0
+"""Somebody who waits for an SMS asks so often, and so many seconds apart."""
+
 WITH_KEY, TWICE, KNOWN_PHONE = 0.8, 0.05, 0.1
 """Shares: with an Idempotency-Key; sent twice at once with the same key; with a phone seen before."""
 
-KINDS = ("page", "preflight", "wrong number", "json", "form", "progress", "poll", "readyz")
+CODES = ("ask code", "type code")
+KINDS = ("page", "preflight", "wrong number", "json", "form", "progress", "poll", "readyz", *CODES)
 CUT, HANGS, DISAGREE = "cut", "hangs", "two receipts"
 WRONG_NUMBER = "0912"
 READYZ = load.request("GET", "/readyz", {"Host": HOST})
@@ -58,19 +69,25 @@ would come to phones.SYNTHETIC too, which take no place."""
 class Visitors:
     """Visit, come back when refused, and write down every answer."""
 
-    def __init__(self, port: int, rate: float, seed: int, directory: Path) -> None:
+    def __init__(self, port: int, rate: float, seed: int, directory: Path, gateway: int) -> None:
         self.sender = load.Sender(f"http://{HOST}:{port}", connections=MOST_CONNECTIONS, deadline=HUNG)
         self.rate = rate
         self.chance = random.Random(seed)  # noqa: S311  not secret
         self.number = self.chance.randrange(ALL)
         self.answers = (directory / "answers.jsonl").open("ab", buffering=1 << 16)
         self.accepted = (directory / "accepted.ids").open("a", buffering=1)
+        self.typed = (directory / "typed.jsonl").open("ab", buffering=0)
+        self.sms = (directory / "sms.jsonl").open("ab", buffering=0)
+        self.gateway, self.gateway_port = FakeGateway(), gateway
+        self.received: dict[str, str] = {}
         self.known: deque[str] = deque(maxlen=1000)
         self.leaving = asyncio.Event()
         self.parent = os.getppid()
 
     async def run(self) -> None:
         """Send until told to stop, then wait for the answers that are missing."""
+        if self.gateway_port:
+            await asyncio.start_server(self.gateway.serve, HOST, self.gateway_port)
         async with asyncio.TaskGroup() as all_of_them:
             probe = all_of_them.create_task(self.probe())
             async for due in load.arrivals(self.rate, chance=self.chance):
@@ -79,6 +96,7 @@ class Visitors:
                 all_of_them.create_task(self.visit(due))
             self.leaving.set()
             probe.cancel()
+        self.look_at_phones()
         self.answers.close()
 
     async def probe(self) -> None:
@@ -91,7 +109,7 @@ class Visitors:
     async def visit(self, due: float) -> None:
         """Visit once, in one of the ways in which people do."""
         address = visits.address(self.chance)
-        slug = CAMPAIGN if self.chance.random() < IN_CAMPAIGN else ""
+        slug = self.campaign()
         if self.chance.random() < FORM:
             await self.visit_without_script(due, address, slug)
             return
@@ -104,8 +122,11 @@ class Visitors:
             key = visits.new_key(self.chance)
             wrong = visits.register(WRONG_NUMBER, address=address, key=key, origin=origin, slug=slug)
             await self.ask("wrong number", wrong)
-        if task_id := await self.register(address, origin, slug):
-            await self.follow(task_id)
+        phone = self.new_phone() if slug == PROVEN else self.phone()
+        if task_id := await self.register(phone, address, origin, slug):
+            await self.follow(task_id, b'"Registered"')
+            if slug == PROVEN:
+                await self.prove(task_id, phone, address)
 
     async def visit_without_script(self, due: float, address: str, slug: str) -> None:
         """Register by the page's form, and look at the page of its progress."""
@@ -124,11 +145,11 @@ class Visitors:
             if await self.has_left(after=self.chance.uniform(0.3, 1.5)):
                 return
 
-    async def register(self, address: str, origin: str, slug: str) -> str:
+    async def register(self, phone: str, address: str, origin: str, slug: str) -> str:
         """Register a phone as the script does; return the id, "" if it was not accepted."""
         twice = self.chance.random() < TWICE
         key = visits.new_key(self.chance) if twice or self.chance.random() < WITH_KEY else ""
-        request = visits.register(self.phone(), address=address, key=key, origin=origin, slug=slug)
+        request = visits.register(phone, address=address, key=key, origin=origin, slug=slug)
         if not twice:
             return await self.post(request, TRIES if key else 1)
         receipts = {*await asyncio.gather(*(self.post(request, TRIES) for _ in range(2)))} - {""}
@@ -146,14 +167,55 @@ class Visitors:
                 break
         return ""
 
-    async def follow(self, task_id: str) -> None:
-        """Ask what became of it, as often as the page does."""
+    async def prove(self, task_id: str, phone: str, address: str) -> None:
+        """Wait for a code and type it, some a wrong one first; a right one that was taken is written down."""
+        code = await self.code(task_id, phone, address)
+        if not code:
+            return
+        if self.chance.random() < WRONG:
+            wrong, key = f"{(int(code) + 1) % 1_000_000:06}", visits.new_key(self.chance)
+            await self.ask("type code", visits.type_code(task_id, wrong, address=address, key=key))
+        right = visits.type_code(task_id, code, address=address, key=visits.new_key(self.chance))
+        for _ in range(TRIES):
+            answer = await self.ask("type code", right)
+            if answer and answer.status == 202:
+                line = {"at": time.monotonic(), "task_id": task_id, "phone": phone}
+                self.typed.write(orjson.dumps(line) + b"\n")
+                await self.follow(task_id, b'"confirmed"')
+                return
+            if await self.has_left(after=self.chance.uniform(0.3, 1.5)):
+                return
+
+    async def code(self, task_id: str, phone: str, address: str) -> str:
+        """Ask for a code, and again while none has come; return it, "" if the visitor has left without."""
+        for _ in range(ASKS):
+            await self.ask("ask code", visits.ask_code(task_id, address=address))
+            until = time.monotonic() + ASK_AGAIN
+            while time.monotonic() < until:
+                self.look_at_phones()
+                if phone in self.received:
+                    return self.received[phone]
+                if await self.has_left(after=0.2):
+                    return ""
+        return ""
+
+    def look_at_phones(self) -> None:
+        """Write down each SMS that has come since the last look. question: the id that the courier gave."""
+        news, self.gateway.requests = self.gateway.requests, []
+        for _, _, body in news:
+            sent = orjson.loads(body)
+            phone, code = sent["mobile"], sent["parameters"][0]["value"]
+            self.received[phone] = code
+            self.sms.write(orjson.dumps({"question": sent["id"], "phone": phone, "code": code}) + b"\n")
+
+    async def follow(self, task_id: str, end: bytes) -> None:
+        """Ask what became of it, as often as the page does, until the answer has these bytes."""
         began, pause = time.monotonic(), visits.FIRST_PAUSE
         for _ in range(POLLS):
             if await self.has_left(after=pause):
                 return
             answer = await self.ask("poll", visits.poll(task_id))
-            if answer and b'"Registered"' in answer.body:
+            if answer and end in answer.body:
                 return
             pause = visits.next_pause(pause, time.monotonic() - began, answer)
 
@@ -182,10 +244,21 @@ class Visitors:
         if accepted:
             self.accepted.write(f"{accepted}\n")
 
+    def campaign(self) -> str:
+        """Return the slug of a visitor's campaign, "" for the default one."""
+        drawn = self.chance.random()
+        if drawn < IN_CAMPAIGN:
+            return CAMPAIGN
+        return PROVEN if self.gateway_port and drawn < IN_CAMPAIGN + IN_PROVEN else ""
+
     def phone(self) -> str:
         """Return a new number, or now and then one that was there before."""
         if self.known and self.chance.random() < KNOWN_PHONE:
             return self.chance.choice(self.known)
+        return self.new_phone()
+
+    def new_phone(self) -> str:
+        """Return a number that was not there before."""
         self.number = (self.number + STEP) % ALL
         self.known.append(f"09{self.number:09}")
         return self.known[-1]
@@ -214,10 +287,10 @@ def _told(kind: str, answer: Answer) -> int | str:
     return status
 
 
-async def _main(port: int, rate: float, seed: int, directory: Path) -> None:
+async def _main(port: int, rate: float, seed: int, directory: Path, gateway: int) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 16_384), most))
-    visitors = Visitors(port, rate, seed, directory)
+    visitors = Visitors(port, rate, seed, directory, gateway)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, visitors.leaving.set)
     await visitors.run()
@@ -228,4 +301,5 @@ async def _main(port: int, rate: float, seed: int, directory: Path) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])))
+        port, rate, seed, where, gateway_port = sys.argv[1:]
+        asyncio.run(_main(int(port), float(rate), int(seed), Path(where), int(gateway_port)))

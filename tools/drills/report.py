@@ -11,10 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.drills.drill import Outcome, Turn
-from tools.drills.load import CUT, HANGS, KINDS
+from tools.drills.load import CODES, CUT, HANGS, KINDS
 
 SLOWEST = 1.0
 """Seconds that an answer may take during a fault which visitors should not notice; /readyz, during any but the web's."""
+
+SLOWEST_CODE = 3.0
+"""The same for the two kinds of codes: they have no spool, and wait for a RabbitMQ that is late."""
 
 GOOD: Mapping[str, frozenset[int | str]] = {
     "page": frozenset({200}),
@@ -25,6 +28,8 @@ GOOD: Mapping[str, frozenset[int | str]] = {
     "progress": frozenset({200}),
     "poll": frozenset({200}),
     "readyz": frozenset({200, 503}),
+    "ask code": frozenset({202}),
+    "type code": frozenset({202}),
 }
 """What each kind of request is answered, whatever is away: the table "What is away" of the product's README."""
 
@@ -68,6 +73,8 @@ class Row:
         """Whether a visitor may see this."""
         if status in (CUT, HANGS):
             return status in self.client
+        if kind in CODES and status == 503:
+            return self.name != CALM  # they are not spooled: what RabbitMQ does not confirm is not promised
         return status in GOOD[kind] or (kind in REFUSABLE and status in self.client)
 
     def too_slow(self) -> dict[str, float]:
@@ -75,7 +82,8 @@ class Row:
         judged = {kind: tally.slowest_meanwhile for kind, tally in self.kinds.items() if self.is_unnoticed}
         if CUT not in self.client:
             judged["readyz"] = self.kinds["readyz"].slowest
-        return {kind: seconds for kind, seconds in judged.items() if seconds > SLOWEST}
+        limits = {kind: SLOWEST_CODE if kind in CODES else SLOWEST for kind in judged}
+        return {kind: seconds for kind, seconds in judged.items() if seconds > limits[kind]}
 
     def figures(self) -> dict[str, str | int | float]:
         """What it comes to, over all kinds of requests. slowest_s: while it lasted."""

@@ -20,6 +20,9 @@ from tools.drills.disks import Disk
 from tools.drills.ground import HOST, READY_WITHIN, Ground, Piped
 from tools.drills.proxy import Link, Network
 
+GATEWAY = Path(__file__).with_name("gateway.toml")
+BUDGET = 1_000_000
+"""Parts of SMS a day."""
 FAILING_DISK = Path(__file__).with_name("failing_disk.c")
 
 # Sparse: only what is written takes room. RabbitMQ's free-space alarm is at 200 MB.
@@ -43,6 +46,7 @@ class Site(Ground):
         super().__init__(state.open_dir(state_dir), self._free_port(()))
         self.disks = self._make_disks()
         self.servers = servers.start(self.state_dir)
+        self.gateway_port = self._free_port({self.port})
         self.links = self._make_links()
         self.disk_flag = self.state_dir / "disk-fails"
         """What failing_disk.c reads; nothing happens where it could not be compiled."""
@@ -53,6 +57,7 @@ class Site(Ground):
         self.worker = self._app(
             "worker", 25, "celery", "-q", "-A", "config.celery", "worker", "-E", "-P", "prefork", "-c", "2"
         )
+        self.courier = self._app("courier", 15, "manage", "courier")
         self.settings = self._settings()
 
     # -- from start to end
@@ -65,13 +70,13 @@ class Site(Ground):
         # What an installation has behind it for long before its first power cut.
         for disk in self.disks.values():
             disk.sync()
-        for app in (self.web, self.worker):
+        for app in (self.web, self.worker, self.courier):
             self.start(app)
         self.wait_for(self.is_ready, READY_WITHIN, "/readyz")
 
     def close(self) -> None:
         """End everything at once and remove the disks; the logs stay."""
-        for app in (self.web, self.worker):
+        for app in (self.web, self.worker, self.courier):
             app.kill()
         self.servers.stop()
         end(leftovers(self.state_dir), patience=2)
@@ -81,7 +86,7 @@ class Site(Ground):
 
     @property
     def children(self) -> tuple[Server | App, ...]:
-        return (*self.servers.all, self.web, self.worker)
+        return (*self.servers.all, self.web, self.worker, self.courier)
 
     def start(self, child: Child) -> None:
         self.down.discard(child.name)
@@ -129,6 +134,7 @@ class Site(Ground):
         # Their end writes nothing, and visitors need not wait for the photographs.
         self.kill(self.web)
         self.kill(self.worker)
+        self.kill(self.courier)
         photographs = {disk: disk.photograph() for disk in self.disks.values()}
         for server in self.servers.all:
             self.kill(server)
@@ -168,12 +174,13 @@ class Site(Ground):
         return {name: Disk(self.state_dir / name, megabytes) for name, megabytes in DISKS.items()}
 
     def _make_links(self) -> dict[str, Link]:
-        network, taken, links = Network(), {self.port}, {}
+        network, taken, links = Network(), {self.port, self.gateway_port}, {}
         addresses = self.servers.environment()
-        for variable, name in LINKED.items():
+        behind = {name: int(addresses[variable]) for variable, name in LINKED.items()}
+        for name, port in (behind | {"gateway": self.gateway_port}).items():
             front = self._free_port(taken)
             taken.add(front)
-            links[name] = Link(network, front, int(addresses[variable]))
+            links[name] = Link(network, front, port)
         return links
 
     def _settings(self) -> dict[str, str]:
@@ -187,6 +194,12 @@ class Site(Ground):
             "FAILING_DISK": str(self.state_dir / "spool"),
             "FAILING_DISK_FLAG": str(self.disk_flag),
             "TRUSTED_PROXIES": HOST,
+            "CODE_GATEWAY": str(GATEWAY),
+            "CODE_GATEWAY_URL": f"http://{HOST}:{self.links['gateway'].front}",
+            "CODE_GATEWAY_KEY": "drill",
+            "CODE_KEY": state.load_secrets(self.state_dir)["CODE_KEY"],
+            "CODE_BUDGET": str(BUDGET),
+            "CODE_RATE": "1000",
             **self.servers.environment(),
             **{variable: str(self.links[name].front) for variable, name in LINKED.items()},
         }
