@@ -119,7 +119,9 @@ def take() -> int:
         items = payloads.read([request_id for _, _, request_id in taken])
         for subscription, kind in product(Subscription.objects.all(), Event.Kind):
             wanted = [one for _, its_kind, one in taken if its_kind == kind and one in items]
-            _add(subscription.pk, kind, {one: items[one] for one in wanted if _wants(subscription, items[one])})
+            _add(
+                subscription.pk, kind, {one: items[one] for one in wanted if _wants(subscription, items[one])}
+            )
     return len(taken)
 
 
