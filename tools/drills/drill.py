@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.drills import codes
+from systemtests.receiver import Receiver
+from tools.drills import codes, webhooks
 from tools.drills.faults import Fault, Where
 from tools.drills.ground import CODES_QUEUE, Ground, Load, SiteFailed
 
@@ -63,6 +64,17 @@ def run(
     site: Where, plan: Sequence[Fault[Where]], options: Options, say: Callable[[int, str], None]
 ) -> Outcome:
     """Do the faults of the plan in turn; an Outcome, whatever happens but Ctrl-C."""
+    with webhooks.receiver(site) as receiver:
+        return _run(site, plan, options, say, receiver)
+
+
+def _run(
+    site: Where,
+    plan: Sequence[Fault[Where]],
+    options: Options,
+    say: Callable[[int, str], None],
+    receiver: Receiver | None,
+) -> Outcome:
     chance = random.Random(options.seed)  # noqa: S311  not secret
     load = Load(site, options.rate, options.seed)
     outcome = Outcome(load.answers, time.monotonic())
@@ -90,6 +102,8 @@ def run(
         _count_numbers(site)
         if site.gateway_port:
             codes.count(site, [(turn.began, turn.ended) for turn in outcome.turns if turn.fault.bends_time])
+        if receiver:
+            webhooks.count(site, receiver)
     except SiteFailed as failed:
         outcome.trouble += f"\n{failed}"
     outcome.ended = time.monotonic()

@@ -33,6 +33,9 @@ MOVED_WITHIN = 15.0
 STORED_WITHIN = 20.0
 """Seconds in which workers must store under an alarm, whatever else is in the queue."""
 
+ERASED = 3
+"""People who are erased at a time."""
+
 SENT_WITHIN = 30.0
 """Seconds in which codes must come again: a courier's lease is 10, and a gateway that was down is tried every 5."""
 
@@ -214,6 +217,24 @@ class GatewayResets(Reset):
         """Be well again, and look whether codes come again."""
         super().heal(site, chance)
         require_sms(site, self.name)
+
+
+class ErasePersons(Fault[Site]):
+    """Three people ask to be forgotten, while others register."""
+
+    name = "erase-persons"
+    holds = 0
+
+    def inject(self, site: Site, chance: random.Random) -> None:
+        """Erase some who have just registered. tools/drills/webhooks.py looks in the end whether they stay away."""
+        found = site.sql(
+            "SELECT phone_number FROM landing_registration WHERE campaign_id = 1 AND status = 'pending' "
+            "ORDER BY id DESC LIMIT 50"
+        )
+        for (phone,) in chance.sample(found, min(ERASED, len(found))):
+            site.manage("erase", str(phone), "--yes", "--settle", "0")
+            ((at,),) = site.sql("SELECT max(erased_at) FROM landing_erasure")
+            site.erased[str(phone)] = at
 
 
 class CutNetwork(Fault[Site]):
@@ -832,6 +853,9 @@ def catalog() -> list[Fault[Site]]:
         *(Reset(server) for server in SERVERS),
         GatewayHangs(),
         GatewayResets(),
+        Stall("receiver"),
+        Reset("receiver"),
+        ErasePersons(),
         *(CutNetwork(server, "drop") for server in SERVERS),
         *(CutNetwork(server, "reject with tcp reset") for server in ("rabbitmq", "postgres")),
         *(Both(Pause(one), Pause(other)) for one, other in combinations(SERVERS, 2)),

@@ -37,20 +37,22 @@ class SiteFailed(Exception):
 class Ground:
     """The product on trial, wherever its processes run.
 
-    port: where visitors come in. gateway_port: where their phones are reached, 0: no codes are sent. settings: what the product's processes see. down: the names of those that a
-    fault has ended. restarts: how often each was started again. complaints: what faults have found missing.
-    notes: what they have measured beside the visitors' answers.
+    port: where visitors come in. gateway_port: where their phones are reached; receiver_port: where a webhook goes; 0:
+    there is no courier. settings: what the product's processes see. down: the names of those that a fault has ended.
+    restarts: how often each was started again. complaints: what faults have found missing. notes: what they have
+    measured beside the visitors' answers. erased: the phone numbers of people who were erased, and when.
     """
 
     def __init__(self, state_dir: Path, port: int) -> None:
         self.state_dir = state_dir
         self.port = port
-        self.gateway_port = 0
+        self.gateway_port = self.receiver_port = 0
         self.settings: dict[str, str] = {}
         self.down: set[str] = set()
         self.restarts: dict[str, int] = {}
         self.complaints: list[str] = []
         self.notes: list[str] = []
+        self.erased: dict[str, object] = {}
 
     @property
     def children(self) -> tuple[Child, ...]:

@@ -1,5 +1,6 @@
 """The product on trial: its servers behind proxies, its processes, its disks, and what can be seen of them."""
 
+import base64
 import contextlib
 import os
 import random
@@ -17,7 +18,7 @@ from local.servers import Server, Valkey
 from local.stack import App
 from tools.drills import room
 from tools.drills.disks import Disk
-from tools.drills.ground import HOST, READY_WITHIN, Ground, Piped
+from tools.drills.ground import HOST, LANDING_DIR, READY_WITHIN, Ground, Piped
 from tools.drills.proxy import Link, Network
 
 GATEWAY = Path(__file__).with_name("gateway.toml")
@@ -47,6 +48,7 @@ class Site(Ground):
         self.disks = self._make_disks()
         self.servers = servers.start(self.state_dir)
         self.gateway_port = self._free_port({self.port})
+        self.receiver_port = self._free_port({self.port, self.gateway_port})
         self.links = self._make_links()
         self.disk_flag = self.state_dir / "disk-fails"
         """What failing_disk.c reads; nothing happens where it could not be compiled."""
@@ -174,10 +176,11 @@ class Site(Ground):
         return {name: Disk(self.state_dir / name, megabytes) for name, megabytes in DISKS.items()}
 
     def _make_links(self) -> dict[str, Link]:
-        network, taken, links = Network(), {self.port, self.gateway_port}, {}
+        ours = {"gateway": self.gateway_port, "receiver": self.receiver_port}
+        network, taken, links = Network(), {self.port, *ours.values()}, {}
         addresses = self.servers.environment()
         behind = {name: int(addresses[variable]) for variable, name in LINKED.items()}
-        for name, port in (behind | {"gateway": self.gateway_port}).items():
+        for name, port in (behind | ours).items():
             front = self._free_port(taken)
             taken.add(front)
             links[name] = Link(network, front, port)
@@ -200,9 +203,22 @@ class Site(Ground):
             "CODE_KEY": state.load_secrets(self.state_dir)["CODE_KEY"],
             "CODE_BUDGET": str(BUDGET),
             "CODE_RATE": "1000",
+            "LANDING_DIR": str(self._make_landing_dir()),
+            "COURIER_ALLOW": HOST,
             **self.servers.environment(),
             **{variable: str(self.links[name].front) for variable, name in LINKED.items()},
         }
+
+    def _make_landing_dir(self) -> Path:
+        """The drill's pages, and a webhook for all of them."""
+        directory = self.state_dir / "landing"
+        shutil.copytree(LANDING_DIR, directory)
+        secret = f"whsec_{base64.b64encode(os.urandom(32)).decode()}"
+        url = f"http://{HOST}:{self.links['receiver'].front}/"
+        (directory / "webhooks.toml").write_text(
+            f'[[webhook]]\nname = "drill"\nurl = "{url}"\nsecret = "{secret}"\n'
+        )
+        return directory
 
     def _app(self, name: str, patience: float, *arguments: str) -> "Piped":
         return Piped(name, self.state_dir, list(arguments), patience)
