@@ -23,6 +23,7 @@ FAULTS = [
     "lost-commit-reply",
     "kill-worker-child",
     "kill-courier",
+    "erase-persons",
     "kill-all",
 ]
 

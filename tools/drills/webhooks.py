@@ -54,7 +54,7 @@ def _judge_erasures(site: Ground) -> None:
     """Complain of each person who was erased and is stored again by what was accepted before."""
     for phone, erased_at in site.erased.items():
         if site.sql(
-            f"SELECT FROM landing_registration WHERE phone_number = '{phone}' AND first_seen <= '{erased_at}'"
+            f"SELECT FROM landing_registration WHERE campaign_id = 1 AND phone_number = '{phone}' AND first_seen <= '{erased_at}'"
         ):
             site.complaints.append("erase-persons: somebody who was erased is stored again")
     site.notes.append(f"{len(site.erased)} people erased, {len(_erased(site))} submissions")
