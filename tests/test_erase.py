@@ -148,6 +148,13 @@ def test_only_one_campaign_may_be_meant() -> None:
         erase(PHONE, "--campaign", "none")
 
 
+def test_a_dead_letter_of_another_campaign_stays() -> None:
+    accept(submission(slug="gala"))
+    dead_lettering.bury(submission(slug="summer").to_wire(), "poison")
+    erase(PHONE, "--campaign", "gala")
+    assert depth(queues.dead) == 1
+
+
 def test_a_batch_of_dead_letters_keeps_the_neighbour() -> None:
     mine, neighbour = submission(), submission(NEIGHBOUR)
     with current_app.connection_for_write() as broker:
@@ -211,9 +218,9 @@ def test_after_a_restore_the_same_people_are_erased_again(tmp_path: Path) -> Non
 def test_what_a_frozen_worker_writes_late_is_deleted_after_the_wait() -> None:
     one = submission()
     accept(one)
-    persons.erase(PHONE, erasures.mark_of(PHONE, ""))
+    persons.erase(PHONE, mark := erasures.mark_of(PHONE, ""))
     logs.log_request({"_id": one.request_id, "ip_address": "192.0.2.1"})
-    assert persons.erase_again(PHONE) == 1
+    assert persons.erase_again(PHONE, mark) == 1
     assert held_anywhere(PHONE, one.request_id) == []
 
 
@@ -263,7 +270,7 @@ def test_the_toolbox_may_erase_and_a_worker_spares() -> None:
         with rights_of("breakwater_worker"):
             registrations.store([one])
         with rights_of("breakwater_toolbox"):
-            persons.erase(PHONE, erasures.mark_of(PHONE, ""))
+            persons.erase(PHONE, mark := erasures.mark_of(PHONE, ""))
         with rights_of("breakwater_worker"):
             assert (
                 registrations.store([more, one]) == {str(more.request_id): registrations.Stored(2, None)}

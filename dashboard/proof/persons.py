@@ -98,9 +98,12 @@ def erase(phone_number: str, mark: Mark) -> Erased:
     return erased
 
 
-def erase_again(phone_number: str) -> int:
+def erase_again(phone_number: str, mark: Mark) -> int:
     """Delete what a worker has written meanwhile, which stood between two stores. Raises as erase() does."""
-    return sweep() + _forget_letters(phone_number)
+    deleted = sweep()
+    if not mark.campaign:
+        deleted += _forget_letters(phone_number)
+    return deleted
 
 
 def sweep() -> int:

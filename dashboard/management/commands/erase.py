@@ -93,8 +93,9 @@ class Command(terminal.ExplainedCommand):
         masked = phones.mask(phone_number)
         if not (options["yes"] or _agrees(f"Erase {masked}: {there}? It cannot be undone. [y/N] ")):
             raise CommandError("Nothing was erased.")
-        erased = persons.erase(phone_number, erasures.mark_of(phone_number, options["campaign"]))
-        more = self._settle([phone_number], options["settle"])
+        mark = erasures.mark_of(phone_number, options["campaign"])
+        erased = persons.erase(phone_number, mark)
+        more = self._settle([(phone_number, mark)], options["settle"])
         self._say(_told(erased) | {"afterwards": more, "erased": True, "stays": persons.STAYS}, options)
 
     def _again(self, marks: list[Mark], options: dict[str, Any]) -> None:
@@ -108,15 +109,15 @@ class Command(terminal.ExplainedCommand):
             for phone_number, mark in known:
                 persons.erase(phone_number, mark)
                 step("one person")
-        self._settle([phone_number for phone_number, _ in known], options["settle"])
+        self._settle(known, options["settle"])
         self._say({"people": len(known), "erased": True}, options)
 
-    def _settle(self, done: list[str], seconds: float) -> int:
+    def _settle(self, done: list[tuple[str, Mark]], seconds: float) -> int:
         """Wait, and delete what a worker that stood between two stores has written late."""
         if seconds:
             self.stderr.write(f"Waiting {seconds:.0f} s for what workers had in hand…")
             time.sleep(seconds)
-        return sum(persons.erase_again(phone_number) for phone_number in done)
+        return sum(persons.erase_again(phone_number, mark) for phone_number, mark in done)
 
     def _say(self, told: dict[str, Any], options: dict[str, Any]) -> None:
         if options["json"]:
