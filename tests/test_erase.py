@@ -20,10 +20,10 @@ from campaigns.models import CampaignRow
 from confirmations import asks, claims
 from confirmations.asks import Asked
 from confirmations.models import Ask, Challenge
-from dashboard.desk import dead_letters, doctor
+from dashboard.desk import dead_letters, doctor, persons
 from dashboard.desk.dead_letters import Choice
 from dashboard.models import Export, ExportChunk
-from dashboard.proof import ledger, persons, retention
+from dashboard.proof import ledger, retention
 from dashboard.proof.ledger import Question
 from landing.keeping import queues
 from landing.models import ErasedSubmission, Erasure, ParkedLog, Registration, StoredSubmission

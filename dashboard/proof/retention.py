@@ -8,9 +8,8 @@ from typing import Any
 
 from campaigns.models import CampaignRow
 from confirmations import forgetting
-from dashboard.desk import dead_letters
+from dashboard.desk import dead_letters, persons
 from dashboard.desk.dead_letters import Choice
-from dashboard.proof import persons
 from landing.storing import erasures
 
 BATCH = 5_000

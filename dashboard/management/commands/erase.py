@@ -12,8 +12,8 @@ from django.db import Error as DatabaseError
 
 from campaigns.models import NoSuchCampaign
 from dashboard import terminal
-from dashboard.proof import persons
-from dashboard.proof.persons import Erased
+from dashboard.desk import persons
+from dashboard.desk.persons import Erased
 from landing.keeping import queues
 from landing.storing import erasures
 from landing.storing.erasures import Mark

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 
 from dashboard import terminal
-from dashboard.proof import persons
+from dashboard.desk import persons
 from landing.keeping import queues
 from lib import phones
 from logs.utils import StoreUnavailable
