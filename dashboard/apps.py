@@ -23,5 +23,5 @@ class StaffAdminConfig(admin_apps.AdminConfig):
     def ready(self) -> None:
         """Find the admin modules of both our applications, which are in their desk/."""
         super().ready()
-        modules = ("desk.admin", "desk.codes_admin", "desk.webhooks_admin")
+        modules = ("desk.admin", "desk.codes_admin", "desk.webhooks_admin", "desk.erasures_admin")
         autodiscover_modules(*modules, register_to=admin.site)

@@ -1,4 +1,4 @@
-"""Exports that were asked for in the admin, and their files; and the dead letters' place in the admin."""
+"""What staff ask for in the admin: exports with their files, and erasures; and the dead letters' place there."""
 
 from datetime import datetime, timedelta
 
@@ -83,6 +83,30 @@ class ExportChunk(models.Model):
 
     def __str__(self) -> str:
         return f"chunk {self.number} of export {self.export_id}"
+
+
+class ErasureRequest(models.Model):
+    """A person whom staff ask to erase. `manage.py erase --asked` does it: the web may delete nothing."""
+
+    # Empty once the person is erased.
+    phone_number = models.CharField(_("phone number"), max_length=11)
+    # A name and no key, as in Export.
+    requested_by = models.CharField(_("who"), max_length=150)
+    requested_at = models.DateTimeField(_("asked at"), db_default=Now())
+    erased_at = models.DateTimeField(_("erased at"), null=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("erasure"), _("erasures")
+        default_permissions = ()
+        permissions = [("erase_person", "Can erase a person")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["phone_number"], condition=models.Q(erased_at=None), name="erasure_asked_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{gettext('erasure')} {self.pk}"
 
 
 class DeadLetter(models.Model):

@@ -24,8 +24,7 @@ from courier.deliveries import Due, Result
 from courier.delivering import Caller, Deliverer
 from courier.models import Attempt, Delivery, Receiver
 from courier.webhooks import UnfitWebhooks, Webhook
-from dashboard.desk import doctor, trace
-from dashboard.proof import persons
+from dashboard.desk import doctor, persons, trace
 from landing.models import Event, Registration, StoredSubmission
 from landing.storing import erasures, places, registrations
 from landing.submission import Submission

@@ -28,6 +28,7 @@ from dashboard.desk import codes
 from dashboard.live import codes as live_codes
 from dashboard.live import copies, management_api, settings_drift
 from dashboard.live.copies import Copies
+from dashboard.models import ErasureRequest
 from landing.keeping import queues, redis_clients
 from landing.models import StoredSubmission
 from landing.page import branding
@@ -45,6 +46,8 @@ NO_COURIER = 60.0
 """Seconds after which an event should long have been taken."""
 PURGED_WITHIN = timedelta(days=2)
 """After what is due, the doctor waits so long for the daily purge."""
+LONGEST_ASKED = timedelta(days=1)
+"""How long an erasure may wait for the command that does it."""
 
 LOOKED_AT = 200
 FEWEST_VISITORS = 50
@@ -255,6 +258,16 @@ def _campaigns(part: str) -> Iterator[Finding]:
         yield Finding(part, "ok", f"{len(rows)}, {len(numbered)} with places")
 
 
+def _erasures(part: str) -> Iterator[Finding]:
+    """Those asked for in the admin, which a command does: does anybody run it?"""
+    waiting = ErasureRequest.objects.filter(erased_at=None)
+    if late := waiting.filter(requested_at__lt=now() - LONGEST_ASKED).count():
+        remedy = "Run `manage.py erase --asked` by cron."
+        yield Finding(part, "warning", f"{late} were asked for more than a day ago and are not done", remedy)
+        return
+    yield Finding(part, "ok", f"{waiting.count()} wait")
+
+
 def _codes(part: str) -> Iterator[Finding]:
     """Codes by SMS: whether anybody sends them, those who make and judge them have one key, and the old are deleted."""
     if late := forgetting.due(forgetting.KEPT + PURGED_WITHIN):
@@ -359,6 +372,7 @@ _CHECKS: list[tuple[str, Callable[[str], Iterator[Finding]]]] = [
     ("copies", _copies),
     ("visitors", _visitors),
     ("campaigns", _campaigns),
+    ("erasures", _erasures),
     ("codes", _codes),
     ("webhooks", _webhooks),
     ("spool", _spool),

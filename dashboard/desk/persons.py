@@ -6,11 +6,13 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
+from django.utils.translation import gettext_noop
+
 from confirmations import forgetting
 from courier.models import Delivery
 from dashboard.desk import dead_letters
 from dashboard.desk.dead_letters import Choice, Letter
-from dashboard.models import Export, ExportChunk
+from dashboard.models import ErasureRequest, Export, ExportChunk
 from landing.models import ErasedSubmission, ParkedLog, Registration, StoredSubmission
 from landing.storing import erasures
 from landing.storing.erasures import Mark
@@ -19,8 +21,19 @@ from lib.clock import now
 from logs import utils as logs
 
 STAYS = {
-    "the proxy's log": "addresses and tracking codes, no phone number; until it rotates",
-    "backups": "until they expire: after a restore run `manage.py erase --again FILE` with what `--list` printed",
+    gettext_noop("the proxy's log"): gettext_noop(
+        "addresses and tracking codes, no phone number; until it rotates"
+    ),
+    gettext_noop("backups"): gettext_noop(
+        "until they expire: after a restore run `manage.py erase --again FILE` with what `--list` printed"
+    ),
+    gettext_noop("receivers of webhooks"): gettext_noop("what they have got before: tell their owners"),
+    gettext_noop("copies of messages"): gettext_noop(
+        "for KEEP_DAYS, if that is set; they are not stored again"
+    ),
+    gettext_noop("downloaded exports"): gettext_noop(
+        "until they are deleted by hand: the audit log says who has them"
+    ),
 }
 """What an erasure does not reach, and until when."""
 
@@ -29,8 +42,8 @@ BATCH, LATELY = 5_000, timedelta(days=1)
 
 
 @dataclass
-class Erased:
-    """How much was erased, by store."""
+class Held:
+    """How much there is of a person, or was, by store."""
 
     registrations: int = 0
     submissions: int = 0
@@ -77,15 +90,33 @@ def tell(phone_number: str) -> dict[str, Any]:
             for raw in letter.registrations or []
             if _is_of(raw, phone_number)
         ],
+        "erasure_asked_at": list(
+            ErasureRequest.objects.filter(phone_number=phone_number).values_list("requested_at", flat=True)
+        ),
     }
 
 
-def erase(phone_number: str, mark: Mark) -> Erased:
+def count(phone_number: str, campaign: str, most_letters: int | None = None) -> Held:
+    """Return how much erase() would delete. campaign: a slug, "" for all.
+
+    most_letters: no more dead letters than so many are looked at, the oldest. Raises as erase() does.
+    """
+    registrations, submissions = erasures.found(phone_number, campaign)
+    return Held(
+        registrations=len(registrations),
+        submissions=len(submissions),
+        documents=len(logs.find_many([str(one) for one in submissions])),
+        exports=Export.objects.filter(state=Export.State.READY).count(),
+        dead_letters=0 if campaign else len(_letters_of(phone_number, most_letters)),
+    )
+
+
+def erase(phone_number: str, mark: Mark) -> Held:
     """Erase a person from every store. To repeat it is harmless.
 
     Raises NoSuchCampaign, StoreUnavailable, django.db.Error or one of queues.OUTAGES: then repeat it.
     """
-    erased = Erased(exports=forget_exports())
+    erased = Held(exports=forget_exports())
 
     def forget(registrations: list[int], submissions: list[UUID]) -> None:
         erased.registrations, erased.submissions = len(registrations), len(submissions)
@@ -99,10 +130,15 @@ def erase(phone_number: str, mark: Mark) -> Erased:
 
 
 def erase_again(phone_number: str, mark: Mark) -> int:
-    """Delete what a worker has written meanwhile, which stood between two stores. Raises as erase() does."""
+    """Delete what a worker has written meanwhile, which stood between two stores. Raises as erase() does.
+
+    Then nothing is left to do, so what staff asked in the admin is closed, and the number goes from there too.
+    """
     deleted = sweep()
     if not mark.campaign:
         deleted += _forget_letters(phone_number)
+        asked = ErasureRequest.objects.filter(phone_number=phone_number, erased_at=None)
+        asked.update(phone_number="", erased_at=now())
     return deleted
 
 
@@ -126,10 +162,10 @@ def forget_exports() -> int:
     return ready.update(state=Export.State.EXPIRED)
 
 
-def _letters_of(phone_number: str) -> list[Letter]:
+def _letters_of(phone_number: str, most: int | None = None) -> list[Letter]:
     return [
         letter
-        for letter in dead_letters.letters(Choice())
+        for letter in islice(dead_letters.letters(Choice()), most)
         if any(_is_of(raw, phone_number) for raw in letter.registrations or [])
     ]
 

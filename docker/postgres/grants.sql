@@ -46,6 +46,8 @@ GRANT SELECT (id, registration_id, opened_at, sent_at, first_sent_at, expires_at
 -- It asks for exports and sends their files.
 GRANT SELECT, INSERT ON dashboard_export TO breakwater_web;
 GRANT SELECT ON dashboard_exportchunk TO breakwater_web;
+-- Its admin asks for the erasure of a person. It deletes nobody: `manage.py erase --asked` does, as the toolbox.
+GRANT SELECT, INSERT ON dashboard_erasurerequest TO breakwater_web;
 -- Logging in to the admin: sessions, users and their groups, and the admin's own log.
 GRANT SELECT ON django_migrations, django_content_type, auth_permission TO breakwater_web;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
@@ -72,6 +74,7 @@ BEGIN
     GRANT SELECT, INSERT, DELETE ON landing_erasure, landing_erased TO breakwater_toolbox;
     GRANT SELECT, UPDATE (state) ON dashboard_export TO breakwater_toolbox;
     GRANT SELECT, DELETE ON dashboard_exportchunk TO breakwater_toolbox;
+    GRANT SELECT, UPDATE (phone_number, erased_at) ON dashboard_erasurerequest TO breakwater_toolbox;
     -- `purge` too, once they are old.
     GRANT DELETE ON confirmations_ask, confirmations_try TO breakwater_toolbox;
     GRANT SELECT (id, registration_id, expires_at), DELETE ON confirmations_challenge TO breakwater_toolbox;

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from argparse import ArgumentParser
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.db import Error as DatabaseError
 from campaigns.models import NoSuchCampaign
 from dashboard import terminal
 from dashboard.desk import persons
-from dashboard.desk.persons import Erased
+from dashboard.models import ErasureRequest
 from landing.keeping import queues
 from landing.storing import erasures
 from landing.storing.erasures import Mark
@@ -25,6 +26,7 @@ examples:
   manage.py erase 09123456789 --dry-run
   manage.py erase 09123456789 --yes
   manage.py erase 09123456789 --campaign nowruz
+  manage.py erase --asked --yes
   manage.py erase --list > erasures.jsonl
   manage.py erase --again erasures.jsonl --yes
 
@@ -32,6 +34,7 @@ It cannot be undone. Every registration of the number goes, with all that belong
 Redis, dead letters, and the files of all exports. What of it still waits in a queue, a spool or a backup is not stored
 any more, wherever it comes from. A later registration of the same person is new.
 
+--asked erases those whom staff asked to erase in the admin, which may delete nothing by itself: run it by cron.
 Keep what --list prints beside your backups (it names nobody), and after a restore run --again with it.
 
 exit codes: 0 done; 1 a value is wrong, or nobody said yes; 2 a server does not answer: run it again
@@ -59,6 +62,9 @@ class Command(terminal.ExplainedCommand):
             metavar="SECONDS",
             help="wait for what workers had in hand (60)",
         )
+        parser.add_argument(
+            "--asked", action="store_true", help="erase whom staff asked to erase in the admin"
+        )
         parser.add_argument("--list", action="store_true", help="print all erasures, a line of JSON each")
         parser.add_argument("--again", metavar="FILE", help="erase whom these lines mean, after a restore")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -66,13 +72,16 @@ class Command(terminal.ExplainedCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Do what was asked."""
         terminal.logs_to_stderr()
-        if bool(options["phone"]) + bool(options["list"]) + bool(options["again"]) != 1:
-            raise CommandError("Give a phone number, --list or --again FILE (see --help).")
+        if sum(bool(options[one]) for one in ("phone", "asked", "list", "again")) != 1:
+            raise CommandError("Give a phone number, --asked, --list or --again FILE (see --help).")
         try:
             if options["list"]:
                 self._list()
             elif options["again"]:
-                self._again(_marks_in(options["again"]), options)
+                self._erase_all(list(erasures.phones_of(_marks_in(options["again"]))), options)
+            elif options["asked"]:
+                asked = ErasureRequest.objects.filter(erased_at=None).order_by("pk")
+                self._erase_all([(one.phone_number, None) for one in asked], options)
             else:
                 self._erase(_phone(options["phone"]), options)
         except NoSuchCampaign as error:
@@ -85,10 +94,9 @@ class Command(terminal.ExplainedCommand):
             self.stdout.write(json.dumps(mark.to_line()))
 
     def _erase(self, phone_number: str, options: dict[str, Any]) -> None:
-        registrations, submissions = erasures.found(phone_number, options["campaign"])
-        there = {"registrations": len(registrations), "submissions": len(submissions)}
+        there = asdict(persons.count(phone_number, options["campaign"]))
         if options["dry_run"]:
-            self._say(there | {"erased": False}, options)
+            self._say(there | {"erased": False, "stays": persons.STAYS}, options)
             return
         masked = phones.mask(phone_number)
         if not (options["yes"] or _agrees(f"Erase {masked}: {there}? It cannot be undone. [y/N] ")):
@@ -96,21 +104,24 @@ class Command(terminal.ExplainedCommand):
         mark = erasures.mark_of(phone_number, options["campaign"])
         erased = persons.erase(phone_number, mark)
         more = self._settle([(phone_number, mark)], options["settle"])
-        self._say(_told(erased) | {"afterwards": more, "erased": True, "stays": persons.STAYS}, options)
+        self._say(asdict(erased) | {"afterwards": more, "erased": True, "stays": persons.STAYS}, options)
 
-    def _again(self, marks: list[Mark], options: dict[str, Any]) -> None:
-        known = list(erasures.phones_of(marks))
-        if options["dry_run"] or not known:
-            self._say({"people": len(known), "erased": False}, options)
+    def _erase_all(self, people: list[tuple[str, Mark | None]], options: dict[str, Any]) -> None:
+        """Erase people, each as of the mark, or as of now."""
+        if options["dry_run"] or not people:
+            self._say({"people": len(people), "erased": False}, options)
             return
-        if not (options["yes"] or _agrees(f"Erase {len(known)} people again? [y/N] ")):
+        if not (options["yes"] or _agrees(f"Erase {len(people)} people? It cannot be undone. [y/N] ")):
             raise CommandError("Nothing was erased.")
-        with terminal.progress("Erasing", len(known), self.stderr.write) as step:
-            for phone_number, mark in known:
+        done = []
+        with terminal.progress("Erasing", len(people), self.stderr.write) as step:
+            for phone_number, told in people:
+                mark = told or erasures.mark_of(phone_number, "")
                 persons.erase(phone_number, mark)
+                done.append((phone_number, mark))
                 step("one person")
-        self._settle(known, options["settle"])
-        self._say({"people": len(known), "erased": True}, options)
+        self._settle(done, options["settle"])
+        self._say({"people": len(people), "erased": True}, options)
 
     def _settle(self, done: list[tuple[str, Mark]], seconds: float) -> int:
         """Wait, and delete what a worker that stood between two stores has written late."""
@@ -152,8 +163,3 @@ def _agrees(question: str) -> bool:
     if not sys.stdin.isatty():
         raise CommandError("Say --yes, or run it on a terminal. --dry-run shows how much there is.")
     return input(question).strip().lower() in ("y", "yes")
-
-
-def _told(erased: Erased) -> dict[str, Any]:
-    names = ("registrations", "submissions", "documents", "exports", "dead_letters")
-    return {name: getattr(erased, name) for name in names}
