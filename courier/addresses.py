@@ -72,7 +72,7 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(f"{host} is not found") from error
         addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
         # One that is not allowed refuses them all: a name with both kinds was made to get past this.

@@ -22,6 +22,7 @@ PREFIX = "whsec_"
 LEAST_SECRET, LONGEST_SECRET = 24, 64
 """Bytes, as the standard has it."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+_URL = re.compile(r"https?://[!-~]+")
 _KEYS = {"name", "url", "secret", "secret_file", "campaigns"}
 _MAKE_ONE = f"Make one: echo {PREFIX}$(openssl rand -base64 32)"
 
@@ -87,9 +88,13 @@ def _webhook(table: Any, directory: Path) -> Webhook:
 
 
 def _url(url: Any) -> str:
-    parts = urlsplit(url) if isinstance(url, str) else None
-    is_whole = parts and parts.scheme in ("https", "http") and parts.hostname
-    if not (parts and is_whole and url.isascii() and url.isprintable() and " " not in url):
+    try:
+        parts = urlsplit(url if isinstance(url, str) and _URL.fullmatch(url) else "")
+        # Both raise ValueError: a port that is none, a label of a name that is empty or too long.
+        is_whole = parts.port != 0 and bool((parts.hostname or "").encode("idna"))
+    except ValueError:
+        parts, is_whole = urlsplit(""), False
+    if not is_whole:
         raise UnfitWebhooks("url is no address. Write it as https://crm.example/hooks/registrations")
     if parts.username or parts.password:
         raise UnfitWebhooks("url holds a password. The signature proves who sends: take it away.")

@@ -1,6 +1,7 @@
 """What servers that misbehave on demand share: a thread of their own, requests of HTTP/1.1, and a reset."""
 
 import asyncio
+import ssl
 import struct
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,7 +12,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextmanager
-def served(serve: Serve, port: int = 0) -> Iterator[str]:
+def served(serve: Serve, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Serve connections on 127.0.0.1 in a thread; give the address."""
     address, is_up, stop = "", threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
@@ -19,7 +20,7 @@ def served(serve: Serve, port: int = 0) -> Iterator[str]:
     async def run() -> None:
         nonlocal address
         loops.append(asyncio.get_running_loop())
-        server = await asyncio.start_server(serve, "127.0.0.1", port)
+        server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=tls)
         address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         is_up.set()
         await stop.wait()

@@ -3,10 +3,12 @@
 import asyncio
 import json
 import random
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from systemtests import loopback
@@ -102,9 +104,12 @@ class Receiver:
 
 
 @contextmanager
-def running(port: int = 0) -> Iterator[Receiver]:
-    """Run a receiver on 127.0.0.1 in a thread."""
-    receiver = Receiver()
-    with loopback.served(receiver.serve, port) as address:
+def running(port: int = 0, certificate: tuple[Path, Path] | None = None) -> Iterator[Receiver]:
+    """Run a receiver on 127.0.0.1 in a thread. certificate: its file and that of its key, to speak TLS."""
+    receiver, tls = Receiver(), None
+    if certificate:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(*certificate)
+    with loopback.served(receiver.serve, port, tls) as address:
         receiver.url = f"{address}/hook"
         yield receiver

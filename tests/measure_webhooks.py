@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ PEOPLE, REPEATS, KILLS = 10_000, 2_000, 5
 CHANCES = {500: 0.3, "hang": 0.1, "reset": 0.05}
 WORKERS, BATCH, BATCHES, ROUNDS = 2, 500, 40, 5
 LONGEST = 1_800.0
+SPAWN = get_context("spawn")
+"""Not forked: two processes would share a connection."""
 SECRETS = ["whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2)]
 
 
@@ -90,7 +93,7 @@ def away(receiver: Receiver) -> None:
     """Compare the store rate with a receiver that answers nothing with that of one that nobody calls."""
     receiver.mode = "hang"
     rates: dict[str, list[float]] = {"no courier": [], "receiver away": []}
-    with ProcessPoolExecutor(WORKERS, initializer=_begin) as pool:
+    with ProcessPoolExecutor(WORKERS, SPAWN, initializer=_begin) as pool:
         process = start_courier()
         subscribed()
         for number in range(ROUNDS + 1):
@@ -118,7 +121,7 @@ def store(_: Receiver) -> None:
 
     rates: dict[str, list[float]] = {"nobody subscribed": [], "another campaign": [], "this campaign": []}
     listed = webhooks.load(os.environ["LANDING_DIR"])
-    with ProcessPoolExecutor(WORKERS, initializer=_begin) as pool:
+    with ProcessPoolExecutor(WORKERS, SPAWN, initializer=_begin) as pool:
         for number in range(ROUNDS + 1):
             for name, found in rates.items():
                 deliveries.subscribe([] if name == "nobody subscribed" else listed)

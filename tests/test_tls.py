@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.authority import self_signed
 from tests.tls_proxy import SERVERS
 
 # Says a word to each server through the product's own clients, and prints which of them answered.
@@ -57,23 +58,7 @@ ALL = ("publisher", "worker", "redis", "postgresql", "mongodb")
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A certificate for `localhost` that is its own authority, and its key."""
-    folder = tmp_path_factory.mktemp("authority")
-    certificate, key = folder / "ca.pem", folder / "key.pem"
-    made = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    made += ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
-    subprocess.run(made, check=True, capture_output=True)
-    return certificate, key
+    return self_signed(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
