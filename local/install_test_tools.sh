@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what only the tests need, unless it is there: browsers with their drivers, Prometheus, PgBouncer.
+# Install what only the tests need, unless it is there: browsers with their drivers, Prometheus, PgBouncer, rsyslog.
 set -eu
 
 have() { command -v "$1" >/dev/null; }
@@ -10,8 +10,10 @@ if [ "$(uname)" = Darwin ]; then # where the other engines are not tested
     exit 1
 fi
 if have chromedriver && have chromium && have firefox-esr && have WebKitWebDriver && have Xvfb && have prometheus &&
-    { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; }; then
+    { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; } && [ -x /usr/sbin/rsyslogd ] &&
+    [ -e "$(dpkg -L rsyslog-elasticsearch 2>/dev/null | grep omelasticsearch.so)" ]; then
     exit 0
 fi
 # Xvfb: WebKitGTK's browser needs a screen.
-exec "$(dirname "$0")/install_packages.sh" chromium chromium-driver firefox-esr webkit2gtk-driver xvfb prometheus pgbouncer
+exec "$(dirname "$0")/install_packages.sh" chromium chromium-driver firefox-esr webkit2gtk-driver xvfb prometheus pgbouncer \
+    rsyslog rsyslog-elasticsearch

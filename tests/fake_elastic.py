@@ -16,18 +16,20 @@ class Index:
 
     def __init__(self) -> None:
         self.documents: dict[str, dict[str, Any]] = {}
+        self.refused: list[str] = []
         self.is_made = False
         self.refuses = 400
         self.lock = threading.Lock()
 
     def answer(self, method: str, path: str, body: str) -> tuple[int, Any]:
-        act = path.rpartition("/")[2]
+        act = path.partition("?")[0].rpartition("/")[2]
         with self.lock:
             if method == "HEAD":
                 return (200 if self.is_made else 404), {}
             self.is_made = self.is_made or method == "PUT"
             if act == "_bulk":
-                return 200, {"items": list(self._bulk(body.splitlines()))}
+                items = list(self._bulk(body.splitlines()))
+                return 200, {"items": items, "errors": any("error" in one.get("create", {}) for one in items)}
             if act == "_mget":
                 return 200, {"docs": [self._got(one) for one in json.loads(body)["ids"]]}
             if act == "_search":
@@ -49,12 +51,18 @@ class Index:
                     "delete": {"status": 200 if gone else 404, "result": "deleted" if gone else "not_found"}
                 }
                 continue
-            document = json.loads(lines.pop(0))
-            if document.get("referrer") == "refused":
-                yield {"create": {"status": self.refuses, "error": "refused"}}
-                continue
-            yield {"create": {"status": 409 if one in self.documents else 201}}
-            self.documents.setdefault(one, document)
+            yield {"create": {"_id": one, **self._created(one, told, json.loads(lines.pop(0)))}}
+
+    def _created(self, one: str, told: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+        if "_type" in told or "_id" in document:
+            return {"status": 400, "error": {"type": "illegal_argument_exception", "reason": "metadata"}}
+        if document.get("referrer") == "refused":
+            self.refused.append(one)
+            return {"status": self.refuses, "error": {"type": "mapper_exception", "reason": "refused"}}
+        if one in self.documents:
+            return {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "there"}}
+        self.documents[one] = document
+        return {"status": 201}
 
     def _search(self, question: dict[str, Any]) -> list[dict[str, Any]]:
         window = question["query"].get("range", {}).get("accepted_at", {})
@@ -70,8 +78,8 @@ class Index:
 
 
 @contextmanager
-def running() -> Iterator[tuple[str, Index]]:
-    """Serve an index; give its address and the index."""
+def running(port: int = 0) -> Iterator[tuple[str, Index]]:
+    """Serve an index, at a free port if none is told; give its address and the index."""
     index = Index()
 
     class Handler(BaseHTTPRequestHandler):
@@ -91,7 +99,7 @@ def running() -> Iterator[tuple[str, Index]]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
