@@ -47,7 +47,7 @@ def compose(folder: Path, *roles: str, without: str = "") -> Any:
         "docker-compose.yml",
     ]
     for role in roles:
-        command += ["-f", f"docker/ha/{role}.yml"]
+        command += ["-f", f"docker/{role}.yml" if role == "without-mongodb" else f"docker/ha/{role}.yml"]
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "ENV_FILE": str(env_file)}
     return subprocess.run(
         [*command, "config", "--format", "json"], env=environment, capture_output=True, text=True, check=False
@@ -76,6 +76,14 @@ def published(service: Any) -> Any:
 def test_what_runs_on_a_machine_waits_for_no_server_of_another(tmp_path: Path, role: str, names: Any) -> None:
     merged = services(tmp_path, role)
     assert [name for name in names if merged[name].get("depends_on")] == []
+
+
+def test_without_mongodb_it_is_not_started_and_postgresql_has_the_request_log(tmp_path: Path) -> None:
+    merged = services(tmp_path, "without-mongodb")
+    assert "mongodb" not in merged
+    assert "mongodb" not in merged["worker"]["depends_on"]
+    for name in ("web", "worker", "migrate", "toolbox"):
+        assert merged[name]["environment"]["LOGS_STORE"] == "logs.postgresql.PostgresStore"
 
 
 def test_the_broker_s_and_the_web_s_ports_are_on_the_private_address_alone(tmp_path: Path) -> None:

@@ -584,6 +584,33 @@ def test_a_job_brings_the_spool_of_a_lost_web_to_rabbitmq() -> None:
     assert not service["spec"]["selector"].items() <= job["spec"]["template"]["metadata"]["labels"].items()
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_without_mongodb_nothing_knows_of_one_and_postgresql_has_the_request_log(case: Any) -> None:
+    rendered = render(case, 'mongodb={"enabled": false, "create": false, "host": "", "peers": []}')
+    assert "mongodb" not in json.dumps(rendered).lower()
+    (settings,) = [one["data"] for one in rendered if one["metadata"]["name"].endswith("-settings")]
+    assert settings["LOGS_STORE"] == "logs.postgresql.PostgresStore"
+
+
+def test_without_mongodb_another_store_may_be_named_and_mongodb_may_not() -> None:
+    chosen = 'settings={"LOGS_STORE": "logs.elastic.ElasticStore"}'
+    rendered = render("small", 'mongodb={"enabled": false}', chosen)
+    (settings,) = [one["data"] for one in rendered if one["metadata"]["name"].endswith("-settings")]
+    assert settings["LOGS_STORE"] == "logs.elastic.ElasticStore"
+    wrong = ("--set-json", 'settings={"LOGS_STORE": "logs.stores.MongoStore"}')
+    done = helm(
+        "template",
+        "bw",
+        CHART,
+        "-f",
+        CHART / "ci/small-values.yaml",
+        "--set",
+        "mongodb.enabled=false",
+        *wrong,
+    )
+    assert "settings.LOGS_STORE is MongoDB" in done.stderr
+
+
 # Wrong values are said
 
 WRONG = {
@@ -602,6 +629,7 @@ WRONG = {
     'settings={"POSTGRES_PASSWORD": "x"}': "belongs into the Secret",
     'settings={"POSTGRES_HOST": "x"}': "decided by another value",
     'settings={"lower": "x"}': "lower",
+    'mongodb={"enabled": false, "create": true}': "mongodb.create is on, and mongodb.enabled is off",
     "rabbitmq.replicas=2": "rabbitmq.replicas",
     'web.spool.size="much"': "web.spool.size",
     "web.proceses=3": "proceses",

@@ -10,8 +10,12 @@ RABBITMQ_VHOST: {{ .Values.rabbitmq.vhost | quote }}
 RABBITMQ_MANAGEMENT_URL: {{ include "breakwater.managementUrls" . | quote }}
 REDIS_HOST: {{ include "breakwater.host" (list . "redis") | quote }}
 REDIS_PORT: {{ .Values.redis.port | quote }}
+{{- if .Values.mongodb.enabled }}
 MONGODB_HOST: {{ include "breakwater.host" (list . "mongodb") | quote }}
 MONGODB_PORT: {{ .Values.mongodb.port | quote }}
+{{- else if not .Values.settings.LOGS_STORE }}
+LOGS_STORE: logs.postgresql.PostgresStore
+{{- end }}
 FLOWER_URL: {{ printf "http://%s-flower:5555" (include "breakwater.fullname" .) | quote }}
 SPOOL_DIR: {{ include "breakwater.spoolDir" . | quote }}
 {{- /* localhost: `kubectl port-forward`. The Ingress lets no visitor come by that name. */}}
@@ -25,11 +29,11 @@ TRUSTED_PROXIES: {{ join "," .Values.trustedProxies | quote }}
 {{- /* Who each process is, and which secrets it is handed: the same as in docker-compose.yml. */ -}}
 {{- define "breakwater.logins" -}}
 web:
-  users: {POSTGRES_USER: breakwater_web, RABBITMQ_USER: web, REDIS_USER: web, MONGODB_USER: web}
-  files: {SECRET_KEY: secret_key, POSTGRES_PASSWORD: postgres_web, RABBITMQ_PASSWORD: rabbitmq_web, REDIS_PASSWORD: redis_web, MONGODB_PASSWORD: mongodb_web}
+  users: {POSTGRES_USER: breakwater_web, RABBITMQ_USER: web, REDIS_USER: web{{ if .Values.mongodb.enabled }}, MONGODB_USER: web{{ end }}}
+  files: {SECRET_KEY: secret_key, POSTGRES_PASSWORD: postgres_web, RABBITMQ_PASSWORD: rabbitmq_web, REDIS_PASSWORD: redis_web{{ if .Values.mongodb.enabled }}, MONGODB_PASSWORD: mongodb_web{{ end }}}
 worker:
-  users: {POSTGRES_USER: breakwater_worker, RABBITMQ_USER: worker, REDIS_USER: worker, MONGODB_USER: worker}
-  files: {SECRET_KEY: secret_key, POSTGRES_PASSWORD: postgres_worker, RABBITMQ_PASSWORD: rabbitmq_worker, REDIS_PASSWORD: redis_worker, MONGODB_PASSWORD: mongodb_worker{{ if .Values.courier.enabled }}, CODE_KEY: code_key{{ end }}}
+  users: {POSTGRES_USER: breakwater_worker, RABBITMQ_USER: worker, REDIS_USER: worker{{ if .Values.mongodb.enabled }}, MONGODB_USER: worker{{ end }}}
+  files: {SECRET_KEY: secret_key, POSTGRES_PASSWORD: postgres_worker, RABBITMQ_PASSWORD: rabbitmq_worker, REDIS_PASSWORD: redis_worker{{ if .Values.mongodb.enabled }}, MONGODB_PASSWORD: mongodb_worker{{ end }}{{ if .Values.courier.enabled }}, CODE_KEY: code_key{{ end }}}
 {{- if .Values.courier.enabled }}
 courier:
   users: {POSTGRES_USER: breakwater_courier, REDIS_USER: courier}
@@ -42,20 +46,20 @@ flower:
   users: {RABBITMQ_USER: flower, REDIS_USER: flower}
   files: {SECRET_KEY: secret_key, RABBITMQ_PASSWORD: rabbitmq_flower, REDIS_PASSWORD: redis_flower, FLOWER_PASSWORD: flower_password}
 toolbox:
-  users: {POSTGRES_USER: breakwater_toolbox, RABBITMQ_USER: toolbox, REDIS_USER: toolbox, MONGODB_USER: toolbox}
-  files: {SECRET_KEY: secret_key, POSTGRES_PASSWORD: postgres_toolbox, RABBITMQ_PASSWORD: rabbitmq_toolbox, REDIS_PASSWORD: redis_toolbox, MONGODB_PASSWORD: mongodb_toolbox}
+  users: {POSTGRES_USER: breakwater_toolbox, RABBITMQ_USER: toolbox, REDIS_USER: toolbox{{ if .Values.mongodb.enabled }}, MONGODB_USER: toolbox{{ end }}}
+  files: {SECRET_KEY: secret_key, POSTGRES_PASSWORD: postgres_toolbox, RABBITMQ_PASSWORD: rabbitmq_toolbox, REDIS_PASSWORD: redis_toolbox{{ if .Values.mongodb.enabled }}, MONGODB_PASSWORD: mongodb_toolbox{{ end }}}
 {{- end -}}
 
 {{- /* Which servers each process talks to. */ -}}
 {{- define "breakwater.servers" -}}
-web: [postgresql, rabbitmq, management, redis, mongodb]
-worker: [postgresql, rabbitmq, redis, mongodb]
+web: [postgresql, rabbitmq, management, redis{{ if .Values.mongodb.enabled }}, mongodb{{ end }}]
+worker: [postgresql, rabbitmq, redis{{ if .Values.mongodb.enabled }}, mongodb{{ end }}]
 {{- if .Values.courier.enabled }}
 courier: [postgresql, redis]
 {{- end }}
 migrate: [postgresql, rabbitmq]
 flower: [rabbitmq, management, redis]
-toolbox: [postgresql, rabbitmq, management, redis, mongodb]
+toolbox: [postgresql, rabbitmq, management, redis{{ if .Values.mongodb.enabled }}, mongodb{{ end }}]
 {{- if .Values.rescue.claim }}
 rescue: [rabbitmq]
 {{- end }}

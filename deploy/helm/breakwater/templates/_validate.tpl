@@ -28,7 +28,15 @@
 {{- end -}}
 {{- end -}}
 
-{{- range $server := list "postgresql" "rabbitmq" "redis" "mongodb" -}}
+{{- $servers := list "postgresql" "rabbitmq" "redis" -}}
+{{- if $values.mongodb.enabled -}}
+{{- $servers = append $servers "mongodb" -}}
+{{- else if $values.mongodb.create -}}
+{{- $faults = append $faults "mongodb.create is on, and mongodb.enabled is off. Set one of them." -}}
+{{- else if hasSuffix ".MongoStore" (toString $values.settings.LOGS_STORE) -}}
+{{- $faults = append $faults "settings.LOGS_STORE is MongoDB, and mongodb.enabled is off. Name another store, or none." -}}
+{{- end -}}
+{{- range $server := $servers -}}
 {{- $one := index $values $server -}}
 {{- if not $one.create -}}
 {{- if not $one.host -}}
@@ -51,6 +59,7 @@
 
 {{- $own := include "breakwater.settings" (merge (dict "Values" (merge (dict "settings" dict) (omit $values "settings"))) (omit . "Values")) | fromYaml | keys -}}
 {{- $own = concat $own (list "PORT" "BIND" "WEB_CONCURRENCY" "WORKER_CONCURRENCY" "WORKER_POOL" "FLOWER_ADDRESS" "FLOWER_PORT" "FLOWER_USER") -}}
+{{- $own = without $own "LOGS_STORE" -}}
 {{- range $name, $value := $values.settings -}}
 {{- if has $name $own -}}
 {{- $faults = append $faults (printf "settings.%s is decided by another value of this chart (values.yaml)." $name) -}}
