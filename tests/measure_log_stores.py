@@ -34,7 +34,8 @@ def main(count: int) -> int:
 
 def measure(store: Any, count: int) -> bool:
     """Give a store so many documents, each batch twice; print the figures, and return whether each is there once."""
-    started, given = time.monotonic(), set()
+    given: set[str] = set()
+    started = time.monotonic()
     while len(given) < count:
         batch = [
             {"_id": str(uuid4()), "ip_address": "192.0.2.1", "referrer": "", "accepted_at": datetime.now(UTC)}
