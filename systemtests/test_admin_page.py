@@ -98,6 +98,27 @@ def test_an_export_is_written_in_the_background_and_downloaded(admin: Any, tmp_p
     assert admin.complaints() == []
 
 
+def test_a_person_is_erased_by_typing_the_number_twice_in_each_language_and_on_a_phone(admin: Any) -> None:
+    phone = new_phone()
+    admin.stack.registered(phone)
+    for width in (390, 1280):
+        admin.browser.set_window_size(width, 900)
+        before = admin.open("/admin/dashboard/erasurerequest/add/").language()
+        admin.click("#language-form button")
+        eventually(lambda before=before: admin.language() != before)
+        admin.open("/admin/dashboard/erasurerequest/add/").type("#id_phone_number", phone)
+        admin.click("form.erase button")
+        eventually(lambda: admin.all("#id_again"))
+        assert phone not in admin.text()
+        assert admin.browser.execute_script("return document.body.scrollWidth <= window.innerWidth")
+    admin.type("#id_again", phone).click("form.erase button")
+    eventually(lambda: admin.all(".messagelist .success"))
+    assert admin.complaints() == []
+    done = admin.stack.manage("erase", "--asked", "--yes", "--settle", "0")
+    assert done.returncode == 0, done.stderr
+    assert admin.stack.submissions_of(phone) == 0
+
+
 def test_the_qr_code_of_a_second_factor_is_shown_in_both_languages_and_nothing_is_blocked(admin: Any) -> None:
     admin.open("/admin/second-factor/own/")
     first = admin.language()
