@@ -85,6 +85,13 @@ class Submission:
             raise MalformedSubmission("request id or time") from None
 
 
+def slug_in(raw: object) -> str:
+    """Return the slug of the campaign that a raw registration is for, "" if it is none. Six texts are of the default one."""
+    if not isinstance(raw, list) or len(raw) < 6:
+        return ""
+    return DEFAULT if len(raw) == 6 else str(raw[6])
+
+
 def _campaign_of(slug: object, details: object) -> dict[str, Any]:
     if not (isinstance(slug, str) and SLUG.fullmatch(slug)):
         raise MalformedSubmission("campaign")

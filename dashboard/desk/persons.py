@@ -16,6 +16,7 @@ from dashboard.models import ErasureRequest, Export, ExportChunk
 from landing.models import ErasedSubmission, ParkedLog, Registration, StoredSubmission
 from landing.storing import erasures
 from landing.storing.erasures import Mark
+from landing.submission import slug_in
 from lib import phones
 from lib.clock import now
 from logs import utils as logs
@@ -86,9 +87,9 @@ def tell(phone_number: str) -> dict[str, Any]:
         ),
         "dead_letters": [
             raw
-            for letter in _letters_of(phone_number)
+            for letter in _letters_of(phone_number, "")
             for raw in letter.registrations or []
-            if _is_of(raw, phone_number)
+            if _is_of(raw, phone_number, "")
         ],
         "erasure_asked_at": list(
             ErasureRequest.objects.filter(phone_number=phone_number).values_list("requested_at", flat=True)
@@ -107,7 +108,7 @@ def count(phone_number: str, campaign: str, most_letters: int | None = None) -> 
         submissions=len(submissions),
         documents=len(logs.find_many([str(one) for one in submissions])),
         exports=Export.objects.filter(state=Export.State.READY).count(),
-        dead_letters=0 if campaign else len(_letters_of(phone_number, most_letters)),
+        dead_letters=len(_letters_of(phone_number, campaign, most_letters)),
     )
 
 
@@ -124,8 +125,7 @@ def erase(phone_number: str, mark: Mark) -> Held:
 
     erasures.erase(phone_number, mark, forget)
     erased.documents = sweep()
-    if not mark.campaign:
-        erased.dead_letters = _forget_letters(phone_number)
+    erased.dead_letters = _forget_letters(phone_number, mark.campaign)
     return erased
 
 
@@ -134,9 +134,8 @@ def erase_again(phone_number: str, mark: Mark) -> int:
 
     Then nothing is left to do, so what staff asked in the admin is closed, and the number goes from there too.
     """
-    deleted = sweep()
+    deleted = sweep() + _forget_letters(phone_number, mark.campaign)
     if not mark.campaign:
-        deleted += _forget_letters(phone_number)
         asked = ErasureRequest.objects.filter(phone_number=phone_number, erased_at=None)
         asked.update(phone_number="", erased_at=now())
     return deleted
@@ -162,17 +161,17 @@ def forget_exports() -> int:
     return ready.update(state=Export.State.EXPIRED)
 
 
-def _letters_of(phone_number: str, most: int | None = None) -> list[Letter]:
+def _letters_of(phone_number: str, campaign: str, most: int | None = None) -> list[Letter]:
     return [
         letter
         for letter in islice(dead_letters.letters(Choice()), most)
-        if any(_is_of(raw, phone_number) for raw in letter.registrations or [])
+        if any(_is_of(raw, phone_number, campaign) for raw in letter.registrations or [])
     ]
 
 
-def _forget_letters(phone_number: str) -> int:
+def _forget_letters(phone_number: str, campaign: str) -> int:
     """Discard a person's dead letters; a batch with others is sent again, each alone, and the person's is not stored."""
-    letters = _letters_of(phone_number)
+    letters = _letters_of(phone_number, campaign)
     alone = {one.key for one in letters if len(one.registrations or []) == 1}
     mixed = frozenset(one.key for one in letters) - alone
     if alone:
@@ -182,9 +181,9 @@ def _forget_letters(phone_number: str) -> int:
     return len(letters)
 
 
-def _is_of(raw: Any, phone_number: str) -> bool:
+def _is_of(raw: Any, phone_number: str, campaign: str) -> bool:
     try:
-        return phones.normalise(raw[0]) == phone_number
+        return phones.normalise(raw[0]) == phone_number and campaign in ("", slug_in(raw))
     except (phones.InvalidPhone, TypeError, IndexError, KeyError):
         return False
 

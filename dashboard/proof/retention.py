@@ -4,13 +4,13 @@ How many registrations it was stays known, and so does what codes have cost.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from campaigns.models import CampaignRow
 from confirmations import forgetting
 from dashboard.desk import dead_letters, persons
 from dashboard.desk.dead_letters import Choice
 from landing.storing import erasures
+from landing.submission import slug_in
 
 BATCH = 5_000
 """Registrations in one transaction, or questions for codes."""
@@ -51,11 +51,7 @@ def _forget_letters(slug: str) -> None:
     keys = {
         letter.key
         for letter in dead_letters.letters(Choice())
-        if letter.registrations and all(_is_in(raw, slug) for raw in letter.registrations)
+        if letter.registrations and all(slug_in(raw) == slug for raw in letter.registrations)
     }
     if keys:
         dead_letters.discard(keys, "the campaign's time is over")
-
-
-def _is_in(raw: Any, slug: str) -> bool:
-    return isinstance(raw, list) and len(raw) == 8 and raw[6] == slug
