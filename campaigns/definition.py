@@ -29,7 +29,7 @@ MOST_CHARACTERS = 2_000
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 """Of a field."""
-_TAKEN = frozenset({"phone_number", "consent", "source", "key"})
+_TAKEN = frozenset({"phone_number", "consent", "source", "key", "proof"})
 VERSION = re.compile(r"[0-9a-f]{12}")
 """Of a consent text."""
 LONGEST_LINE = 1_000_000_000

@@ -26,6 +26,7 @@ class Submission:
 
     phone_number: canonical, 0 and ten digits. request_id: a UUID, which is the task_id too.
     accepted_at: UTC. campaign: its slug. details: its fields, consent and source, as Campaign.details() returns them.
+    has_proof: a right proof of work came with it (landing/keeping/proofs.py). Nobody needs to know after the 202.
     """
 
     phone_number: str
@@ -36,6 +37,7 @@ class Submission:
     accepted_at: datetime
     campaign: str = DEFAULT
     details: Mapping[str, Any] = field(default_factory=lambda: NO_DETAILS)
+    has_proof: bool = field(default=False, compare=False)
 
     def to_wire(self) -> list[Any]:
         """Return six texts as JSON can carry them, and the campaign with its details if there is more to say.

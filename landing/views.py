@@ -24,7 +24,7 @@ from landing.door.serializers import (
     RegistrationSerializer,
     StatusSerializer,
 )
-from landing.keeping import intake
+from landing.keeping import intake, proofs
 from landing.keeping.refusals import TooManyRequests, Unavailable
 from landing.page import branding, confirming, rendering
 from landing.storing import backlog, lines
@@ -109,15 +109,17 @@ def submission_from(
     key = request.headers.get("Idempotency-Key", "") or form_key
     if len(key) > receipts.LONGEST_KEY:
         raise problems.Refused("invalid_idempotency_key")
+    request_id = receipts.request_id_for(key, phone_number, campaign.slug)
     return Submission(
         phone_number=phone_number,
-        request_id=receipts.request_id_for(key, phone_number, campaign.slug),
+        request_id=request_id,
         ip_address=senders.ip_of(request),
         referrer=_header(request, "Referer"),
         user_agent=_header(request, "User-Agent"),
         accepted_at=time,
         campaign=campaign.slug,
         details=details,
+        has_proof=proofs.has_proof(sent, request_id),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from landing.keeping import intake
 from landing.page import branding, rendering
 from landing.storing import backlog, lines, task_states
 from landing.submission import Submission
+from lib import proof_of_work
 from tests.campaign_files import NOWRUZ, landing_dir
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,6 +52,24 @@ def body_of(members: dict[str, Any]) -> bytes:
 texts = st.sampled_from(
     ["", " علي ", "a@b.example", "a@b", "tehran", "x" * 61, "x" * 300, "a\0b", "a\u200cb", "yes"]
 )
+KEY = "k"
+
+
+def right_proof(slug: str) -> str:
+    """A proof of no bits for the first of phone_spellings, sent with KEY, which is right for as long as the tests run."""
+    request_id = receipts.request_id_for(KEY, "09123456789", slug)
+    with patch.object(proof_of_work, "LIFE", 86_400):
+        return f"{proof_of_work.challenge(django_settings.SECRET_KEY.encode(), request_id, 0)}.0"
+
+
+proofs = st.sampled_from(
+    [
+        *(right_proof(slug) for slug in ("default", "nowruz", "gala")),
+        f"{'0' * 40}.1",
+        f"{'0' * 40}.۱",
+        "9" * 9000,
+    ]
+)
 registrations = st.fixed_dictionaries(
     {"phone_number": phone_spellings},
     optional=dict.fromkeys(("name", "email", "news", "consent"), texts | json_values)
@@ -57,6 +77,7 @@ registrations = st.fixed_dictionaries(
         "city": st.sampled_from(["tehran", "isfahan", "", None, 3, "shiraz"]),
         "consent": st.sampled_from([True, False, "yes", "0123456789ab", "x", None]),
         "source": st.sampled_from([{"utm_source": "sms", "x": 1}, {"gclid": "y" * 300}, [], "x", None]),
+        "proof": proofs | json_values,
     },
 )
 bodies = st.one_of(
@@ -106,7 +127,7 @@ headers = st.fixed_dictionaries(
         ),
         b"referer": header_bytes,
         b"user-agent": header_bytes,
-        b"idempotency-key": header_bytes | st.just(b"k" * 256),
+        b"idempotency-key": header_bytes | st.sampled_from([KEY.encode(), b"k" * 256]),
         b"content-encoding": st.sampled_from([b"gzip", b"identity"]),
         b"x-forwarded-for": st.sampled_from([b"192.0.2.7", b"1.1.1.1, 10.0.0.1", b"[2001:db8::1]:443", b"x"]),
         b"x-http-method-override": st.just(b"DELETE"),
@@ -175,6 +196,16 @@ def accepted() -> Any:
         "headers": [*PLAIN.items(), (b"idempotency-key", b"\xd8")],
         "twice": None,
         "body": b'{"phone_number":"09123456789"}',
+        "cut": 7,
+        "query": b"",
+        "method": "POST",
+    }
+)
+@example(
+    request={
+        "headers": [*PLAIN.items(), (b"idempotency-key", KEY.encode())],
+        "twice": None,
+        "body": body_of({"phone_number": "09123456789", "proof": right_proof("default")}),
         "cut": 7,
         "query": b"",
         "method": "POST",
@@ -317,6 +348,7 @@ def facts(submission: Submission) -> Any:
         submission.user_agent,
         submission.campaign,
         submission.details,
+        submission.has_proof,
         submission.request_id if submission.request_id[14] == "8" else "new",
     )
 

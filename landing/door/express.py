@@ -20,7 +20,7 @@ from django.conf import settings
 from campaigns.definition import Campaign, Shut
 from landing.door import plain_http, problems, receipts, registering, status
 from landing.door.plain_http import Answer, Headers
-from landing.keeping import intake
+from landing.keeping import intake, proofs
 from landing.storing import backlog
 from landing.storing.task_states import Known, State
 from landing.submission import Submission
@@ -84,9 +84,10 @@ def register(
     key = plain.get(b"idempotency-key", b"")
     if len(key) > receipts.LONGEST_KEY:
         return None
+    request_id = receipts.request_id_for(key.decode("latin-1"), phone_number, campaign.slug)
     submission = Submission(
         phone_number=phone_number,
-        request_id=receipts.request_id_for(key.decode("latin-1"), phone_number, campaign.slug),
+        request_id=request_id,
         ip_address=client_ip(
             peer, plain.get(b"x-forwarded-for", b"").decode("latin-1"), settings.TRUSTED_PROXIES
         ),
@@ -95,6 +96,7 @@ def register(
         accepted_at=time,
         campaign=campaign.slug,
         details=details,
+        has_proof=proofs.has_proof(sent, request_id),
     )
     kept = intake.current().accept(submission)
     return Pending(kept, plain, lambda _: _receipt(submission.request_id, plain))

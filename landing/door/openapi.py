@@ -20,6 +20,8 @@ from landing.door.serializers import (
     RegistrationSerializer,
     StatusSerializer,
 )
+from landing.keeping.proofs import Challenge
+from landing.keeping.refusals import TooManyRequests
 from lib.phones import InvalidPhone
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -47,7 +49,8 @@ WHEN = {
     "erased": "The registration was erased, as its sender has asked.",
     "too_large": "The body is larger than 16 KB.",
     "unsupported_media_type": "The body is neither JSON nor a form, or it is compressed.",
-    "rate_limited": "The address has used up its share. `Retry-After` says when there is room for one more.",
+    "rate_limited": "The address has used up its share. `Retry-After` says when there is room for one more. With a proof of "
+    "work, the answer to `challenge`, it need not wait.",
     "too_many_codes": "The address has asked for too many codes. `Retry-After` says when it may ask again.",
     "too_many_tries": "Too many codes were typed for this registration. `Retry-After` says when to go on.",
     "internal": "A fault of ours. Nothing was promised.",
@@ -160,6 +163,7 @@ def errors(codes: tuple[str, ...]) -> dict[Any, OpenApiResponse]:
 
 _CITY = Field("city", "choice", is_required=True, longest=60, choices=(), labels={"fa": "شهر", "en": "City"})
 _ERRORS: dict[str, Exception] = {
+    "rate_limited": TooManyRequests(7, Challenge("697c9e7810" + 15 * "c4", 16)),
     "invalid_fields": InvalidFields([(_CITY, "required")]),
     "invalid_code": problems.Refused("invalid_code", reason="too_short"),
     "not_open_yet": Shut("not_open_yet", datetime(2026, 12, 11, 6, 30, tzinfo=UTC)),

@@ -196,6 +196,8 @@ def body(
     if errors := _errors(error, texts, language):
         # A form that shows one sentence shows the first.
         problem |= {"detail": errors[0]["detail"], "errors": errors}
+    if isinstance(error, TooManyRequests):
+        problem["challenge"] = error.challenge._asdict()
     if isinstance(error, Shut) and error.opens:
         problem["opens_at"] = error.opens.isoformat()
     return problem

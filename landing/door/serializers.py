@@ -29,6 +29,11 @@ class RegistrationSerializer(serializers.Serializer[Any]):
     phone_number = PhoneField(
         help_text="11 digits from 0; +98, Persian digits, spaces, hyphens, dots and brackets are fine."
     )
+    proof = serializers.CharField(
+        required=False,
+        help_text="With a repeat after a 429: the `text` of its `challenge`, a dot and a decimal counter, so that the SHA-256 of "
+        "this text begins with `bits` zero bits. Send the same `Idempotency-Key`. A wrong proof is as none.",
+    )
 
 
 @extend_schema_field({"oneOf": [{"type": "boolean"}, {"type": "string", "pattern": "^[0-9a-f]{12}$"}]})
@@ -112,6 +117,17 @@ class FieldErrorSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
+class ChallengeSerializer(serializers.Serializer[Any]):
+    """A proof of work that lets the refused registration in."""
+
+    text = serializers.RegexField(
+        "^[0-9a-f]{40}$", help_text="Good for 120 seconds, and for this registration only."
+    )
+    bits = serializers.IntegerField(
+        min_value=16, max_value=22, help_text="Zero bits that the proof's SHA-256 begins with."
+    )
+
+
 class ProblemSerializer(serializers.Serializer[Any]):
     """An error (RFC 9457)."""
 
@@ -124,4 +140,8 @@ class ProblemSerializer(serializers.Serializer[Any]):
     )
     request_id = serializers.CharField(help_text="Name it when you ask for help.")
     opens_at = serializers.DateTimeField(required=False, help_text="When the campaign begins (not_open_yet).")
+    challenge = ChallengeSerializer(
+        required=False,
+        help_text="With rate_limited: solve it and send the registration again, with `proof`, at once.",
+    )
     errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]  # RFC 9457 extension

@@ -99,21 +99,42 @@ class Intake:
 
     async def _accept_group(self, group: Sequence[Submission]) -> Sequence[Exception | None]:
         try:
-            waits = await self._waits(group)
+            counted = self._counted(group)
+            waits = await self._waits(group, counted)
             allowed = [submission for submission, wait in zip(group, waits, strict=True) if not wait]
             # Limits before the publish: what is refused must not cost the broker anything.
             is_kept = not allowed or await self._keep(allowed)
             if not is_kept:
-                await self._give_back(allowed)
+                await self._give_back([group[place] for place in counted if not waits[place]])
         except asyncio.CancelledError:
             # A client library cancels what waits on a connection that it closes; nobody may hang for that.
             return [Unavailable() for _ in group]
-        return [TooManyRequests(wait) if wait else None if is_kept else Unavailable() for wait in waits]
+        return [
+            self._refused(submission, wait) if wait else None if is_kept else Unavailable()
+            for submission, wait in zip(group, waits, strict=True)
+        ]
 
-    async def _waits(self, group: Sequence[Submission]) -> Sequence[float]:
+    def _counted(self, group: Sequence[Submission]) -> Sequence[int]:
+        """Return the places in a group of those that the limit counts: all but those whose proof of work lets them in."""
         if self.limiter is None:
-            return [0.0] * len(group)
-        return await self.limiter.take([limit_key(submission.ip_address) for submission in group])
+            return ()
+        lets_in = self.limiter.challenges.lets_in
+        return [place for place, one in enumerate(group) if not (one.has_proof and lets_in(one.request_id))]
+
+    async def _waits(self, group: Sequence[Submission], counted: Sequence[int]) -> Sequence[float]:
+        """Return the seconds that each of a group has to wait."""
+        waits = [0.0] * len(group)
+        if self.limiter is None or not counted:
+            return waits
+        found = await self.limiter.take([limit_key(group[place].ip_address) for place in counted])
+        for place, wait in zip(counted, found, strict=True):
+            waits[place] = wait
+        return waits
+
+    def _refused(self, submission: Submission, wait: float) -> TooManyRequests:
+        assert self.limiter is not None
+        challenges, sender = self.limiter.challenges, limit_key(submission.ip_address)
+        return TooManyRequests(wait, challenges.make(sender, submission.request_id))
 
     async def _give_back(self, group: Sequence[Submission]) -> None:
         """A refused sender comes back, as it was asked to: the refusal must not have cost a place."""

@@ -19,6 +19,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.commands.core import AsyncScript
 
 from landing.keeping import redis_clients
+from landing.keeping.proofs import Challenges
 from lib import metrics
 from lib.outage import Outage
 
@@ -76,6 +77,7 @@ class Limiter:
         self._limit = limit
         self._period = period
         self._local = LocalLog(limit, period)
+        self.challenges = Challenges(limit, period)
 
     @property
     def is_alone(self) -> bool:

@@ -2,17 +2,23 @@
 
 import random
 
+from landing.keeping.proofs import Challenge
+
 RETRY_AFTER = (3.0, 8.0)
 """Seconds that a sender is asked to wait when nothing could be promised: jittered, so that a wave
 of refused senders does not come back as one wave."""
 
 
 class TooManyRequests(Exception):
-    """The sender has used up its limit. Nothing was kept."""
+    """The sender has used up its limit. Nothing was kept.
 
-    def __init__(self, retry_after: float) -> None:
+    retry_after: seconds. challenge: with its proof the same registration need not wait.
+    """
+
+    def __init__(self, retry_after: float, challenge: Challenge) -> None:
         super().__init__(retry_after)
         self.retry_after = retry_after
+        self.challenge = challenge
 
 
 class Unavailable(Exception):
