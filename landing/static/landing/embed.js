@@ -1,7 +1,7 @@
-// Registers a phone number, on our page and on any other: docs/landing-page.md. What is sent is kept in this browser first,
+// Registers a phone number, on any page: docs/landing-page.md. What is sent is kept in this browser first,
 // and sent again, by one tab at a time, until the site has it or refuses it. Without storage: while the page is open.
 (() => {
-  if (window.Breakwater?.attachAll) return window.Breakwater.attachAll(); // a template and a tag manager bring it, each once
+  if (window.Breakwater?.attachAll) return window.Breakwater.attachAll(); // the page has this script twice
   const DAY = 864e5; // ms; nothing is kept for longer
   const LOCK_WAIT = 3000; // ms
   const OPENING = 5000; // ms over which a campaign's first registrations are spread
@@ -11,7 +11,7 @@
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
   const isOffline = () => navigator.onLine === false;
 
-  // ── What is kept, by key: {key, api, typed, more, since, next, why, asked, receipt} ──────────────────────────────────────
+  // ── What is kept, by key: {key, api, typed, more, since, next, why, asked, challenge, proof, receipt}
 
   let store = {};
   let tabsShareIt = false;
@@ -46,8 +46,8 @@
 
   /** What is kept for an API's address, the newest first. */
   function kept(api) {
-    const keys = Object.keys(store).filter((name) => name.startsWith(NAME)).map((name) => name.slice(NAME.length));
-    return keys.map(read).filter((entry) => entry?.api === api).sort((one, other) => other.since - one.since);
+    const all = Object.keys(store).map((name) => name.startsWith(NAME) && read(name.slice(NAME.length)));
+    return all.filter((entry) => entry?.api === api).sort((one, other) => other.since - one.since);
   }
 
   /**
@@ -62,9 +62,9 @@
     return entry;
   }
 
-  // ── What is sent beside the number ─────────────────────────────────────────────────────────────────────────────────
+  // ── What is sent beside the number
 
-  /** The other fields of a form, and where its visitor came from at first. Longer than any field of ours is nobody's answer. */
+  /** The other fields of a form (ours are shorter than 300), and where its visitor came from at first. */
   function more(form) {
     const found = {};
     for (const { name, type, value, checked } of form.elements) {
@@ -75,7 +75,7 @@
     return source ? { ...found, source } : found;
   }
 
-  /** What advertisements add to the address of the page: the first that was seen, for 30 days. */
+  /** What advertisements add to the page's address: the first that was seen, for 30 days. */
   function firstSource() {
     try {
       const first = JSON.parse(store[FIRST]);
@@ -90,15 +90,15 @@
     return source;
   }
 
-  /** A UUID version 7: the site sees by its time how old a question is. crypto.randomUUID is not there on pages without https. */
+  /** A UUID version 7: its time tells the site how old a question is. crypto.randomUUID needs https. */
   function newKey() {
     const hex = (number, length) => number.toString(16).padStart(length, "0");
     const time = hex(Date.now(), 12);
     const random = [...crypto.getRandomValues(new Uint8Array(9))].map((byte) => hex(byte, 2)).join("");
-    return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(0, 3)}-8${random.slice(3, 6)}-${random.slice(6)}`;
+    return `${time}7${random.slice(0, 3)}8${random.slice(3)}`.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
   }
 
-  // ── The API ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── The API
 
   async function call(url, { headers, ...options } = {}) {
     const deadline = new AbortController();
@@ -106,7 +106,6 @@
     try {
       const language = document.documentElement.lang || "fa";
       const response = await fetch(url, {
-        credentials: "same-origin", // what lets the browser through to our own page lets it through here; embeds send none
         cache: "no-store",
         signal: deadline.signal,
         headers: { Accept: "application/json, application/problem+json", "Accept-Language": language, ...headers },
@@ -130,8 +129,8 @@
   /** Retry-After is seconds or a date. */
   function secondsUntil(header) {
     if (!header) return null;
-    const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
-    return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
+    const seconds = /^\d+$/.test(header) ? +header : (Date.parse(header) - Date.now()) / 1000;
+    return isFinite(seconds) ? Math.max(0, seconds) : null;
   }
 
   /** One try: a receipt, or a refusal in the site's own words, or why and for how many seconds to wait. */
@@ -140,7 +139,7 @@
     const headers = { "Content-Type": "application/json", "Idempotency-Key": entry.key };
     let answer;
     try {
-      answer = await call(entry.api, { method: "POST", headers, body: JSON.stringify({ ...entry.more, phone_number: entry.typed }) });
+      answer = await call(entry.api, { method: "POST", headers, body: JSON.stringify({ ...entry.more, phone_number: entry.typed, proof: entry.proof }) });
     } catch (error) {
       return { why: isOffline() ? "offline" : error.name === "AbortError" ? "timeout" : "unreachable", seconds: growing };
     }
@@ -150,27 +149,41 @@
     const passes = status === 408 || status === 429 || status >= 500;
     if (!passes && body.code) return { refused: body.detail || body.code };
     if (!passes) return { why: "unreachable", seconds: growing }; // a captive portal or a proxy speaks for itself only
-    const asked = after !== null;
-    const wait = asked ? after + Math.random() * Math.min(10, 1 + after / 2) : 0;
-    return { why: status === 429 ? "limited" : "busy", asked, seconds: Math.min(DAY / 1000, Math.max(growing, wait)) };
+    const wait = after + Math.random() * Math.min(10, 1 + after / 2); // growing, without Retry-After
+    const seconds = Math.min(DAY / 1000, Math.max(growing, wait));
+    const challenge = !entry.proof && body.challenge; // one proof a wait
+    return { why: status === 429 ? "limited" : "busy", asked: after !== null, challenge, seconds };
   }
 
-  // ── Sending and following ──────────────────────────────────────────────────────────────────────────────────────────
+  // ── Sending and following
 
   /** Sends until there is a receipt; returns the entry with it, or a refusal, or nothing when it is no longer kept. */
   async function send(key, tell) {
     for (let tries = 1; ; tries++) {
+      solve(key);
       await rest(key, tell);
       const entry = read(key); // another tab may have sent it, or the visitor have changed it there
       if (!entry || entry.receipt) return entry;
       tell("sending", {});
-      const { receipt, refused, why, asked, seconds } = await post(entry, tries);
+      const { receipt, refused, why, asked, challenge, seconds } = await post(entry, tries);
       if (refused) {
         forget(key);
         return { refused };
       }
-      if (read(key)) write({ ...entry, receipt, why, asked, next: Date.now() + seconds * 1000 });
+      if (read(key)) write({ ...entry, receipt, why, asked, challenge, proof: undefined, next: Date.now() + seconds * 1000 });
     }
+  }
+
+  /** A challenge that is solved ends the wait. */
+  function solve(key) {
+    const { challenge, api } = read(key) || {};
+    if (!challenge) return;
+    const src = new URL("/static/landing/proof.js", api);
+    load(src, () => Breakwater.solve(challenge, src, (proof) => read(key) && write({ ...read(key), proof, next: 0 })));
+  }
+
+  function load(src, onload) {
+    document.head.append(Object.assign(document.createElement("script"), { src, onload }));
   }
 
   /** Waits until it is time to send. A network that comes back ends the wait, unless the site has asked for it. */
@@ -203,7 +216,7 @@
     try {
       return await navigator.locks.request(NAME + key, { signal: impatience.signal }, run);
     } catch {
-      return run(); // not ours in time; or taken from us on the way to the back/forward cache, while the job goes on
+      return run(); // not ours in time; or taken on the way to the back/forward cache, while the job goes on
     }
   }
 
@@ -253,7 +266,7 @@
   firstSource(); // a later page of this site has no query any more
   window.Breakwater = { keep, kept, more, forget, register, follow, call };
 
-  // ── The form of a page hosted elsewhere: <form data-breakwater="…/api/register/"> (our own page is without it) ─────
+  // ── The form of a page hosted elsewhere: <form data-breakwater="…/api/register/"> (our own page is without it)
 
   const WORDS = {
     fa: {
@@ -288,8 +301,7 @@
 
   /** data-confirm: the number is proven here, too. */
   function prove(form, details) {
-    const onload = () => window.Breakwater.proveIn(form, details);
-    document.head.append(Object.assign(document.createElement("script"), { src: new URL("confirm_embed.js", source), onload }));
+    load(new URL("confirm_embed.js", source), () => window.Breakwater.proveIn(form, details));
   }
 
   const attached = new WeakSet();
@@ -318,7 +330,7 @@
       const sentence = form.getAttribute(`data-${name}`) || words[name] || "";
       say(details.refused || sentence.replace(/\{(\w+)\}/g, (_, one) => place[one].toLocaleString(language)));
       if (isNew) form.dispatchEvent(new CustomEvent("breakwater", { bubbles: true, detail: { state, ...details } }));
-      if (["registered", "failed", "refused", "dropped"].includes(state)) current = null;
+      if (/^(registered|failed|refused|dropped)$/.test(state)) current = null;
       if (state === "registered") form.reset();
       if (details.confirmation && "confirm" in form.dataset) prove(form, details);
     }
