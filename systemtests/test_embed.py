@@ -1,6 +1,7 @@
 """The form and script for pages hosted elsewhere: another origin, a strict content policy."""
 
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -28,6 +29,7 @@ class Host:
         self.page = page
         # One for all: a connection that Chromium opened early may still lead to an earlier test's server.
         Host.html = FORM.format(site=self.stack.url, language="en", words="")
+        Host.workers = "'none'"
 
     def __enter__(self) -> Any:
         host = self
@@ -35,7 +37,7 @@ class Host:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 site = host.stack.url
-                policy = f"default-src 'none'; script-src {site}; connect-src {site}; form-action {site}"
+                policy = f"default-src 'none'; script-src {site}; connect-src {site}; form-action {site}; worker-src {Host.workers}"
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html")
                 self.send_header("Cache-Control", "no-store")
@@ -61,6 +63,10 @@ class Host:
     def send(self, phone: str) -> None:
         self.browser.find_element(By.ID, "phone").send_keys(phone)
         self.browser.find_element(By.CSS_SELECTOR, "button").click()
+
+    def use_up_the_limit(self) -> None:
+        """Register others from the browser's address until it has no place left."""
+        eventually(lambda: self.stack.register(sender="127.0.0.1").status_code == 429)
 
     @property
     def status(self) -> Any:
@@ -213,6 +219,63 @@ def test_a_page_that_is_not_allowed_is_told_so_by_the_browser(host: Any, phone: 
     eventually(lambda: "Not there yet" in host.status)
     assert any("CORS" in line for line in host.page.complaints())
     assert host.stack.submissions_of(phone) == 0
+
+
+def test_behind_an_address_that_is_used_up_it_registers_by_itself_at_once(host: Any, phone: str) -> None:
+    Host.workers = "blob:"
+    host.open().use_up_the_limit()
+    host.send(phone)
+    host.assert_registered_once(phone, within=10)
+    assert host.stack.register(sender="127.0.0.1").status_code == 429
+
+
+def test_where_the_page_forbids_workers_it_waits_until_there_is_room(host: Any, phone: str) -> None:
+    host.use_up_the_limit()
+    host.send(phone)
+    eventually(lambda: any("proof.js" in address for address in host.page.addresses()))
+    eventually(lambda: "Not there yet" in host.status)
+    time.sleep(2)
+    assert host.page.find("form").get_attribute("data-state") == "waiting"
+    assert host.stack.submissions_of(phone) == 0
+    assert [line for line in host.page.complaints() if "Uncaught" in line] == []
+    host.stack.forget_limit("127.0.0.1")
+    host.page.seconds_pass(90)
+    host.assert_registered_once(phone)
+
+
+def test_another_number_instead_while_the_challenge_is_solved(host: Any, phone: str) -> None:
+    Host.workers = "blob:"
+    other = new_phone()
+    host.open().use_up_the_limit()
+    host.browser.execute_script(
+        "Object.defineProperty(Breakwater, 'solve', {get: () => (_, src, done) => (window.solved = done), set() {}})"
+    )
+    host.send(phone)
+    eventually(lambda: host.browser.execute_script("return Boolean(window.solved)"))
+    eventually(lambda: "Not there yet" in host.status)
+    field = host.browser.find_element(By.ID, "phone")
+    field.clear()
+    field.send_keys("0")
+    assert host.status == ""
+    host.browser.execute_script("window.solved('anything')")
+    assert host.page.kept() == ""
+    field.clear()
+    host.stack.forget_limit("127.0.0.1")
+    host.send(other)
+    host.assert_registered_once(other)
+    assert host.stack.submissions_of(phone) == 0
+
+
+def test_a_proof_that_is_not_taken_is_not_tried_again_at_once(host: Any, phone: str) -> None:
+    host.use_up_the_limit()
+    host.browser.execute_script(
+        "Object.defineProperty(Breakwater, 'solve', {get: () => (_, src, done) => done('no proof'), set() {}})"
+    )
+    host.send(phone)
+    eventually(lambda: host.page.posts() == 2)
+    eventually(lambda: "Not there yet" in host.status)
+    time.sleep(3)
+    assert host.page.posts() == 2
 
 
 def test_without_scripts_the_form_leads_to_the_sites_own_page(plain_page: Any, phone: str) -> None:

@@ -1,10 +1,12 @@
 """Rate limits, seen by the limited: exact, for whole networks, and never in the way when Valkey is gone."""
 
+import itertools
 from collections import Counter
+from hashlib import sha256
 from typing import Any
 
 from systemtests.crowd import Visitor, all_at_once
-from systemtests.stack import Stack, eventually, new_phone, new_sender
+from systemtests.stack import REGISTER, Stack, eventually, new_phone, new_sender
 
 
 def crowd_of(stack: Stack, count: int, sender: Any) -> Any:
@@ -18,6 +20,31 @@ def test_of_200_at_once_from_one_address_exactly_ten_are_accepted(stack: Stack) 
         if answer.status == 429:
             assert answer.json()["code"] == "rate_limited"
             assert 1 <= answer.retry_after <= 60
+
+
+def test_a_proof_of_work_lets_everybody_behind_one_address_in_once(stack: Stack) -> None:
+    """With the real work, at both web processes: a challenge of one is solved at any."""
+    sender, phones = new_sender(), [new_phone() for _ in range(24)]
+    keys = {phone: {"Idempotency-Key": f"the key of {phone}"} for phone in phones}
+    answers = {phone: stack.register(phone, sender, keys[phone]) for phone in phones}
+    assert Counter(answer.status_code for answer in answers.values()) == {202: 10, 429: 14}
+    for phone, answer in answers.items():
+        if answer.status_code == 429:
+            sent = {"phone_number": phone, "proof": solved(answer.json()["challenge"])}
+            headers = {"X-Forwarded-For": sender, **keys[phone]}
+            receipts = [stack.http.post(REGISTER, json=sent, headers=headers) for _ in range(2)]
+            assert [receipt.status_code for receipt in receipts] == [202, 202]
+            assert receipts[0].json() == receipts[1].json()
+    for phone in phones:
+        eventually(lambda phone=phone: stack.submissions_of(phone) == 1)
+    stack.registered()
+    assert [stack.submissions_of(phone) for phone in phones] == [1] * len(phones)
+
+
+def solved(challenge: dict[str, Any]) -> str:
+    tries = (f"{challenge['text']}.{counter}" for counter in itertools.count())
+    wanted = 256 - challenge["bits"]
+    return next(one for one in tries if int.from_bytes(sha256(one.encode()).digest()) >> wanted == 0)
 
 
 def test_addresses_of_one_ipv6_network_share_a_limit(stack: Stack) -> None:

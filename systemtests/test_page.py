@@ -7,7 +7,7 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 
 from systemtests.crowd import spellings
-from systemtests.stack import eventually, new_phone
+from systemtests.stack import eventually, new_phone, new_sender
 from tests.spellings import LANDLINES, REFUSALS, SPELLINGS
 
 
@@ -65,6 +65,21 @@ def test_what_is_wrong_is_said_and_what_was_typed_is_kept(page: Any, language: s
     eventually(lambda: f"{page.stack.url}/api/register/" in page.addresses())
     eventually(lambda: sentence in page.text("#problem"))
     assert page.typed == "0912"
+
+
+@pytest.mark.parametrize("path", ["/fa/", "/en/"])
+def test_behind_an_address_that_is_used_up_it_registers_by_itself_at_once(page: Any, path: str) -> None:
+    phone, sender = new_phone(), new_sender()
+    page.comes_from(sender)
+    eventually(lambda: page.stack.register(sender=sender).status_code == 429)
+    page.open(path).type(phone)
+    page.press()
+    eventually(lambda: page.stack.submissions_of(phone) == 1, within=10)
+    page.wait_for("Registered")
+    assert page.posts() == 2
+    assert [line for line in page.complaints() if "429" not in line] == []
+    asked = page.addresses()
+    assert [url for url in asked if not url.startswith((f"{page.stack.url}/", "data:"))] == []
 
 
 def looks_right(page: Any, spellings: Any) -> Any:
