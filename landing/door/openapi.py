@@ -14,13 +14,13 @@ from campaigns.definition import Shut
 from campaigns.fields import Field, InvalidFields
 from landing.door import problems, receipts
 from landing.door.serializers import (
+    CHALLENGE,
     CampaignRegistrationSerializer,
     ProblemSerializer,
     ReceiptSerializer,
     RegistrationSerializer,
     StatusSerializer,
 )
-from landing.keeping.proofs import Challenge
 from landing.keeping.refusals import TooManyRequests
 from lib.phones import InvalidPhone
 
@@ -163,7 +163,7 @@ def errors(codes: tuple[str, ...]) -> dict[Any, OpenApiResponse]:
 
 _CITY = Field("city", "choice", is_required=True, longest=60, choices=(), labels={"fa": "شهر", "en": "City"})
 _ERRORS: dict[str, Exception] = {
-    "rate_limited": TooManyRequests(7, Challenge("697c9e7810" + 15 * "c4", 16)),
+    "rate_limited": TooManyRequests(7, CHALLENGE),
     "invalid_fields": InvalidFields([(_CITY, "required")]),
     "invalid_code": problems.Refused("invalid_code", reason="too_short"),
     "not_open_yet": Shut("not_open_yet", datetime(2026, 12, 11, 6, 30, tzinfo=UTC)),

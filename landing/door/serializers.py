@@ -7,8 +7,11 @@ from rest_framework import serializers
 
 from campaigns import line, sources
 from landing.door import problems
+from landing.keeping.proofs import Challenge
 from lib import phones
 
+CHALLENGE = Challenge("697c9e7810" + 15 * "c4", 16)
+"""An example. Its time is over."""
 CONFIRMATION = (
     *("unasked", "waiting", "sent", "checking", "confirmed"),
     *("expired", "locked", "later", "undelivered", "impossible"),
@@ -23,13 +26,18 @@ class PhoneField(serializers.CharField):
     """A phone number in any accepted spelling."""
 
 
+@extend_schema_field({"example": f"{CHALLENGE.text}.48213"})
+class ProofField(serializers.Field[Any, Any, Any, Any]):
+    """A proof of work. Anything else is taken too, and is as none."""
+
+
 class RegistrationSerializer(serializers.Serializer[Any]):
     """What a visitor sends, for the OpenAPI schema: landing/door/registering.py judges it. Other members are ignored."""
 
     phone_number = PhoneField(
         help_text="11 digits from 0; +98, Persian digits, spaces, hyphens, dots and brackets are fine."
     )
-    proof = serializers.CharField(
+    proof = ProofField(
         required=False,
         help_text="With a repeat after a 429: the `text` of its `challenge`, a dot and a decimal counter, so that the SHA-256 of "
         "this text begins with `bits` zero bits. Send the same `Idempotency-Key`. A wrong proof is as none.",

@@ -14,7 +14,7 @@ from django.conf import settings
 from lib import proof_of_work
 
 LEAST_BITS, MOST_BITS = 16, 22
-"""Zero bits. A page on a phone finds 16 within a second, and 22 in half a minute."""
+"""Zero bits. A page on a slow phone finds 16 within a second, and 22 in about ten seconds."""
 
 MOST_COUNTED = 50_000
 """Names that one Counts remembers; the least recent are forgotten first."""

@@ -2,7 +2,7 @@
 (() => {
   const PATIENCE = 30_000; // ms
 
-  /** In a worker: gets {text, bits}, posts the first "text.counter" whose SHA-256 begins with so many zero bits. */
+  /** In a worker: gets {text (40 characters), bits}, posts the first "text.counter" whose SHA-256 begins with so many zero bits. */
   function work() {
     // FIPS 180-4: the first 32 bits of the fractions of square and cube roots of the first primes.
     const fraction = (root) => ((root - Math.floor(root)) * 2 ** 32) | 0;
@@ -12,13 +12,24 @@
     const K = Int32Array.from(primes, (prime) => fraction(Math.cbrt(prime)));
     const w = new Int32Array(64);
 
-    /** The first 32 bits of the SHA-256 of an ASCII text of at most 55 characters: one block. */
-    function hash(text) {
-      w.fill(0, 0, 16);
-      for (let n = 0; n < text.length; n++) w[n >> 2] |= text.charCodeAt(n) << (24 - 8 * (n & 3));
-      w[text.length >> 2] |= 128 << (24 - 8 * (text.length & 3));
-      w[15] = text.length * 8;
-      let [a, b, c, d, e, f, g, h] = START;
+    function put(text, at) {
+      for (let n = 0; n < text.length; n++) w[(at + n) >> 2] |= text.charCodeAt(n) << (24 - 8 * ((at + n) & 3));
+    }
+
+    /** The first 32 bits of the SHA-256 of what is put at 0, a dot and a counter: one block. */
+    function hash(counter) {
+      const end = `.${counter}`;
+      w.fill(0, 10, 16);
+      put(`${end}\x80`, 40);
+      w[15] = 8 * (40 + end.length);
+      let a = START[0]; // one by one: twice as fast as [a, b, …] = START
+      let b = START[1];
+      let c = START[2];
+      let d = START[3];
+      let e = START[4];
+      let f = START[5];
+      let g = START[6];
+      let h = START[7];
       for (let n = 0; n < 64; n++) {
         if (n > 15) {
           const x = w[n - 15];
@@ -44,7 +55,9 @@
 
     onmessage = ({ data: { text, bits } }) => {
       let counter = 0;
-      while (hash(`${text}.${counter}`) >>> (32 - bits)) counter++;
+      w.fill(0);
+      put(text, 0);
+      while (hash(counter) >>> (32 - bits)) counter++;
       postMessage(`${text}.${counter}`);
     };
   }
