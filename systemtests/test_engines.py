@@ -45,6 +45,15 @@ def assert_registered_once(engine: Any, site: Any, phone: str) -> None:
     assert site.stack.submissions_of(phone) == 1
 
 
+def test_behind_an_address_that_is_used_up_it_registers_by_itself_at_once(
+    engine: Any, site: Any, phone: str
+) -> None:
+    eventually(lambda: site.stack.register(sender=site.sender).status_code == 429)
+    send(engine, site, phone)
+    engine.wait_for("Registered", within=10)
+    assert site.stack.submissions_of(phone) == 1
+
+
 def is_waiting(engine: Any) -> Any:
     return "Sending again" in (engine.text("#register button") or "")
 
