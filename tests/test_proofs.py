@@ -68,6 +68,14 @@ def test_a_real_challenge_of_16_bits_is_solved_and_taken() -> None:
     assert proofs.has_proof({"proof": solved({"text": text, "bits": bits})}, SUBJECT)
 
 
+def test_the_code_of_the_documentation_finds_a_proof() -> None:
+    documented = (settings.BASE_DIR / "docs/api.md").read_text("utf-8")
+    names: dict[str, Any] = {}
+    exec(re.search(r"```python\n(.+?)```", documented, re.DOTALL)[1], names)
+    proof = names["solve"](proof_of_work.challenge(SECRET, SUBJECT, 12), 12)
+    assert proof_of_work.is_right(SECRET, SUBJECT, proof)
+
+
 def test_one_zero_bit_too_few_is_no_proof() -> None:
     text = proof_of_work.challenge(SECRET, SUBJECT, 8)
     assert not proof_of_work.is_right(SECRET, SUBJECT, solved(text, 7))
