@@ -12,6 +12,7 @@ from landing.door import express
 from landing.door.registering import PLAIN
 from landing.keeping import intake
 from landing.keeping.limits import LocalLog
+from landing.keeping.proofs import Challenges
 from landing.storing import dead_lettering, outbox, registrations
 from landing.tasks import save_phones_async
 from lib import metrics
@@ -96,6 +97,12 @@ def test_documents_are_counted_as_parked_and_then_as_delivered(monkeypatch: pyte
 def test_a_dead_letter_is_counted_by_the_kind_of_its_reason() -> None:
     dead_lettering.bury(["x"], "malformed: not six texts")
     assert counted("dead_lettered") == {"dead_lettered:malformed": 1}
+
+
+def test_registrations_that_a_proof_of_work_lets_in_are_counted() -> None:
+    challenges = Challenges(2, 60)
+    assert [challenges.lets_in("0197a1b2") for _ in range(3)] == [True, True, False]
+    assert counted("let_in_by_proof") == {"let_in_by_proof": 2}
 
 
 def test_limits_without_redis_are_counted() -> None:

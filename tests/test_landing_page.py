@@ -237,9 +237,10 @@ def test_the_example_of_the_documentation_is_right(write: Callable[..., Any], vi
     assert "Be our first guest" in visitor.get("/en/").content.decode()
 
 
-def test_the_embeddable_script_is_small() -> None:
+def test_the_embeddable_script_is_small_and_so_is_the_solver() -> None:
     script = settings.BASE_DIR / "landing/static/landing/embed.js"
     assert len(gzip.compress(script.read_bytes())) < 6_000
+    assert len(gzip.compress(script.with_name("proof.js").read_bytes())) < 1_600
 
 
 def test_the_script_keeps_the_same_advertisements_as_the_site() -> None:

@@ -83,6 +83,10 @@ COUNTERS = (
     ),
     Counter("redelivered", "Batches that RabbitMQ handed out again."),
     Counter("limited_without_redis", "Registrations whose rate limit one process decided by itself."),
+    Counter(
+        "let_in_by_proof",
+        "Registrations that the rate limit did not count, since a proof of work came with them.",
+    ),
     Counter("log_lines_dropped", "Lines of the log that nobody took in time, or that could not be written."),
 )
 HISTOGRAMS = {

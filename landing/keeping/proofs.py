@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from lib import proof_of_work
+from lib import metrics, proof_of_work
 
 LEAST_BITS, MOST_BITS = 16, 22
 """Zero bits. A page on a slow phone finds 16 within a second, and 22 in about ten seconds."""
@@ -44,11 +44,14 @@ class Challenges:
         return Challenge(proof_of_work.challenge(_secret(), request_id, bits), bits)
 
     def lets_in(self, request_id: str) -> bool:
-        """Return whether a registration with a right proof may pass.
+        """Return whether a registration with a right proof may pass, and count it if so.
 
         The same one passes as often as the limit says: a proof must not let a flood of repeats into the queue.
         """
-        return self._repeats.add(request_id) <= self._limit
+        if self._repeats.add(request_id) > self._limit:
+            return False
+        metrics.count("let_in_by_proof")
+        return True
 
     def _bits(self, refusals: int) -> int:
         doublings = (refusals // self._limit).bit_length() - 1
