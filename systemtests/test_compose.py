@@ -984,7 +984,6 @@ TOOLBOX_TOO = [
     ("sql", "SELECT key FROM otp_totp_totpdevice"),
     ("sql", "SELECT token FROM otp_static_statictoken"),
     ("sql", "SELECT * FROM dashboard_exportchunk"),
-    ("redis", "SET celery-task-meta-x 1"),
     ("redis", "GET limit:x"),
     ("redis", "EVAL return 0"),
     ("rabbitmq", "publish dead"),

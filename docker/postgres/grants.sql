@@ -73,7 +73,7 @@ BEGIN
     -- `erase` deletes all that is kept of a person, and the files of exports; `tell` reads it.
     GRANT SELECT, INSERT, DELETE ON landing_erasure, landing_erased TO breakwater_toolbox;
     GRANT SELECT, UPDATE (state) ON dashboard_export TO breakwater_toolbox;
-    GRANT SELECT, DELETE ON dashboard_exportchunk TO breakwater_toolbox;
+    GRANT SELECT (id, export_id), DELETE ON dashboard_exportchunk TO breakwater_toolbox;
     GRANT SELECT, UPDATE (phone_number, erased_at) ON dashboard_erasurerequest TO breakwater_toolbox;
     -- `purge` too, once they are old.
     GRANT DELETE ON confirmations_ask, confirmations_try TO breakwater_toolbox;
