@@ -84,6 +84,8 @@ def running(port: int = 0) -> Iterator[tuple[str, Index]]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # After an outage rsyslog sends one document at a time, and else each would wait 40 ms for its answer.
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
