@@ -109,7 +109,8 @@ class Child:
     def kill(self) -> None:
         """End the process and all that it started at once, as `kill -9` does."""
         family = self.family()
-        for process in family:
+        # Children first: when a leader goes, the kernel lets those who were frozen with it go on (SIGCONT), for a moment.
+        for process in reversed(family):
             _signal(process.pid, signal.SIGKILL)
         self._reap()
         end(family, patience=0)
