@@ -219,7 +219,8 @@ def purge() -> int:
 
 
 def _missing(webhook: str, since: datetime) -> list[UUID]:
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")  # it may look at all that was ever stored
         cursor.execute(_MISSING, {"webhook": webhook, "since": since})
         return [request_id for (request_id,) in cursor]
 

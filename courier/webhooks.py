@@ -53,17 +53,17 @@ class Webhook:
         }
 
 
-def load(directory: str) -> list[Webhook]:
-    """Return the webhooks of a landing directory, none if it has no such file. Raises UnfitWebhooks."""
+def load(directory: str) -> list[Webhook] | None:
+    """Return the webhooks of a landing directory, None if it has no such file. Raises UnfitWebhooks."""
     file = Path(directory) / FILE
     if not directory or not file.exists():
-        return []
+        return None
     try:
         table = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UnfitWebhooks(f"{file}: {error}") from None
-    listed = table.get("webhook")
-    if set(table) != {"webhook"} or not isinstance(listed, list):
+    listed = table.get("webhook", [])
+    if not set(table) <= {"webhook"} or not isinstance(listed, list):
         raise UnfitWebhooks(f"{file}: it holds [[webhook]] tables and nothing else.")
     made: dict[str, Webhook] = {}
     for number, one in enumerate(listed, 1):

@@ -116,7 +116,7 @@ def told_of_all_the_time() -> Iterator[None]:
     """1,000 people a second register in the campaign of the webhook meanwhile."""
     from courier import deliveries, webhooks
 
-    deliveries.subscribe(webhooks.load(os.environ["LANDING_DIR"]))
+    deliveries.subscribe(webhooks.load(os.environ["LANDING_DIR"]) or [])
     stopping, phones = threading.Event(), count()
 
     def store() -> None:
@@ -138,7 +138,7 @@ def store(_: Receiver) -> None:
     from landing.models import Event
 
     rates: dict[str, list[float]] = {"nobody subscribed": [], "another campaign": [], "this campaign": []}
-    listed = webhooks.load(os.environ["LANDING_DIR"])
+    listed = webhooks.load(os.environ["LANDING_DIR"]) or []
     with ProcessPoolExecutor(WORKERS, SPAWN, initializer=_begin) as pool:
         for number in range(ROUNDS + 1):
             for name in random.sample(list(rates), 3):

@@ -23,9 +23,10 @@ from courier import addresses, deliveries, payloads, webhooks
 from courier.deliveries import Due, Result
 from courier.delivering import Caller, Deliverer
 from courier.models import Attempt, Delivery, Receiver
+from courier.rounds import Database
 from courier.webhooks import UnfitWebhooks, Webhook
 from dashboard.desk import doctor, persons, trace
-from landing.models import Event, Registration, StoredSubmission
+from landing.models import Event, Registration, StoredSubmission, Subscription
 from landing.storing import erasures, places, registrations
 from landing.submission import Submission
 from lib import phones
@@ -387,7 +388,7 @@ def test_a_receiver_that_is_gone_is_paused_until_a_test_succeeds(
 ) -> None:
     settings.LANDING_DIR = str(tmp_path)
     write(tmp_path, url=receiver.url)
-    [to] = webhooks.load(str(tmp_path))
+    [to] = webhooks.load(str(tmp_path)) or []
     deliveries.subscribe([to])
     store(1)
     take()
@@ -605,12 +606,32 @@ def whsec(secret: bytes) -> str:
 def test_a_secret_may_lie_in_a_file_with_the_old_one_below_the_new(tmp_path: Path) -> None:
     (tmp_path / "crm.secret").write_text(f"{whsec(SECRET)}\n{whsec(OLD_SECRET)}\n")
     write(tmp_path, secret="", secret_file="crm.secret")
-    [one] = webhooks.load(str(tmp_path))
+    [one] = webhooks.load(str(tmp_path)) or []
     assert one == Webhook("crm", "https://crm.example/hook", (SECRET, OLD_SECRET))
 
 
 def test_without_a_file_there_are_no_webhooks(tmp_path: Path) -> None:
-    assert webhooks.load("") == webhooks.load(str(tmp_path)) == []
+    assert webhooks.load("") is webhooks.load(str(tmp_path)) is None
+
+
+def test_an_empty_file_ends_all_webhooks(tmp_path: Path) -> None:
+    webhook()
+    (tmp_path / webhooks.FILE).write_text("# none any more\n")
+    listed = webhooks.load(str(tmp_path))
+    assert listed == []
+
+    async def start() -> None:
+        stopping = asyncio.Event()
+        round_ = asyncio.create_task(Deliverer(listed, "a", stopping).run())
+        async with asyncio.timeout(20):
+            while await Database("this test").do(Subscription.objects.exists):
+                await asyncio.sleep(0.05)
+        stopping.set()
+        await round_
+
+    asyncio.run(start())
+    registrations.store([submission()])
+    assert not Event.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class Command(terminal.ExplainedCommand):
 
     def _send(self) -> None:
         listed = _webhooks()
-        if not settings.SENDS_CODES and not listed:
+        if not settings.SENDS_CODES and listed is None:
             raise CommandError(
                 f"There is nothing to send. Name a gateway in CODE_GATEWAY, or write a {FILE} into LANDING_DIR."
             )
@@ -87,9 +87,10 @@ class Command(terminal.ExplainedCommand):
         if settings.SENDS_CODES:
             rounds.append(_codes(holder, stopping).run())
             self.stderr.write(f"courier: sends codes by {', '.join(settings.CODE_GATEWAY)}")
-        if listed:
+        # Also with an empty file: then the workers are told that nobody hears of anything any more.
+        if listed is not None:
             rounds.append(delivering.Deliverer(listed, holder, stopping).run())
-            self.stderr.write(f"courier: delivers to {', '.join(one.name for one in listed)}")
+            self.stderr.write(f"courier: delivers to {', '.join(one.name for one in listed) or 'nobody'}")
         reporter = Reporter(
             "courier", lambda: {"code_key": secret.fingerprint()} if settings.SENDS_CODES else {}
         )
@@ -104,7 +105,7 @@ class Command(terminal.ExplainedCommand):
         untaken = round((now() - since).total_seconds(), 1) if since else None
         if options["json"]:
             told = {"webhooks": [asdict(one) for one in found], "untaken_seconds": untaken}
-            self.stdout.write(json.dumps(told, default=str))
+            self.stdout.write(json.dumps(told, default=datetime.isoformat))
             return
         if not found:
             self.stdout.write(f"No courier has had a webhook yet: docs/webhooks.md says how {FILE} looks.")
@@ -137,7 +138,7 @@ class Command(terminal.ExplainedCommand):
             )
 
     def _test(self, options: dict[str, Any]) -> None:
-        listed = {one.name: one for one in _webhooks()}
+        listed = {one.name: one for one in _webhooks() or []}
         if (webhook := listed.get(options["name"])) is None:
             raise CommandError(
                 f"{FILE} in LANDING_DIR has no {options['name']}. It has: {', '.join(listed) or 'none'}. "
@@ -152,7 +153,7 @@ class Command(terminal.ExplainedCommand):
         self.stdout.write(f"{webhook.name} has taken it: {result.reason}, after {result.seconds:.2f} s")
 
 
-def _webhooks() -> list[Webhook]:
+def _webhooks() -> list[Webhook] | None:
     try:
         return webhooks.load(settings.LANDING_DIR)
     except webhooks.UnfitWebhooks as error:
