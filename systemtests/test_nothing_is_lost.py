@@ -92,7 +92,10 @@ def test_a_site_that_can_keep_nothing(page: Any, phone: str) -> None:
     assert_registered_once(page, phone)
 
 
-def test_a_limit_is_waited_out_as_long_as_the_site_asks(page: Any, phone: str) -> None:
+def test_a_limit_whose_challenge_cannot_be_solved_is_waited_out_as_long_as_the_site_asks(
+    page: Any, phone: str
+) -> None:
+    page.cannot_load("*/proof.js")
     sender = new_sender()
     eventually(lambda: page.stack.register(sender=sender).status_code == 429)
     page.comes_from(sender)

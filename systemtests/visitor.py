@@ -95,6 +95,10 @@ class Page:
         headers = {"X-Forwarded-For": sender}
         self.browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": headers})
 
+    def cannot_load(self, address: str) -> None:
+        """Keep this tab from loading what has such an address, with * for anything."""
+        self.browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": [address]})
+
     def cut_network(self) -> None:
         """Cut this tab off; other tabs keep their network."""
         self._network(offline=True)
