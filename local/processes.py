@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,8 @@ import psutil
 OWNER = "BREAKWATER_CHILD_OF"
 ROLE = "BREAKWATER_CHILD"
 
+FROZEN_WITHIN = 2.0
+"""Seconds that are waited for a frozen process to stand still."""
 LOG_LIMIT = 20_000_000
 
 
@@ -123,8 +126,13 @@ class Child:
 
     def pause(self) -> None:
         """Freeze the process and all that it started (SIGSTOP)."""
-        for process in self.family():
+        family = self.family()
+        for process in family:
             _signal(process.pid, signal.SIGSTOP)
+        # The signal is only on its way then: a thread on another core answers for a moment.
+        until = time.monotonic() + FROZEN_WITHIN
+        while time.monotonic() < until and not all(map(_is_frozen, family)):
+            time.sleep(0.005)
 
     def resume(self) -> None:
         """Let a frozen process go on (SIGCONT)."""
@@ -173,6 +181,13 @@ def end(processes: Iterable[psutil.Process], patience: float) -> None:
     for process in remaining:
         _signal(process.pid, signal.SIGKILL)
     psutil.wait_procs(remaining, timeout=5)
+
+
+def _is_frozen(process: psutil.Process) -> bool:
+    try:
+        return process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _polite_signal(process: psutil.Process) -> signal.Signals:
