@@ -162,7 +162,6 @@ class Event(models.Model):
 
     kind = models.CharField(max_length=9, choices=Kind)
     request_id = models.UUIDField()
-    campaign = models.ForeignKey(CampaignRow, models.DO_NOTHING, db_constraint=False, db_index=False)
     created_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:

@@ -11,31 +11,34 @@ from lib import phones
 
 WANTS = "cardinality(campaigns) = 0 OR campaigns::text[] && {}::text[]"
 """Whether a subscription is to one of these slugs."""
-_IS_WANTED = f"""
+_WANTED = f"""
 EXISTS (
     SELECT FROM campaigns_campaign AS campaign JOIN landing_subscription ON {WANTS.format("ARRAY[campaign.slug]")}
-    WHERE campaign.id = registered.campaign_id
+    WHERE campaign.id = registered.campaign_id {{by}}
 ) AND registered.phone_number NOT LIKE '{phones.SYNTHETIC}%%'
 """
+_IS_WANTED = _WANTED.format(by="")
+IS_WANTED_BY_ONE = _WANTED.format(by="AND landing_subscription.name = %(webhook)s")
+"""Whether a webhook hears of a row of `registered`."""
 # The end of the statement that stores. xmax is 0 in a row that was inserted, not updated: each submission once.
 OF_STORED = f"""
     RETURNING request_id, registration_id, xmax = 0 AS is_new
 ), told AS (
-    INSERT INTO landing_event (kind, request_id, campaign_id)
-    SELECT 'stored', request_id, registered.campaign_id
+    INSERT INTO landing_event (kind, request_id)
+    SELECT 'stored', request_id
     FROM submitted JOIN registered ON registered.id = submitted.registration_id
     WHERE is_new AND {_IS_WANTED}
 """  # noqa: S608  only our own words
 _ARE_WANTED = f"SELECT EXISTS (SELECT FROM landing_subscription WHERE {WANTS.format('%s')})"  # noqa: S608  ours
 _CONFIRMED = f"""
-INSERT INTO landing_event (kind, request_id, campaign_id)
-SELECT 'confirmed', request_id, registered.campaign_id
+INSERT INTO landing_event (kind, request_id)
+SELECT 'confirmed', request_id
 FROM landing_submission JOIN landing_registration AS registered ON registered.id = registration_id
 WHERE request_id = %s AND {_IS_WANTED}
 """  # noqa: S608  only our own words
 _PLACED = f"""
-INSERT INTO landing_event (kind, request_id, campaign_id)
-SELECT 'placed', first.request_id, registered.campaign_id
+INSERT INTO landing_event (kind, request_id)
+SELECT 'placed', first.request_id
 FROM landing_registration AS registered CROSS JOIN LATERAL (
     SELECT request_id FROM landing_submission WHERE registration_id = registered.id ORDER BY stored_at, request_id LIMIT 1
 ) AS first
