@@ -20,7 +20,6 @@ from courier.payloads import Item
 from courier.webhooks import Webhook
 from landing.models import Event, Subscription
 from landing.storing import events
-from lib import phones
 from lib.clock import now
 
 # The schedule of Standard Webhooks: seconds from one try to the next. About 75 hours in all.
@@ -50,10 +49,7 @@ DELETE FROM landing_event WHERE id IN (
 """
 _MISSING = f"""
 SELECT request_id FROM landing_submission JOIN landing_registration AS registered ON registered.id = registration_id
-WHERE stored_at >= %(since)s AND phone_number NOT LIKE '{phones.SYNTHETIC}%%' AND EXISTS (
-    SELECT FROM campaigns_campaign AS campaign JOIN landing_subscription ON {events.WANTS.format("ARRAY[campaign.slug]")}
-    WHERE campaign.id = registered.campaign_id AND landing_subscription.name = %(webhook)s
-) AND NOT EXISTS (
+WHERE stored_at >= %(since)s AND {events.IS_WANTED_BY_ONE} AND NOT EXISTS (
     SELECT FROM landing_event AS event WHERE event.request_id = landing_submission.request_id AND kind = 'stored'
 ) AND request_id NOT IN (
     SELECT unnest(request_ids) FROM courier_delivery WHERE webhook = %(webhook)s AND kind = 'stored'
@@ -107,10 +103,7 @@ def take() -> int:
     In one transaction: an event is in the one table or in the other. For all webhooks that are subscribed, also those
     that another courier's file has and this one's has not yet. Raises django.db.Error.
     """
-    oldest = Event.objects.order_by("pk").values_list("created_at", flat=True)
-    if not (first := oldest[:1]) or (
-        now() - first[0] < OLDEST_EVENT and not oldest[payloads.MOST_SUBMISSIONS - 1 :][:1]
-    ):
+    if not _are_enough():
         return 0
     # By the order of the sequence, but no cursor over it: ids are committed out of order, and a cursor would skip some.
     with transaction.atomic(), connection.cursor() as cursor:
@@ -132,7 +125,7 @@ def claim(webhook: str, holder: str) -> Due | None:
     """
     due = Delivery.objects.filter(webhook=webhook, state=Delivery.State.WAITING).order_by("next_at", "pk")
     if not due.filter(next_at__lte=now()).exists():
-        return None
+        return None  # seen without a lock: most looks end here
     with transaction.atomic():
         receiver = Receiver.objects.select_for_update().get(pk=webhook)
         if not _may_call(receiver, holder):
@@ -216,6 +209,15 @@ def purge() -> int:
         Attempt.objects.filter(delivery__in=old).delete()
         Delivery.objects.filter(pk__in=old).delete()
     return len(old)
+
+
+def _are_enough() -> bool:
+    """Return whether the events that wait are enough for a message, or have waited for long enough."""
+    times = Event.objects.order_by("pk").values_list("created_at", flat=True)
+    oldest = times.first()
+    if oldest is None:
+        return False
+    return now() - oldest >= OLDEST_EVENT or times[payloads.MOST_SUBMISSIONS - 1 :].exists()
 
 
 def _missing(webhook: str, since: datetime) -> list[UUID]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.db import connection
 
+from lib.clock import now
+
 _FIGURES = """
 SELECT receiver.name, subscription.name IS NOT NULL, is_paused, failures, wait_until, last_delivered_at,
     waiting.count, waiting.oldest, failed.count
@@ -47,9 +49,9 @@ def of_all() -> list[Health]:
     return [Health(*row) for row in rows]
 
 
-def untaken_since() -> datetime | None:
-    """Return since when an event waits for a courier, or None if none does. Raises django.db.Error."""
+def untaken() -> float:
+    """Return for how many seconds the oldest event has waited for a courier, 0 if none does. Raises django.db.Error."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT created_at FROM landing_event ORDER BY id LIMIT 1")
         found = cursor.fetchone()
-    return found[0] if found else None
+    return (now() - found[0]).total_seconds() if found else 0.0

@@ -294,8 +294,8 @@ def _codes(part: str) -> Iterator[Finding]:
 
 def _webhooks(part: str) -> Iterator[Finding]:
     """Webhooks: what has failed for good, which receivers are down, and whether a courier takes what is to be told."""
-    found, since = health.of_all(), health.untaken_since()
-    if since and (waits := (now() - since).total_seconds()) > NO_COURIER:
+    found, waits = health.of_all(), health.untaken()
+    if waits > NO_COURIER:
         hint = "Start `manage.py courier`. Nothing is lost meanwhile."
         yield Finding(part, "fault", f"events have waited for a courier for {waits:.0f} s", hint)
     for one in found:

@@ -206,7 +206,6 @@ def _postgresql() -> Values:
 
 def _webhooks() -> Values:
     with fresh_connection():
-        since = health.untaken_since()
         return {
             "webhooks": [
                 {
@@ -218,7 +217,7 @@ def _webhooks() -> Values:
                 }
                 for one in health.of_all()
             ],
-            "untaken": time.time() - since.timestamp() if since else 0.0,
+            "untaken": health.untaken(),
         }
 
 

@@ -25,7 +25,6 @@ from courier.webhooks import FILE, Webhook
 from dashboard import terminal
 from dashboard.live.reporter import Reporter
 from landing.desk import times
-from lib.clock import now
 
 EXAMPLES = """
 examples:
@@ -101,8 +100,7 @@ class Command(terminal.ExplainedCommand):
             reporter.stop()
 
     def _status(self, options: dict[str, Any]) -> None:
-        found, since = health.of_all(), health.untaken_since()
-        untaken = round((now() - since).total_seconds(), 1) if since else None
+        found, untaken = health.of_all(), round(health.untaken(), 1) or None
         if options["json"]:
             told = {"webhooks": [asdict(one) for one in found], "untaken_seconds": untaken}
             self.stdout.write(json.dumps(told, default=datetime.isoformat))
