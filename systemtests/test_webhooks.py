@@ -73,12 +73,7 @@ def courier(
     yield running
     running.process.terminate()
     assert running.process.wait(30) == 0, running.output
-    # The stack's other tests are told of nobody.
-    (running.directory / "webhooks.toml").unlink()
-    forget(stack)
-
-
-def forget(stack: Stack) -> None:
+    # What the stack's other tests register is told to nobody.
     code = "from courier import deliveries; deliveries.subscribe([])"
     assert stack.manage("shell", "-c", code).returncode == 0
 
